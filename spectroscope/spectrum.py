@@ -1,0 +1,173 @@
+"""Spectra of images, their shells, and images restricted to a band of them.
+
+Images are floats (..., H, W). The DCT is the orthonormal two-dimensional DCT-II: the inverse is its transpose and
+energy is the same on both sides (Parseval). The DFT is the unitary one. Frequency indices are in cycles per image side
+for the DFT and in half cycles for the DCT; a shell is a set of coefficients of the same integer index.
+"""
+
+import math
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from spectroscope.params import Settings
+
+Basis = Literal["dct", "dft"]
+Shape = Literal["linf", "radial", "diagonal"]
+
+
+def dct2(x: Tensor) -> Tensor:
+    """Spectrum of each image: (..., H, W) -> (..., H, W), lowest frequency at [..., 0, 0]; floats only."""
+    x = _floating(x)
+    height, width = x.shape[-2:]
+    return _basis(height, x.dtype, x.device) @ x @ _basis(width, x.dtype, x.device).mT  # (H, H) @ (..., H, W) @ (W, W)
+
+
+def idct2(s: Tensor) -> Tensor:
+    """Image of each spectrum: (..., H, W) -> (..., H, W), the inverse (and the transpose) of `dct2`."""
+    s = _floating(s)
+    height, width = s.shape[-2:]
+    return _basis(height, s.dtype, s.device).mT @ s @ _basis(width, s.dtype, s.device)
+
+
+def dft2(x: Tensor) -> Tensor:
+    """Unitary DFT, non-redundant half: (..., H, W) real -> (..., H, W // 2 + 1) complex, DC at [..., 0, 0]."""
+    return torch.fft.rfft2(_floating(x), norm="ortho")
+
+
+def idft2(s: Tensor, width: int) -> Tensor:
+    """Image of each half spectrum: (..., H, width // 2 + 1) -> (..., H, width)."""
+    return torch.fft.irfft2(s, s=(s.shape[-2], width), norm="ortho")
+
+
+def shells(height: int, width: int, shape: Shape = "linf", basis: Basis = "dct") -> Tensor:
+    """Shell of every coefficient, 0 = DC: (H, W) integers.
+
+    linf: max(u, v), the L-shaped set that Occluded Frequency ablates at once (Wang et al. 2020, Fig. 4; their k is ours
+    + 1). radial: the Euclidean norm of (u, v), rounded. diagonal: u + v. In the DFT u and v are distances from DC, so
+    that a coefficient and its mirror are in one shell; the layout is that of an unshifted full-size FFT.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"expected height and width >= 1, got {height} x {width}")
+    u, v = _indices(height, basis)[:, None], _indices(width, basis)[None, :]
+    if shape == "linf":
+        return torch.maximum(u, v)
+    if shape == "radial":
+        return torch.hypot(u.double(), v.double()).round().long()
+    if shape == "diagonal":
+        return u + v
+    raise ValueError(f"expected shape linf, radial or diagonal, got {shape!r}")
+
+
+class FullBand(Settings):
+    """Every coefficient: the image itself."""
+
+    keep: Literal["all"]
+    clip: bool
+
+
+class PassBand(Settings):
+    """The shells low <= shell < high, kept (`inside`) or removed (`outside`, a band-stop).
+
+    `unit: shells` counts shells; `unit: fraction` is a fraction of the number of shells, rounded to whole shells.
+    """
+
+    keep: Literal["inside", "outside"]
+    basis: Basis
+    shape: Shape
+    unit: Literal["shells", "fraction"]
+    low: Annotated[float, Field(ge=0)]
+    high: Annotated[float, Field(gt=0)]
+    clip: bool
+
+    @model_validator(mode="after")
+    def _edges(self) -> "PassBand":
+        if self.low >= self.high:
+            raise ValueError(f"expected low < high, got low {self.low:g} and high {self.high:g}")
+        if self.unit == "fraction" and self.high > 1:
+            raise ValueError(f"expected a fraction high <= 1, got {self.high:g}")
+        if self.unit == "shells" and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError(f"expected whole shells, got low {self.low:g} and high {self.high:g}")
+        return self
+
+
+Band = Annotated[FullBand | PassBand, Field(discriminator="keep")]
+
+
+def band_mask(band: FullBand | PassBand, height: int, width: int) -> Tensor:
+    """Coefficients the band keeps: (H, W) booleans; ValueError when it keeps none."""
+    if isinstance(band, FullBand):
+        return torch.ones(height, width, dtype=torch.bool)
+    index = shells(height, width, band.shape, band.basis)
+    count = int(index.max()) + 1
+    scale = count if band.unit == "fraction" else 1
+    low, high = round(band.low * scale), round(band.high * scale)
+    if high > count:
+        raise ValueError(f"expected high <= {count} shells ({height} x {width}, {band.shape}), got {high}")
+    inside = (index >= low) & (index < high)
+    mask = inside if band.keep == "inside" else ~inside
+    if not mask.any():
+        raise ValueError(f"expected a band that keeps a coefficient, got none ({band} on {height} x {width})")
+    return mask
+
+
+def check_bands(bands: dict[str, FullBand | PassBand], height: int, width: int) -> None:
+    """ValueError when a band keeps nothing or two bands would give the same images."""
+    seen: dict[tuple, str] = {}
+    for name, band in bands.items():
+        try:
+            mask = band_mask(band, height, width)
+        except ValueError as error:
+            raise ValueError(f"bands.{name}: {error}") from None
+        basis = "any" if mask.all() else band.basis
+        same = seen.setdefault((basis, band.clip, mask.numpy().tobytes()), name)
+        if same != name:
+            raise ValueError(f"bands.{name}: expected a band of its own, got the same coefficients as bands.{same}")
+
+
+def band_filter(x: Tensor, band: FullBand | PassBand) -> Tensor:
+    """Images restricted to a band: (..., H, W) -> (..., H, W); clipped to [0, 1] only where the band says so.
+
+    A band without DC keeps its negative values. The bands of a partition sum to the image (unless clipped).
+    """
+    x = _floating(x)
+    height, width = x.shape[-2:]
+    mask = band_mask(band, height, width).to(x.device)
+    if mask.all():
+        filtered = x.clone()
+    elif band.basis == "dct":
+        filtered = idct2(dct2(x) * mask)
+    else:
+        filtered = idft2(dft2(x) * mask[:, : width // 2 + 1], width)
+    return filtered.clamp(0, 1) if band.clip else filtered
+
+
+def _floating(x: Tensor) -> Tensor:
+    """float32 and float64 as they are, half precision upcast to float32 (the CPU's FFT refuses it); else an error."""
+    if x.ndim < 2:
+        raise ValueError(f"expected images (..., H, W), got shape {tuple(x.shape)}")
+    if x.dtype in (torch.float16, torch.bfloat16):
+        return x.float()
+    if x.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"expected floating-point images in [0, 1], got {x.dtype}")
+    return x
+
+
+def _indices(size: int, basis: Basis) -> Tensor:
+    if basis == "dct":
+        return torch.arange(size)
+    if basis == "dft":
+        return torch.minimum(torch.arange(size), size - torch.arange(size))
+    raise ValueError(f"expected basis dct or dft, got {basis!r}")
+
+
+@lru_cache(maxsize=32)
+def _basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Orthonormal DCT-II: (k, n) = sqrt(2 / size) cos(pi (2n + 1) k / 2 size), row 0 divided by sqrt(2)."""
+    n = torch.arange(size, dtype=torch.float64)
+    basis = torch.cos(math.pi * (2 * n + 1) * n[:, None] / (2 * size)) * math.sqrt(2 / size)
+    basis[0] /= math.sqrt(2)
+    return basis.to(dtype=dtype, device=device)

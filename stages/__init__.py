@@ -1,0 +1,27 @@
+"""The stages of the pipeline: each is a question, started by dvc as `python -m stages.NAME`."""
+
+import sys
+from importlib.util import find_spec
+
+_NEEDED = ("torch", "torchvision", "pandas", "pyarrow", "pydantic", "safetensors", "scipy", "typer", "yaml")
+_missing = [name for name in _NEEDED if find_spec(name) is None]
+if _missing:
+    sys.exit(f"stages: {sys.executable} lacks {', '.join(_missing)}: run `make repro`, or activate .venv first")
+
+from collections.abc import Callable  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Annotated  # noqa: E402
+
+import typer  # noqa: E402
+
+Name = Annotated[str, typer.Option(help="A key of params.yaml.")]
+In = Annotated[Path, typer.Option(exists=True, help="A file or folder to read.")]
+Out = Annotated[Path, typer.Option(help="A file or folder to write.")]
+
+
+def start(main: Callable[..., None]) -> None:
+    """Run a stage from its command line; an expected error is one message on stderr and exit code 1."""
+    try:
+        typer.run(main)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{main.__module__ if main.__module__ != '__main__' else sys.argv[0]}: {error}")
