@@ -63,9 +63,7 @@ def _key_path(section: str, fault: Any, value: Any) -> str:
     """Dotted path of a fault; tags of discriminated unions, which are no keys of the file, are left out."""
     keys = [section]
     for part in fault["loc"]:
-        if isinstance(value, dict) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and isinstance(part, int):
+        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
             value = value[part]
         elif fault["type"] != "missing" or part != fault["loc"][-1]:
             continue
