@@ -1,0 +1,33 @@
+"""Which frequencies does a trained network rely on?"""
+
+import pandas as pd
+import torch
+
+from spectroscope import io, models, params, runtime
+from spectroscope.attribution import AttributionSettings, occluded_frequency, table
+from spectroscope.spectrum import shells
+from stages import In, Name, Out, start
+
+
+def main(run: Name, weights: In, images: In, out: Out) -> None:
+    settings = params.load("attribution", AttributionSettings)
+    name = params.load(f"runs.{run}.model", str)
+    test = io.read_images(images).head(settings.n_images)
+    shape, device = test.pixels.shape[1:], runtime.device()
+    index = shells(*shape[1:], settings.shape, settings.basis)
+    baseline = test.pixels.mean(0) if settings.baseline == "mean" else None
+
+    tables = []
+    for seed, model in models.restore_all(weights, name, shape, len(test.classes)):
+        x, y = test.pixels.to(device), test.labels.to(device)
+        options = {"basis": settings.basis, "baseline": baseline, "score": settings.score, "clip": settings.clip}
+        attribution = occluded_frequency(model, x, y, index, **options)
+        with torch.no_grad():
+            right = torch.cat([model(part).argmax(1) for part in x.split(64)]) == y
+        tables.append(table(attribution, test.labels, right, seed))
+
+    io.write_table(out, pd.concat(tables))
+
+
+if __name__ == "__main__":
+    start(main)

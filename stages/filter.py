@@ -1,0 +1,25 @@
+"""What is left of the images in a band of frequencies?"""
+
+from dataclasses import replace
+
+from spectroscope import io, params
+from spectroscope.spectrum import Band, band_filter, check_bands
+from stages import In, Name, Out, start
+
+
+def main(band: Name, train: In, test: In, out: Out) -> None:
+    bands = params.load("bands", dict[str, Band])
+    splits = {"train": io.read_images(train), "test": io.read_images(test)}
+    for images in splits.values():
+        check_bands(bands, *images.pixels.shape[-2:])
+
+    filtered = {
+        split: replace(images, pixels=band_filter(images.pixels, bands[band])) for split, images in splits.items()
+    }
+
+    for split, images in filtered.items():
+        io.write_images(out / f"{split}.parquet", images, band=band)
+
+
+if __name__ == "__main__":
+    start(main)
