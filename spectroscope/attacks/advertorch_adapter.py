@@ -1,0 +1,101 @@
+"""advertorch 0.2.3 in this project's words; the only file that knows it.
+
+Its import costs seconds (it brings torchvision), so it happens inside the functions. Its answers are never trusted:
+the caller checks bounds and success with forward passes of its own.
+"""
+
+import importlib
+import math
+import sys
+from types import ModuleType
+from typing import Literal
+
+from torch import Tensor
+
+from spectroscope.attacks.queries import Queried, log_odds
+
+_ORDER = {"linf": math.inf, "l2": 2}
+_MARGIN = 0.1
+
+
+def fgsm(predict: Queried, x: Tensor, labels: Tensor, eps: float) -> Tensor:
+    """One step of l-inf size eps: x (N, C, H, W) -> adversaries (N, C, H, W)."""
+    return _attacks().GradientSignAttack(predict, _loss, eps=float(eps)).perturb(x, labels)
+
+
+def pgd(
+    predict: Queried,
+    x: Tensor,
+    labels: Tensor,
+    start: Tensor,
+    norm: Literal["linf", "l2"],
+    eps: float,
+    step_size: float,
+    steps: int,
+) -> Tensor:
+    """The last of `steps` projected steps from x + start, (N, C, H, W): advertorch draws its own start from torch's
+    global generator for the whole batch at once, so the start is given."""
+    last = _attacks("iterative_projected_gradient").perturb_iterative(
+        x,
+        labels,
+        predict,
+        nb_iter=steps,
+        eps=float(eps),
+        eps_iter=float(step_size),
+        loss_fn=_loss,
+        delta_init=start.clone(),
+        ord=_ORDER[norm],
+    )
+    return last.detach()
+
+
+def cw(
+    predict: Queried,
+    x: Tensor,
+    labels: Tensor,
+    confidence: float,
+    learning_rate: float,
+    initial_const: float,
+    search_steps: int,
+    steps: int,
+) -> Tensor:
+    """The nearest adversary found, or x: (N, C, H, W).
+
+    No early abort: advertorch decides it by the loss of the whole batch, so a result would depend on batch mates.
+    Carlini & Wagner map the line onto (0, 1) by tanh, whose slope is nought at 0 and at 1: a pixel that starts there
+    stays. Here tanh covers [-0.1, 1.1] and the model sees the values clamped to [0, 1], as does the caller.
+    """
+    attack = _attacks().CarliniWagnerL2Attack(
+        lambda z: predict(z.clamp(0, 1)),
+        predict.n_classes,
+        confidence=confidence,
+        learning_rate=learning_rate,
+        binary_search_steps=search_steps,
+        max_iterations=steps,
+        abort_early=False,
+        initial_const=initial_const,
+        clip_min=-_MARGIN,
+        clip_max=1 + _MARGIN,
+    )
+    return attack.perturb(x, labels).clamp(0, 1)
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy as far as an attack that uses only each gradient's direction can tell; see `log_odds`.
+
+    Summed over the batch, so that no image's gradient depends on how many others there are.
+    """
+    return -log_odds(logits, labels).sum()
+
+
+def _attacks(module: str = "") -> ModuleType:
+    """`advertorch.attacks` or a module of it. torch lacks `zero_gradients` since 1.9; only FAB, unused, calls it.
+
+    `torch.autograd.gradcheck` names a function too, hence `sys.modules`.
+    """
+    gradcheck = sys.modules["torch.autograd.gradcheck"]
+    gradcheck.zero_gradients = None
+    try:
+        return importlib.import_module(".".join(["advertorch.attacks", *filter(None, [module])]))
+    finally:
+        del gradcheck.zero_gradients
