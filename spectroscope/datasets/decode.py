@@ -46,10 +46,11 @@ def decode(encoded: bytes, channels: int, size: int | None, where: str) -> np.nd
     try:
         with Image.open(BytesIO(encoded)) as image:
             if image.mode not in _EIGHT_BITS:
-                raise ValueError(f"expected 8 bits a channel, got mode {image.mode}")
+                raise ValueError(f"mode {image.mode}")
             converted = image.convert(_MODES[channels])
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise ValueError(f"{where}: expected an image, got {len(encoded)} bytes that are none ({error})") from None
+        what = f"got {len(encoded)} bytes that do not decode to one ({error})"
+        raise ValueError(f"{where}: expected an image of 8 bits a channel, {what}") from None
     if size is not None:
         converted = _square(converted, size)
     return np.asarray(converted).reshape(converted.height, converted.width, channels).transpose(2, 0, 1)

@@ -67,24 +67,21 @@ def load(settings: ParquetSettings) -> Dataset:
     Where a set has several label columns the first of LABEL_COLUMNS is taken. ValueError naming the file, column or
     row that is missing, damaged or out of range. Files behind a URL are kept only while they are read.
     """
+    named = {split: _files(getattr(settings, split), split) for split in SPLITS}
+    both = set(named["train"]) & set(named["test"])
+    if both:
+        raise ValueError(f"{min(both)}: expected a file of one split, got it in train and test")
     with TemporaryDirectory() as folder:
-        found = {split: _files(getattr(settings, split), split, Path(folder)) for split in SPLITS}
-        both = {file.resolve() for file in found["train"]} & {file.resolve() for file in found["test"]}
-        if both:
-            raise ValueError(f"{min(both)}: expected a file of one split, got it in train and test")
-        splits = {split: _open(found[split], settings) for split in SPLITS}
+        splits = {split: _open(_fetched(named[split], Path(folder) / split), settings) for split in SPLITS}
         classes = _classes(splits)
-        train, test = (
-            _read(splits[split], classes, getattr(settings.limit, split), settings, key)
-            for key, split in enumerate(SPLITS)
-        )
-        return Dataset(train, test, digest(found["train"] + found["test"]))
+        train, test = (_read(splits[split], split, classes, settings) for split in SPLITS)
+        return Dataset(train, test, digest(splits["train"].files + splits["test"].files))
 
 
-def _files(pattern: str, split: str, folder: Path) -> list[Path]:
-    """The files that a setting stands for, those behind a URL fetched to `folder`."""
+def _files(pattern: str, split: str) -> list[str]:
+    """The URLs or paths that a setting stands for."""
     if "://" in pattern:
-        return [_fetch(url, folder / split / str(number)) for number, url in enumerate(_expand(pattern))]
+        return _expand(pattern)
     path = Path(pattern)
     if path.is_dir():
         paths = sorted(path.glob(f"{split}*.parquet"))
@@ -92,9 +89,9 @@ def _files(pattern: str, split: str, folder: Path) -> list[Path]:
         inside = path.relative_to(path.anchor)
         paths = [path] if path.is_file() else sorted(Path(path.anchor).glob(str(inside)))
     if not paths:
-        what = f"files {split}*.parquet in this folder" if path.is_dir() else "Parquet files of the split"
+        what = f"files {split}*.parquet in this folder" if path.is_dir() else "Parquet files"
         raise ValueError(f"{split}: {pattern}: expected {what}, {missing(pattern)}")
-    return paths
+    return [str(each.resolve()) for each in paths]
 
 
 def _expand(url: str) -> list[str]:
@@ -107,6 +104,11 @@ def _expand(url: str) -> list[str]:
     if not numbers:
         raise ValueError(f"{url}: expected a range that rises, got {span.group()}")
     return [f"{url[: span.start()]}{number:0{len(first)}d}{url[span.end() :]}" for number in numbers]
+
+
+def _fetched(names: list[str], folder: Path) -> list[Path]:
+    """Paths as they are, URLs as copies under `folder`."""
+    return [_fetch(name, folder / str(number)) if "://" in name else Path(name) for number, name in enumerate(names)]
 
 
 def _fetch(url: str, folder: Path) -> Path:
@@ -176,22 +178,22 @@ def _classes(splits: dict[str, _Split]) -> tuple[str, ...]:
     train, test = (splits[split] for split in SPLITS)
     if train.classes != test.classes:
         raise ValueError(f"{test.files[0]}: expected the classes of train, {train.classes}, got {test.classes}")
-    top = max(int(labels.max()) for split in (train, test) for labels in split.labels if len(labels))
-    classes = train.classes or tuple(map(str, range(top + 1)))
+    numbers = torch.cat(train.labels + test.labels)
+    classes = train.classes or tuple(map(str, range(int(numbers.max()) + 1 if len(numbers) else 0)))
     for split in (train, test):
         for file, labels in zip(split.files, split.labels, strict=True):
             check_labels(labels, classes, str(file))
     return classes
 
 
-def _read(split: _Split, classes: tuple[str, ...], limit: int | None, settings: ParquetSettings, key: int) -> Images:
+def _read(split: _Split, name: str, classes: tuple[str, ...], settings: ParquetSettings) -> Images:
     """The images drawn from a split, decoded straight to their places."""
-    labels, where = torch.cat(split.labels), f"{split.files[0].parent}: {SPLITS[key]}"
-    order = draw(labels, classes, limit, generator(settings.seed, key), where)
+    labels, seeded = torch.cat(split.labels), generator(settings.seed, SPLITS.index(name))
+    order = draw(labels, classes, getattr(settings.limit, name), seeded, f"{name}: {getattr(settings, name)}")
     places = torch.full((len(labels),), -1)
     places[order] = torch.arange(len(order))
     items = _encoded(split, places.tolist())
-    pixels = stack(items, len(order), settings.channels, settings.size, f"decode {SPLITS[key]}")
+    pixels = stack(items, len(order), settings.channels, settings.size, f"decode {name}")
     return Images(pixels, labels[order], classes)
 
 

@@ -43,9 +43,11 @@ def draw(labels: Tensor, classes: Sequence[str], limit: int | None, generator: t
 
     `labels` (N,) int64 index `classes`. A class that is rare in the split is used up early: its share of a short
     draw is that of every other class, not the one it has in the whole split.
-    ValueError naming `where`: a label out of range, a class without images, more images asked for than there are, or
-    fewer than one a class.
+    ValueError naming `where`: no images, a label out of range, a class without images, more images asked for than
+    there are, or fewer than one a class.
     """
+    if not len(labels):
+        raise ValueError(f"{where}: expected images, got none")
     check_labels(labels, classes, where)
     counts = torch.bincount(labels, minlength=len(classes))
     empty = [name for name, count in zip(classes, counts.tolist(), strict=True) if count == 0]

@@ -26,7 +26,7 @@ class TorchvisionSettings(Settings):
 
 
 def load(settings: TorchvisionSettings) -> Dataset:
-    """Images (N, 3, 32, 32), stl10 (N, 3, 96, 96); the classes of svhn are the digits.
+    """Images (N, 3, 32, 32), stl10 (N, 3, 96, 96); the classes are digits where torchvision has no names (svhn).
 
     The digest is that of the arrays as torchvision hands them out, after it has compared the files with its own
     checksums. ValueError for a root without the files, for files with another checksum and for a failed download.
