@@ -40,13 +40,15 @@ def occluded_frequency(table: pd.DataFrame, classes: pd.DataFrame, hues: dict[st
     shown = alt.param("shown", value=MEAN, bind=alt.binding_select(options=names, name="Class  "))
     source = alt.Chart(_data(both, "run", "class", "shell")).transform_filter(alt.datum["class"] == shown)
     height = 300
-    constant = source.transform_filter("datum.shell == 0").encode(alt.X("run:N", sort=list(hues), axis=None))
+    bare = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
+    x = alt.X("run:N", sort=list(hues), title="shell 0 (DC)", axis=bare)
+    constant = source.transform_filter("datum.shell == 0").encode(x)
     panel = constant.mark_point(filled=True, size=70, opacity=1).encode(
         alt.Y("mean:Q", title="logit drop when the shell is removed"), _colour(hues), tooltip=_tooltip("run", "class")
     )
     bars = constant.mark_rule(strokeWidth=2).encode(alt.Y("low:Q"), alt.Y2("high"), _colour(hues))
-    left = alt.layer(bars, panel).properties(width=30 + 16 * len(hues), height=height, title="DC (shell 0)")
-    right = _curves(source, hues).properties(width=830 - 16 * len(hues), height=height, title="shells 1 and up")
+    left = alt.layer(bars, panel).properties(width=30 + 16 * len(hues), height=height)
+    right = _curves(source, hues).properties(width=830 - 16 * len(hues), height=height)
     caption = (
         "How far the logit of the true class falls when one shell of the spectrum is set to zero, for each run: the "
         "higher a curve, the more the run relies on that shell; below zero the shell speaks against the class. "
@@ -81,8 +83,7 @@ def transfer(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
 def accuracy(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Accuracy of each run without and under each attack: dots with intervals."""
     _require(table, "accuracy", "run", "attack", "mean", "low", "high", "n_images", "n_seeds")
-    axis = alt.X("mean:Q", title="accuracy", axis=alt.Axis(format=".0%"))
-    chart = _dots(table, hues, "attack", axis, width=840).add_params(_pick())
+    chart = _dots(table, hues, "attack", _ticked("accuracy", ".0%", 8), width=840).add_params(_pick())
     caption = "Accuracy on clean test images and under each attack: the further right, the more images stay correct. "
     return _styled(chart, caption + made(table))
 
@@ -93,7 +94,7 @@ def contrasts(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     pairs = "run - " + " / ".join(dict.fromkeys(table["reference"]))
     units = table["measure"].map(_UNITS).fillna("share")
     panels = [
-        _dots(rows, hues, "measure", alt.X("mean:Q", title=f"{pairs}: {title}", axis=alt.Axis(format=form)), 840, True)
+        _dots(rows, hues, "measure", _ticked(f"{pairs}: {title}", form, 8), width=840, zero=True)
         for unit, (title, form) in _AXES.items()
         if len(rows := table[units == unit])
     ]
@@ -114,11 +115,8 @@ def power(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
         scale=alt.Scale(domain=["attack", "control"], range=[[1, 0], [3, 3]]),
         legend=alt.Legend(title=None, orient="top", symbolStrokeColor=INK),
     )
-    base = alt.Chart().encode(
-        _shells("shell (0 = DC)"),
-        detail="source:N",
-    )
-    band = base.mark_area(opacity=0.15).encode(alt.Y("low:Q"), alt.Y2("high"), _colour(hues))
+    base = alt.Chart().encode(_shells("shell (0 = DC)"), detail="source:N")
+    band = base.mark_area().encode(alt.Y("low:Q"), alt.Y2("high"), _colour(hues), opacity=_picked(0.15))
     line = base.mark_line(strokeWidth=1.6).encode(
         alt.Y("mean:Q", title="share of power", axis=alt.Axis(format=".1~%", tickCount=5)),
         _colour(hues),
@@ -129,11 +127,8 @@ def power(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     columns = math.ceil(len(attacks) / math.ceil(len(attacks) / 3))  # rows of equal length
     panel = alt.layer(band, line).properties(width=930 // columns - 40, height=190)
     facet = alt.Facet("attack:N", sort=attacks, title=None, header=alt.Header(labelFontSize=13, labelFontWeight=600))
-    chart = (
-        panel.facet(facet, columns=columns, data=_data(rows, "run", "attack", "source", "shell"))
-        .resolve_axis(x="independent")
-        .add_params(_pick())
-    )
+    data = _data(rows, "run", "attack", "source", "shell")
+    chart = panel.facet(facet, columns=columns, data=data).resolve_axis(x="independent").add_params(_pick())
     caption = (
         "Where the power of a perturbation lies: solid, the attack; dashed, its control, white noise of the same norm "
         "pushed through the same clip. Above the dashed line an attack puts more power in a shell than noise does. "
@@ -145,15 +140,19 @@ def power(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
 def training(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Loss and held-out accuracy after each epoch, one thin line for each seed."""
     _require(table, "training", "run", "seed", "epoch", "loss", "clean", "robust")
-    base = alt.Chart(_data(table, "run", "seed", "epoch", values=tuple(_TRAINED))).mark_line(
-        strokeWidth=1.4, point=alt.OverlayMarkDef(size=14)
-    )
-    base = base.encode(
-        alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, grid=False)),
-        _colour(hues),
-        alt.Detail("seed:N"),
-        opacity=_picked(0.75),
-        tooltip=["run:N", "seed:N", "epoch:Q", *(alt.Tooltip(f"{name}:Q", format=".3g") for name in _TRAINED)],
+    data, dots = _data(table, "run", "seed", "epoch", values=tuple(_TRAINED)), alt.OverlayMarkDef(size=14)
+    epochs = sorted(table["epoch"].unique().tolist())
+    marks = alt.Axis(values=epochs[:: math.ceil(len(epochs) / 10)], format="d", grid=False)
+    base = (
+        alt.Chart(data)
+        .mark_line(strokeWidth=1.4, point=dots)
+        .encode(
+            alt.X("epoch:Q", scale=alt.Scale(nice=False), axis=marks),
+            _colour(hues),
+            alt.Detail("seed:N"),
+            opacity=_picked(0.75),
+            tooltip=["run:N", "seed:N", "epoch:Q", *(alt.Tooltip(f"{name}:Q", format=".3g") for name in _TRAINED)],
+        )
     )
     panels = [
         base.encode(alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format=form)))
@@ -163,7 +162,8 @@ def training(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     ]
     chart = alt.hconcat(panels[0].add_params(_pick()), *panels[1:], spacing=24)
     caption = (
-        "Training loss, then accuracy on the held-out part: clean, and under the adversary used in training. "
+        "Training loss, then accuracy on the held-out part: clean, and under the "
+        "adversary `judge`, the same for all runs. "
         f"One line for each of {table['seed'].nunique()} seeds; no interval."
     )
     return _styled(chart, caption)
@@ -176,9 +176,11 @@ def overview(frequency: pd.DataFrame, attacked: pd.DataFrame, hues: dict[str, st
     curves = _curves(alt.Chart(_data(frequency.assign(**{"class": MEAN}), "run", "class", "shell")), hues).properties(
         width=420, height=300, title="What the networks rely on"
     )
-    axis = alt.X("mean:Q", title="accuracy", axis=alt.Axis(format=".0%"))
-    dots = _dots(attacked, hues, "attack", axis, width=300).properties(height=300, title="What they withstand")
-    return _styled(alt.hconcat(curves.add_params(_pick()), dots, spacing=36), made(frequency))
+    dots = _dots(attacked, hues, "attack", _ticked("accuracy", ".0%", 5), width=300).properties(
+        height=300, title="What they withstand"
+    )
+    both = alt.hconcat(curves.add_params(_pick()), dots, spacing=36)
+    return _styled(both, made(frequency)).properties(background="white")
 
 
 def export(chart: alt.TopLevelMixin, path: Path) -> None:
@@ -225,7 +227,8 @@ def made(table: pd.DataFrame, what: str = "test images") -> str:
         low, high = int(table[column].min()), int(table[column].max())
         return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
-    return f"n = {span('n_images')} {what}, {span('n_seeds')} seeds; bootstrap intervals over seeds and images."
+    basis = f"n\u00a0=\u00a0{span('n_images')} {what}, {span('n_seeds')} seeds"
+    return f"{basis}; bootstrap intervals over seeds and images."
 
 
 _UNITS = {"centroid": "shells", "dc": "logits", "low_sum": "logits", "mid_sum": "logits", "high_sum": "logits"}
@@ -244,10 +247,14 @@ _TRAINED = {
 def _curves(source: alt.Chart, hues: dict[str, str]) -> alt.LayerChart:
     """Occluded Frequency over the shells above DC: line, points, interval."""
     base = source.transform_filter("datum.shell > 0").encode(
-        _shells("shell (half cycles per image side)"),
+        _shells("shell above DC (half cycles per image side)"),
         _colour(hues),
     )
-    band = base.transform_filter("isValid(datum.low)").mark_area(opacity=0.18).encode(alt.Y("low:Q"), alt.Y2("high"))
+    band = (
+        base.transform_filter("isValid(datum.low)")
+        .mark_area()
+        .encode(alt.Y("low:Q"), alt.Y2("high"), opacity=_picked(0.18))
+    )
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).encode(
         alt.Y("mean:Q", title="logit drop when the shell is removed"),
         opacity=_picked(),
@@ -265,7 +272,7 @@ def _dots(
     given = ["reference"] if zero else []
     base = alt.Chart(_data(table, "run", *given, row)).encode(
         alt.Y(f"{row}:N", sort=rows, title=None, axis=alt.Axis(labelFontSize=12, grid=True, tickBand="extent")),
-        alt.YOffset("run:N", sort=list(hues)),
+        alt.YOffset("run:N", sort=list(hues), scale=alt.Scale(paddingOuter=0.9)),
         _colour(hues),
         opacity=_picked(),
     )
@@ -278,6 +285,10 @@ def _dots(
         layers[1] = layers[1].encode(fill=sure)
         layers.insert(0, alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=INK).encode(alt.X("zero:Q")))
     return alt.layer(*layers).properties(width=width, height=len(rows) * (18 + 9 * len(hues)))
+
+
+def _ticked(title: str, form: str, ticks: int) -> alt.X:
+    return alt.X("mean:Q", title=title, axis=alt.Axis(format=form, tickCount=ticks))
 
 
 def _shells(title: str) -> alt.X:
@@ -293,8 +304,8 @@ def _pick() -> alt.Parameter:
     return alt.selection_point(name="pick", fields=["run"], bind="legend")
 
 
-def _picked(otherwise: float = 1.0) -> Any:
-    return alt.condition({"param": "pick", "empty": True}, alt.value(otherwise), alt.value(0.12))
+def _picked(shown: float = 1.0) -> Any:
+    return alt.condition({"param": "pick", "empty": True}, alt.value(shown), alt.value(0.15 * shown))
 
 
 def _tooltip(*names: str, share: bool = False) -> list[alt.Tooltip]:

@@ -271,7 +271,7 @@ _PLOTS = """<!DOCTYPE html>
 <meta charset="utf-8">
 {{refresh_tag}}
 <title>spectroscope: plots</title>
-<style>body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; }}</style>
+<style>body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 2rem; }}</style>
 {loader}
 </head>
 <body>
@@ -314,6 +314,7 @@ dt { color: var(--soft); font-size: .82rem; }
 dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .values { min-width: 60%; }
 .values th, .values td { padding: .45rem 1.4rem .45rem 0; vertical-align: top; line-height: 1.35; }
+.values td:has(small) { white-space: nowrap; }
 .values thead th { border-bottom: 1.5px solid var(--ink); font-size: .92rem; vertical-align: bottom; }
 .values tbody tr + tr > * { border-top: 1px solid var(--line); }
 .values tbody th { font-weight: 450; color: #3c454d; white-space: nowrap; }
@@ -325,7 +326,7 @@ dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 .tiles img + img { margin-left: 3px; }
 img { image-rendering: pixelated; border-radius: 2px; vertical-align: bottom; }
 .ramp { display: inline-flex; align-items: center; gap: .5rem; font-size: .85rem; color: var(--soft);
-  margin-right: 2rem; }
+  margin: 0 2rem .9rem 0; }
 .ramp i { width: 120px; height: 10px; border-radius: 2px; }
 .tabs > input { position: absolute; opacity: 0; }
 .tabs > label { display: inline-block; padding: .3rem .8rem; margin: 0 .3rem .9rem 0; font-size: .88rem;

@@ -96,8 +96,10 @@ def _setting(settings: dict[str, Any], about: dict[str, Any], hues: dict[str, st
     """Data set and machine, runs, attacks."""
     runs = [(run, given["band"], _words(given["regime"]), given["model"]) for run, given in settings["runs"].items()]
     attacks = [(attack, _words(given)) for attack, given in settings["attacks"].items()]
+    level = f"{settings['statistics']['confidence']:.0%} bootstrap over seeds and images"
+    facts = {key.replace("_", " "): _words(value) for key, value in about.items()}
     return (
-        page.facts({key.replace("_", " "): _words(value) for key, value in about.items()}),
+        page.facts(facts | {"intervals": level}),
         page.table(pd.DataFrame(runs, columns=["run", "trained on", "regime", "model"]), RUNS, hues),
         page.table(pd.DataFrame(attacks, columns=["attack", "settings"]), "The attacks, all untargeted.", {}),
     )
@@ -122,7 +124,7 @@ def _maps(triples: dict, settings: dict[str, Any], hues: dict[str, str]) -> page
         panels[name.replace("_", " ")] = page.grid(["", *hues], rows, MAPS, hues, "attack · control · attack ÷ control")
     scales = page.ramp(figures.SEQUENTIAL, "attack, control: smallest", "largest")
     scales += page.ramp(figures.DIVERGING, "attack ÷ control: 1/4 or less", "4 or more")
-    return page.prose(RCT), page.tabs("estimator", panels), f"<p>{scales}</p>"
+    return page.prose(RCT), scales, page.tabs("estimator", panels)
 
 
 def _first_seed(perturbations: Tensor, rows: pd.DataFrame) -> tuple[Tensor, pd.DataFrame]:
@@ -135,7 +137,9 @@ def _words(value: Any) -> str:
     """A setting as words: a mapping as `key value` after its name or method."""
     if isinstance(value, dict):
         return ", ".join(_words(v) if k in ("name", "method") else f"{k} {_words(v)}" for k, v in value.items())
-    return ", ".join(map(_words, value)) if isinstance(value, list) else f"{value}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
 
 
 if __name__ == "__main__":

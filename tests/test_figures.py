@@ -1,0 +1,231 @@
+"""Charts hold exactly the rows of their table, in the colours of their runs."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import vl_convert
+
+from spectroscope import figures
+
+SHELLS, SEEDS = 8, 3
+ATTACKS = ["fgsm", "pgd", "simba"]
+BANDS = ["full", "low", "high"]
+CLASSES = ["brick", "grass", "moon"]
+
+
+def runs(n: int) -> list[str]:
+    return ["standard", "adversarial", "low_pass", "high_pass", "fifth", "sixth", "seventh", "eighth"][:n]
+
+
+def rows(rng: np.random.Generator, scale: float = 1.0, **axes: list) -> pd.DataFrame:
+    """One row for each combination of the axes, with a mean inside its interval."""
+    table = pd.MultiIndex.from_product(axes.values(), names=axes).to_frame(index=False)
+    mean = scale * rng.uniform(0.2, 0.8, len(table))
+    width = scale * rng.uniform(0.01, 0.05, len(table))
+    return table.assign(mean=mean, low=mean - width, high=mean + width, n_images=200, n_seeds=SEEDS)
+
+
+def tables(n_runs: int = 4, attacks: list[str] = ATTACKS, shells: int = SHELLS) -> dict[str, pd.DataFrame]:
+    """The tables of a study that never ran."""
+    rng, names, shell = np.random.default_rng(0), runs(n_runs), list(range(shells))
+    epochs = rows(rng, run=names, seed=[0, 1], epoch=[1, 2, 3])[["run", "seed", "epoch"]]
+    contrast = rows(rng, run=names[1:], reference=names[:1], measure=["clean", *attacks, "centroid", "hf_share"])
+    contrast[["mean", "low", "high"]] -= 0.5
+    frequency = rows(rng, run=names, shell=shell)
+    frequency[["mean", "low", "high"]] = frequency[["mean", "low", "high"]].mul(8.0 / (1 + frequency["shell"]), axis=0)
+    by_class = rows(rng, run=names, **{"class": CLASSES}, shell=shell)
+    shares = {"run": names, "attack": attacks, "source": ["attack", "control"]}
+    power = rows(rng, 1 / shells, **shares, measure=["power", "mean_of_ratios"], shell=shell)
+    maps = rows(rng, 10, **shares, estimator=["mean_of_ratios", "median_of_ratios", "ratio_of_means"], u=shell, v=shell)
+    return {
+        "accuracy": rows(rng, run=names, attack=["clean", *attacks]),
+        "transfer": rows(rng, run=names, band=BANDS),
+        "occluded_frequency": frequency,
+        "class_occluded_frequency": by_class.drop(columns=["low", "high"]),
+        "reliance": rows(rng, run=names, measure=["centroid", "hf_share"]).assign(n_missing=0),
+        "perturbation": power,
+        "contrasts": contrast,
+        "training": epochs.assign(loss=2 / epochs["epoch"], clean=0.6, robust=0.3),
+        "maps": maps.rename(columns={"mean": "value"})[["run", "attack", "source", "estimator", "u", "v", "value"]],
+    }
+
+
+def charts(table: dict[str, pd.DataFrame], hues: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Every chart of the page as a Vega-Lite specification, by its table."""
+    made = {
+        "occluded_frequency": figures.occluded_frequency(
+            table["occluded_frequency"], table["class_occluded_frequency"], hues
+        ),
+        "transfer": figures.transfer(table["transfer"], hues),
+        "accuracy": figures.accuracy(table["accuracy"], hues),
+        "contrasts": figures.contrasts(table["contrasts"], hues),
+        "perturbation": figures.power(table["perturbation"], hues),
+        "training": figures.training(table["training"], hues),
+    }
+    return {name: chart.to_dict() for name, chart in made.items()}
+
+
+def found(spec: Any, key: str) -> Iterator[Any]:
+    """Every value under `key`, at any depth."""
+    if isinstance(spec, dict):
+        yield from ([spec[key]] if key in spec else [])
+        for value in spec.values():
+            yield from found(value, key)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from found(value, key)
+
+
+def drawn(spec: dict[str, Any]) -> pd.DataFrame:
+    """The rows a chart holds, each once."""
+    held = [values for values in spec["datasets"].values() if isinstance(values, str)]
+    return pd.concat(pd.read_csv(io.StringIO(text)) for text in held)
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, pd.DataFrame]:
+    return tables()
+
+
+@pytest.fixture(scope="module")
+def specs(table) -> dict[str, dict[str, Any]]:
+    return charts(table, figures.colours(runs(4)))
+
+
+@pytest.mark.parametrize("name", ["transfer", "accuracy", "contrasts", "training"])
+def test_a_chart_holds_exactly_the_rows_of_its_table(specs, table, name):
+    rows = drawn(specs[name])
+    order = [column for column in rows if not pd.api.types.is_float_dtype(rows[column])]
+    expected = table[name][list(rows)].sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(rows.sort_values(order, ignore_index=True), expected, rtol=1e-5, check_dtype=False)
+
+
+def test_the_power_chart_leaves_the_other_measures_out(specs, table):
+    power = table["perturbation"].query("measure == 'power'")
+    assert len(power) == len(table["perturbation"]) / 2
+    np.testing.assert_allclose(drawn(specs["perturbation"])["mean"], power["mean"], rtol=1e-5)
+
+
+def test_the_reliance_chart_offers_the_mean_and_every_class(specs, table):
+    spec = specs["occluded_frequency"]
+    rows, (select,) = drawn(spec), [bind for bind in found(spec, "bind") if isinstance(bind, dict)]
+    assert select["options"] == [figures.MEAN, *CLASSES]
+    of_class = table["class_occluded_frequency"]
+    for name, part in [(figures.MEAN, table["occluded_frequency"]), *of_class.groupby("class")]:
+        np.testing.assert_allclose(rows.loc[rows["class"] == name, "mean"], part["mean"], rtol=1e-5)
+
+
+def test_every_run_has_its_one_colour_in_every_chart(specs):
+    hues = figures.colours(runs(4))
+    assert len(set(hues.values())) == 4
+    for name, spec in specs.items():
+        coloured = [channel for key in ("color", "fill") for channel in found(spec, key) if isinstance(channel, dict)]
+        scales = [scale for channel in coloured for scale in found(channel, "scale") if "domain" in scale]
+        of_runs = [
+            dict(zip(scale["domain"], scale["range"], strict=True)) for scale in scales if scale["domain"] != [0, 1]
+        ]
+        assert of_runs or name == "transfer"
+        assert all(given == hues for given in of_runs)
+
+
+def test_a_run_keeps_its_colour_when_another_follows():
+    assert figures.colours(runs(8)) | figures.colours(runs(2)) == figures.colours(runs(8))
+
+
+def test_nine_runs_are_refused():
+    with pytest.raises(ValueError, match="expected at most 8 runs, one colour each, got 9"):
+        figures.colours([*runs(8), "ninth"])
+
+
+def test_every_caption_says_what_its_numbers_rest_on(specs):
+    for name, spec in specs.items():
+        assert "seeds" in spec["description"]
+        assert "interval" in spec["description"]
+        assert name == "training" or "n\u00a0=\u00a0200" in spec["description"]
+
+
+@pytest.mark.parametrize("column", ["run", "attack", "low", "n_seeds"])
+def test_a_missing_column_is_named(table, column):
+    with pytest.raises(ValueError, match=f"accuracy: expected column {column}, got"):
+        figures.accuracy(table["accuracy"].drop(columns=column), figures.colours(runs(4)))
+
+
+def test_an_empty_table_is_refused(table):
+    with pytest.raises(ValueError, match="transfer: expected at least one row"):
+        figures.transfer(table["transfer"].head(0), figures.colours(runs(4)))
+
+
+@pytest.mark.parametrize(("n_runs", "n_attacks"), [(2, 1), (8, 20)])
+def test_charts_compile_for_few_and_many_runs_and_attacks(n_runs, n_attacks):
+    attacks = [f"attack{i}" for i in range(n_attacks)]
+    for name, spec in charts(tables(n_runs, attacks, 4), figures.colours(runs(n_runs))).items():
+        svg = vl_convert.vegalite_to_svg(spec)
+        assert all(f">{run}<" in svg for run in runs(n_runs)), name
+        assert "NaN" not in svg
+
+
+def test_a_dot_is_hollow_exactly_where_its_interval_holds_zero():
+    rows = tables(4)["contrasts"]
+    rows[["low", "high"]] = np.stack([rows["mean"] - 0.1, rows["mean"] + 0.1], 1)
+    svg = vl_convert.vegalite_to_svg(figures.contrasts(rows, figures.colours(runs(4))).to_dict())
+    hollow = re.findall(r'aria-roledescription="point"[^>]*fill="white"', svg)
+    filled = re.findall(r'aria-roledescription="point"[^>]*fill="#', svg)
+    holds_zero = (rows["low"] <= 0) & (rows["high"] >= 0)
+    assert (len(hollow), len(filled)) == (holds_zero.sum(), (~holds_zero).sum())
+    assert holds_zero.any()
+
+
+def pair(attack: np.ndarray, control: np.ndarray) -> pd.DataFrame:
+    u, v = np.indices(attack.shape).reshape(2, -1)
+    key = {"run": "standard", "attack": "pgd", "estimator": "median_of_ratios", "u": u, "v": v}
+    given = {"attack": attack, "control": control}
+    return pd.concat(pd.DataFrame({**key, "source": name, "value": values.ravel()}) for name, values in given.items())
+
+
+def test_maps_of_attack_and_control_share_one_scale():
+    control = np.array([[1.0, 2.0], [4.0, 8.0]])
+    picture, span = figures.maps(pair(4 * control, control))["standard", "pgd", "median_of_ratios"]
+    left, middle, ratio = picture[:, :, :2], picture[:, :, 4:6], picture[:, :, 8:]
+    assert span == "1 to 32"
+    np.testing.assert_array_equal(left[:, 0, 0], middle[:, 1, 0])  # both are 4
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], ratio.shape))
+    np.testing.assert_allclose(ratio[:, 0, 0] * 255, [0xB3, 0x47, 0x00])  # four times: the end of the scale
+
+
+def test_a_map_is_upright():
+    attack = np.ones((3, 3))
+    attack[0, 2] = 9.0  # u = 0, v = 2: a high horizontal frequency, top right
+    picture, _ = figures.maps(pair(attack, np.ones((3, 3))))["standard", "pgd", "median_of_ratios"]
+    darkest = np.unravel_index(picture[:, :, :3].sum(0).argmin(), (3, 3))
+    assert darkest == (0, 2)
+
+
+def test_a_map_without_its_control_is_refused():
+    rows = pair(np.ones((2, 2)), np.ones((2, 2))).query("source == 'attack'")
+    with pytest.raises(ValueError, match="expected attack and control of one shape, got attack"):
+        figures.maps(rows)
+
+
+def test_a_value_that_is_not_finite_is_grey():
+    attack = np.array([[np.nan, 1.0], [2.0, 0.0]])
+    picture, span = figures.maps(pair(attack, np.ones((2, 2))))["standard", "pgd", "median_of_ratios"]
+    np.testing.assert_allclose(picture[:, 0, 0], 0.6)
+    assert span == "1 to 2"
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.svg", b"<svg"), ("a.png", b"\x89PNG")])
+def test_the_overview_is_exported(table, tmp_path, name, start):
+    chart = figures.overview(table["occluded_frequency"], table["accuracy"], figures.colours(runs(4)))
+    figures.export(chart, tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_an_unknown_ending_is_refused(table, tmp_path):
+    chart = figures.transfer(table["transfer"], figures.colours(runs(4)))
+    with pytest.raises(ValueError, match=r"expected a name ending in \.svg or \.png, got '\.gif'"):
+        figures.export(chart, tmp_path / "a.gif")
