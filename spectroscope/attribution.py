@@ -72,10 +72,9 @@ def occluded_frequency(
         spectrum = _analyse(change, basis)
         whole = _score(model(x), y, score)
         for band, mask in enumerate(masks):
-            occluded = x - _synthesise(spectrum, mask, basis, x.shape[-1])
-            scores[start : start + step, band] = whole - _score(
-                model(occluded.clamp(0, 1) if clip else occluded), y, score
-            )
+            occluded = x - _synthesise(spectrum * mask, basis)
+            occluded = occluded.clamp(0, 1) if clip else occluded
+            scores[start : start + step, band] = whole - _score(model(occluded), y, score)
     return scores
 
 
@@ -153,11 +152,8 @@ def _analyse(x: Tensor, basis: Basis) -> Tensor:
     return dct2(x) if basis == "dct" else torch.fft.fft2(x, norm="ortho")
 
 
-def _synthesise(spectrum: Tensor, mask: Tensor, basis: Basis, width: int) -> Tensor:
-    """The part of the images that the coefficients of `mask` make up."""
-    if basis == "dct":
-        return idct2(spectrum * mask)
-    return torch.fft.ifft2(spectrum * mask, norm="ortho").real
+def _synthesise(spectrum: Tensor, basis: Basis) -> Tensor:
+    return idct2(spectrum) if basis == "dct" else torch.fft.ifft2(spectrum, norm="ortho").real
 
 
 def _score(logits: Tensor, labels: Tensor, score: Score) -> Tensor:

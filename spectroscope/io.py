@@ -120,6 +120,17 @@ def read_images(path: Path) -> Images:
     return Images(pixels.div(255) if pixels.dtype == torch.uint8 else pixels, labels, classes)
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """What the writer of an arrays file said of it, without shape, dtype and class names."""
+    try:
+        about = json.loads((pq.read_schema(path).metadata or {})[_KEY])
+    except (pa.ArrowException, KeyError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected arrays written by spectroscope, got another or damaged file: {error}"
+        ) from None
+    return {key: value for key, value in about.items() if key not in ("shape", "dtype", "classes")}
+
+
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """A table as .parquet or .csv, after the ending of `path`."""
     with replacing(path) as temporary:

@@ -134,3 +134,9 @@ def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int)
     for file in files:
         model = io.read_weights(file, build(name, shape, n_classes))
         yield int(file.stem.removeprefix("seed")), freeze(model).to(runtime.device())
+
+
+@torch.no_grad()
+def predict(model: Callable[[Tensor], Tensor], pixels: Tensor, batch_size: int = 64) -> Tensor:
+    """Class of the largest logit, computed on the device at hand: (N, C, H, W) -> (N,) on the CPU."""
+    return torch.cat([model(part.to(runtime.device())).argmax(1).cpu() for part in pixels.split(batch_size)])

@@ -5,32 +5,38 @@ denominator comes near zero has no finite mean; the median of ratios and the rat
 three means anything without the control: white noise of equal norm through the same clip.
 """
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
+import numpy as np
+import pandas as pd
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from spectroscope.params import Settings
 from spectroscope.spectrum import dct2
+from spectroscope.stats import StatisticsSettings, interval
 
 Estimator = Literal["mean_of_ratios", "median_of_ratios", "ratio_of_means"]
+Channels = Literal["each", "luminance"]
 ESTIMATORS: tuple[Estimator, ...] = ("mean_of_ratios", "median_of_ratios", "ratio_of_means")
 LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
 
 
 class PerturbationSettings(Settings):
-    """How relative changes are computed, and the seed of the control noise."""
+    """How relative changes are computed, the seed of the control noise, and the number of draws behind an interval."""
 
-    channels: Literal["each", "luminance"]
+    channels: Channels
     noise_seed: Annotated[int, Field(ge=0)]
+    resamples: Annotated[int, Field(ge=20)]
 
 
 def rct_map(
     clean: Tensor,
     adversarial: Tensor,
     estimator: Estimator = "mean_of_ratios",
-    channels: Literal["each", "luminance"] = "each",
+    channels: Channels = "each",
 ) -> Tensor:
     """Relative change of each DCT coefficient: (N, C, H, W) twice, C = 1 or 3 -> (H, W), in the dtype of `clean`.
 
@@ -39,7 +45,11 @@ def rct_map(
     all channels and `luminance` transforms BT.601 luminance. Coefficients that are zero in the clean image have no
     ratio: they are left out (`undefined_ratios` counts them); a coefficient that is zero everywhere gets 0.
     """
-    change, reference = _spectra(clean, adversarial, channels)
+    return relative_change(*spectra(clean, adversarial, channels), estimator)
+
+
+def relative_change(change: Tensor, reference: Tensor, estimator: Estimator) -> Tensor:
+    """One estimator of relative change from spectra of the change and the clean images: (M, H, W) twice -> (H, W)."""
     if estimator == "ratio_of_means":
         total = reference.abs().sum(0)
         return torch.where(total > 0, change.abs().sum(0) / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
@@ -48,14 +58,86 @@ def rct_map(
     if estimator == "mean_of_ratios":
         return ratio.nanmean(0).nan_to_num(0.0)
     if estimator == "median_of_ratios":
-        return ratio.nanquantile(0.5, dim=0).nan_to_num(0.0)
+        rows = ratio.flatten(1).mT.contiguous()  # nanmedian is the lower of two middle values; its mirror the upper
+        middle = (rows.nanmedian(1).values - (-rows).nanmedian(1).values) / 2
+        return middle.nan_to_num(0.0).view(ratio.shape[1:])
     raise ValueError(f"expected an estimator among {', '.join(ESTIMATORS)}, got {estimator!r}")
 
 
-def undefined_ratios(clean: Tensor, channels: Literal["each", "luminance"] = "each") -> int:
+def spectra(clean: Tensor, adversarial: Tensor, channels: Channels) -> tuple[Tensor, Tensor]:
+    """Spectra of the change and of the clean images, channels pooled with images: (N * C, H, W) twice."""
+    if clean.shape != adversarial.shape or clean.ndim != 4 or clean.shape[1] not in (1, 3):
+        shapes = f"{tuple(clean.shape)} and {tuple(adversarial.shape)}"
+        raise ValueError(f"expected two sets of images (N, 1 or 3, H, W) of one shape, got {shapes}")
+    if len(clean) == 0:
+        raise ValueError("expected at least one image, got none")
+    change = adversarial - clean
+    if channels == "luminance" and clean.shape[1] == 3:
+        weights = clean.new_tensor(LUMINANCE)[:, None, None]
+        change, clean = (change * weights).sum(1, keepdim=True), (clean * weights).sum(1, keepdim=True)
+    elif channels not in ("each", "luminance"):
+        raise ValueError(f"expected channels each or luminance, got {channels!r}")
+    return dct2(change).flatten(0, 1), dct2(clean).flatten(0, 1)
+
+
+def undefined_ratios(clean: Tensor, channels: Channels = "each") -> int:
     """Number of clean coefficients that are zero up to rounding, so that no ratio exists: (N, C, H, W) -> count."""
-    _, reference = _spectra(clean, clean, channels)
+    _, reference = spectra(clean, clean, channels)
     return int(_vanishing(reference).sum())
+
+
+def relative_changes(clean: Tensor, adversarial: Tensor, settings: PerturbationSettings) -> pd.DataFrame:
+    """The map of every estimator as rows: estimator, u, v, value."""
+    change, reference = spectra(clean, adversarial, settings.channels)
+    height, width = clean.shape[-2:]
+    u, v = np.indices((height, width)).reshape(2, -1)
+    values = {estimator: relative_change(change, reference, estimator).flatten().numpy() for estimator in ESTIMATORS}
+    return pd.concat(pd.DataFrame({"estimator": name, "u": u, "v": v, "value": map_}) for name, map_ in values.items())
+
+
+def profile(
+    clean: Tensor,
+    adversarial: Tensor,
+    units: np.ndarray,
+    index: Tensor,
+    settings: PerturbationSettings,
+    statistics: StatisticsSettings,
+) -> pd.DataFrame:
+    """Power share and relative change by shell: rows measure, shell, mean, low, high, n_images, n_seeds.
+
+    units (N, 2): seed and image of each perturbation; the bootstrap draws both, crossed. `mean` is the statistic on all
+    perturbations. n_images counts perturbations (an image fooled for three seeds counts three times).
+    """
+    change, reference = spectra(clean, adversarial, settings.channels)
+    change, reference = change.unflatten(0, (len(clean), -1)), reference.unflatten(0, (len(clean), -1))
+    power = power_by_shell(adversarial - clean, index)
+
+    def statistic(rows: Tensor) -> np.ndarray:  # (measures, shells)
+        parts = change[rows].flatten(0, 1), reference[rows].flatten(0, 1)
+        relative = [mean_by_shell(relative_change(*parts, estimator), index) for estimator in ESTIMATORS]
+        return torch.stack([power[rows].mean(0), *relative]).numpy()
+
+    rows = resampled_rows(units, settings.resamples, statistics)
+    low, high = interval(np.stack([statistic(drawn) for drawn in rows]), statistics)
+    whole = statistic(torch.arange(len(clean)))
+    return pd.concat(
+        pd.DataFrame({"measure": name, "shell": range(len(mean)), "mean": mean, "low": below, "high": above})
+        for name, mean, below, above in zip(("power", *ESTIMATORS), whole, low, high, strict=True)
+    ).assign(n_images=len(clean), n_seeds=len(np.unique(units[:, 0])))
+
+
+def resampled_rows(units: np.ndarray, resamples: int, statistics: StatisticsSettings) -> Iterator[Tensor]:
+    """Rows of each bootstrap draw: seeds and images are drawn, a row counts as often as both; empty draws are redone."""
+    _, seed = np.unique(units[:, 0], return_inverse=True)
+    _, image = np.unique(units[:, 1], return_inverse=True)
+    rng = np.random.default_rng(statistics.seed)
+    yielded = 0
+    while yielded < resamples:
+        times = [np.bincount(rng.integers(0, n := part.max() + 1, n), minlength=n)[part] for part in (seed, image)]
+        rows = np.repeat(np.arange(len(units)), times[0] * times[1])
+        if len(rows):
+            yielded += 1
+            yield torch.from_numpy(rows)
 
 
 def power_by_shell(perturbations: Tensor, index: Tensor) -> Tensor:
@@ -93,22 +175,6 @@ def matched_noise(clean: Tensor, perturbations: Tensor, generator: torch.Generat
             break
         scale = torch.where(norm > 0, scale * target / norm.clamp_min(torch.finfo(norm.dtype).tiny), scale)
     return clipped
-
-
-def _spectra(clean: Tensor, adversarial: Tensor, channels: str) -> tuple[Tensor, Tensor]:
-    """Spectra of the change and of the clean images, channels pooled with images: (N * C, H, W) twice."""
-    if clean.shape != adversarial.shape or clean.ndim != 4 or clean.shape[1] not in (1, 3):
-        shapes = f"{tuple(clean.shape)} and {tuple(adversarial.shape)}"
-        raise ValueError(f"expected two sets of images (N, 1 or 3, H, W) of one shape, got {shapes}")
-    if len(clean) == 0:
-        raise ValueError("expected at least one image, got none")
-    change = adversarial - clean
-    if channels == "luminance" and clean.shape[1] == 3:
-        weights = clean.new_tensor(LUMINANCE)[:, None, None]
-        change, clean = (change * weights).sum(1, keepdim=True), (clean * weights).sum(1, keepdim=True)
-    elif channels not in ("each", "luminance"):
-        raise ValueError(f"expected channels each or luminance, got {channels!r}")
-    return dct2(change).flatten(0, 1), dct2(clean).flatten(0, 1)
 
 
 def _vanishing(spectrum: Tensor) -> Tensor:

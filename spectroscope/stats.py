@@ -5,7 +5,7 @@ images, crossed: a draw takes the same images for every seed (Owen 2007, "The pi
 such an interval is rough; it is still wider, and more honest, than one over images alone.
 """
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
@@ -52,21 +52,25 @@ def estimate(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     return group_means(values, groups, np.ones((1, seeds)), np.ones((1, images)))[0]
 
 
-def draws(values: np.ndarray, groups: np.ndarray, settings: StatisticsSettings, stream: int) -> np.ndarray:
-    """Group means of each bootstrap draw: (resamples, n_groups, K).
+def counts(seeds: int, images: int, settings: StatisticsSettings, stream: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each seed (resamples, seeds) and each image (resamples, images) is drawn in each resample.
 
     Every call draws the same images; seeds are drawn independently for each `stream` (one for each run), so that the
     difference of two runs is paired by image and not by seed.
     """
-    seeds, images, _ = values.shape
     of_images, of_seeds = np.random.default_rng([settings.seed, 0]), np.random.default_rng([settings.seed, 1, stream])
     image_counts = of_images.multinomial(images, np.full(images, 1 / images), size=settings.resamples)
-    seed_counts = of_seeds.multinomial(seeds, np.full(seeds, 1 / seeds), size=settings.resamples)
+    return of_seeds.multinomial(seeds, np.full(seeds, 1 / seeds), size=settings.resamples), image_counts
+
+
+def draws(values: np.ndarray, groups: np.ndarray, settings: StatisticsSettings, stream: int) -> np.ndarray:
+    """Group means of each bootstrap draw: (resamples, n_groups, K); `stream` as in `counts`."""
+    seed_counts, image_counts = counts(*values.shape[:2], settings, stream)
     return group_means(values, groups, seed_counts.astype(float), image_counts.astype(float))
 
 
 def interval(drawn: np.ndarray, settings: StatisticsSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval over the first axis: low and high. Draws without a value are left out; NaN if none has one."""
+    """Percentile interval over the first axis: low and high; draws without a value are left out, NaN if none has one."""
     tail = (1 - settings.confidence) / 2
     none = ~np.isfinite(drawn).any(0)
     ends = np.nanquantile(np.where(none, 0.0, drawn), [tail, 1 - tail], axis=0)
@@ -84,8 +88,8 @@ def by_class(labels: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def summary(
-    point: float, drawn: np.ndarray, n_images: int, n_seeds: int, settings: StatisticsSettings
-) -> dict[str, Any]:
-    """mean, low, high, n_images, n_seeds of one number and its draws (resamples,)."""
+    point: float, drawn: np.ndarray, shape: tuple[int, ...], settings: StatisticsSettings
+) -> dict[str, float | int]:
+    """mean, low, high, n_images, n_seeds of one number and its draws (resamples,); shape = (seeds, images, ...)."""
     low, high = interval(drawn, settings)
-    return {"mean": float(point), "low": float(low), "high": float(high), "n_images": n_images, "n_seeds": n_seeds}
+    return {"mean": float(point), "low": float(low), "high": float(high), "n_images": shape[1], "n_seeds": shape[0]}

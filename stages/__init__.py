@@ -21,7 +21,9 @@ Out = Annotated[Path, typer.Option(help="A file or folder to write.")]
 
 def start(main: Callable[..., None]) -> None:
     """Run a stage from its command line; an expected error is one message on stderr and exit code 1."""
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    app.command()(main)
     try:
-        typer.run(main)
+        app()
     except (ValueError, OSError) as error:
-        sys.exit(f"{main.__module__ if main.__module__ != '__main__' else sys.argv[0]}: {error}")
+        sys.exit(f"stages.{Path(sys.argv[0]).stem}: {error}")

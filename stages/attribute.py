@@ -1,7 +1,6 @@
 """Which frequencies does a trained network rely on?"""
 
 import pandas as pd
-import torch
 
 from spectroscope import io, models, params, runtime
 from spectroscope.attribution import AttributionSettings, occluded_frequency, table
@@ -22,8 +21,7 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
         x, y = test.pixels.to(device), test.labels.to(device)
         options = {"basis": settings.basis, "baseline": baseline, "score": settings.score, "clip": settings.clip}
         attribution = occluded_frequency(model, x, y, index, **options)
-        with torch.no_grad():
-            right = torch.cat([model(part).argmax(1) for part in x.split(64)]) == y
+        right = models.predict(model, test.pixels) == test.labels
         tables.append(table(attribution, test.labels, right, seed))
 
     io.write_table(out, pd.concat(tables))

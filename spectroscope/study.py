@@ -1,0 +1,63 @@
+"""A study: the whole of params.yaml, checked as one."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attribution import AttributionSettings
+from spectroscope.datasets.sources import DatasetSettings
+from spectroscope.models import lookup
+from spectroscope.params import Settings
+from spectroscope.perturbation import PerturbationSettings
+from spectroscope.regimes import Adversarial, Regime
+from spectroscope.spectrum import Band
+from spectroscope.stats import StatisticsSettings
+from spectroscope.training import TrainingSettings
+
+
+class Run(Settings):
+    """A network to train: the band of its training images, what it is trained against, its architecture."""
+
+    band: str
+    regime: Regime
+    model: str
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        lookup(name)
+        return name
+
+
+class EvaluationSettings(Settings):
+    """How many test images accuracies on clean and filtered images are measured on."""
+
+    n_images: Annotated[int, Field(ge=1)]
+
+
+class Study(Settings):
+    """Every section of params.yaml."""
+
+    dataset: DatasetSettings
+    bands: Annotated[dict[str, Band], Field(min_length=1)]
+    runs: Annotated[dict[str, Run], Field(min_length=1)]
+    training: TrainingSettings
+    judge: Adversarial
+    attacks: Annotated[dict[str, AttackSettings], Field(min_length=1)]
+    evaluation: EvaluationSettings
+    perturbation: PerturbationSettings
+    attribution: AttributionSettings
+    statistics: StatisticsSettings
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Study":
+        for name, run in self.runs.items():
+            if run.band not in self.bands:
+                raise ValueError(f"runs.{name}.band: expected a band among {', '.join(self.bands)}, got {run.band!r}")
+        if self.statistics.reference not in self.runs:
+            known, got = ", ".join(self.runs), self.statistics.reference
+            raise ValueError(f"statistics.reference: expected a run among {known}, got {got!r}")
+        if "clean" in self.attacks:
+            raise ValueError("attacks.clean: expected another name, since `clean` stands for no attack")
+        return self
