@@ -127,7 +127,7 @@ def profile(
 
 
 def resampled_rows(units: np.ndarray, resamples: int, statistics: StatisticsSettings) -> Iterator[Tensor]:
-    """Rows of each bootstrap draw: seeds and images are drawn, a row counts as often as both; empty draws are redone."""
+    """Rows of each bootstrap draw: a row counts as often as its seed times its image; empty draws are redone."""
     _, seed = np.unique(units[:, 0], return_inverse=True)
     _, image = np.unique(units[:, 1], return_inverse=True)
     rng = np.random.default_rng(statistics.seed)

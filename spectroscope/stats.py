@@ -70,7 +70,7 @@ def draws(values: np.ndarray, groups: np.ndarray, settings: StatisticsSettings, 
 
 
 def interval(drawn: np.ndarray, settings: StatisticsSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval over the first axis: low and high; draws without a value are left out, NaN if none has one."""
+    """Percentile interval over the first axis: low and high. Draws without a value are left out; NaN if all are."""
     tail = (1 - settings.confidence) / 2
     none = ~np.isfinite(drawn).any(0)
     ends = np.nanquantile(np.where(none, 0.0, drawn), [tail, 1 - tail], axis=0)

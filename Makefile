@@ -1,0 +1,39 @@
+# make repro   make the environment and reproduce the whole pipeline
+# make test    make the environment and run every check: format, lint, import floors, tests
+# make lock    refresh requirements.lock from pyproject.toml
+.DEFAULT_GOAL := help
+.PHONY: help env repro test lock
+
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(or $(shell command -v uv),.uv/bin/uv)
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+repro: env
+	. $(BIN)/activate && dvc repro
+
+test: env
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+lock: $(UV)
+	$(UV) pip compile --quiet --universal --no-header --generate-hashes --upgrade \
+		--group pyproject.toml:dev --output-file requirements.lock pyproject.toml
+
+env: .venv/made .dvc/plots/offline.html
+
+.venv/made: requirements.lock | $(UV)
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("expected Python >= 3.11, got " + sys.version)'
+	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	touch $@
+
+.dvc/plots/offline.html: .venv/made spectroscope/page.py
+	$(BIN)/python -c 'import pathlib; from spectroscope.page import write_plots_template as w; w(pathlib.Path("$@"))'
+
+.uv/bin/uv:
+	$(PYTHON) -m pip install --quiet --target .uv uv
