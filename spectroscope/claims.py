@@ -62,6 +62,7 @@ class Reliance:
     curves: np.ndarray
     drawn: np.ndarray
     shape: tuple[int, ...]
+    class_sizes: np.ndarray
 
     def shell_rows(self, settings: StatisticsSettings) -> pd.DataFrame:
         """Mean over classes of each shell (the paper's Fig. 1, averaged): run, shell, mean, low, high, n."""
@@ -76,7 +77,7 @@ class Reliance:
         name, shell = np.indices(self.curves.shape).reshape(2, -1)
         columns = {"mean": self.curves.ravel(), "low": low.ravel(), "high": high.ravel()}
         rows = pd.DataFrame({"run": self.run, "class": np.array(classes)[name], "shell": shell, **columns})
-        return rows.dropna().assign(n_images=self.shape[1], n_seeds=self.shape[0])
+        return rows.assign(n_images=self.class_sizes[name], n_seeds=self.shape[0]).dropna()
 
     def findings(self, hf_from: float) -> list[Finding]:
         """Centroid, high-frequency share, and the sums of the mean curve over DC, low, middle and high shells."""
@@ -100,7 +101,8 @@ def reliance(
         attribution.loc[~attribution["right"], shells] = np.nan
     values, groups = grid(attribution, shells), stats.by_class(labels(attribution), n_classes)
     drawn = stats.draws(values, groups, settings, stream)
-    return Reliance(run, stats.estimate(values, groups), drawn, values.shape)
+    class_sizes = groups.sum(0).astype(int)
+    return Reliance(run, stats.estimate(values, groups), drawn, values.shape, class_sizes)
 
 
 def contrasts(findings: list[Finding], settings: StatisticsSettings) -> pd.DataFrame:

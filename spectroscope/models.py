@@ -137,6 +137,7 @@ def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int)
 
 
 @torch.no_grad()
-def predict(model: Callable[[Tensor], Tensor], pixels: Tensor, batch_size: int = 64) -> Tensor:
+def predict(model: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
     """Class of the largest logit, computed on the device at hand: (N, C, H, W) -> (N,) on the CPU."""
-    return torch.cat([model(part.to(runtime.device())).argmax(1).cpu() for part in pixels.split(batch_size)])
+    parts = pixels.split(runtime.images_at_once())
+    return torch.cat([model(part.to(runtime.device())).argmax(1).cpu() for part in parts])

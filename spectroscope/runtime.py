@@ -10,6 +10,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def images_at_once() -> int:
+    """Images in one forward pass that suit the device: on a CPU what its cache holds (64 took half the time of 256)."""
+    return 64 if device().type == "cpu" else 1024
+
+
 def seed(value: int) -> None:
     """Seed torch's global generator: the only line that does (libraries that take no generator draw from it)."""
     torch.manual_seed(value)

@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-from spectroscope import io, params
+from spectroscope import io, params, runtime
 from spectroscope.attacks import suite
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.models import restore_all
@@ -18,7 +18,7 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
 
     perturbations, tables = [], []
     for seed, model in restore_all(models, architecture, shape=shape, n_classes=n_classes):
-        outcome = suite.run(settings, model, test.pixels, test.labels, seed)
+        outcome = suite.run(settings, model, test.pixels, test.labels, seed, runtime.images_at_once())
         rows = {"seed": seed, "image": range(len(test)), "label": test.labels.numpy()}
         tables.append(pd.concat([pd.DataFrame(rows), outcome.table()], axis=1))
         perturbations.append(outcome.perturbation)

@@ -20,7 +20,7 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
     for seed, model in models.restore_all(weights, name, shape, len(test.classes)):
         x, y = test.pixels.to(device), test.labels.to(device)
         options = {"basis": settings.basis, "baseline": baseline, "score": settings.score, "clip": settings.clip}
-        attribution = occluded_frequency(model, x, y, index, **options)
+        attribution = occluded_frequency(model, x, y, index, **options, chunk=runtime.images_at_once())
         right = models.predict(model, test.pixels) == test.labels
         tables.append(table(attribution, test.labels, right, seed))
 

@@ -20,7 +20,7 @@ from spectroscope.attacks.settings import AttackSettings, Ball
 from spectroscope.attacks.simba import simba
 from spectroscope.progress import track
 
-BATCH_SIZE = 256
+BATCH_SIZE = 64
 TOLERANCE = 1e-6  # of a norm, relative where eps > 1
 
 ATTACKS: dict[str, Callable[..., Tensor]] = {
