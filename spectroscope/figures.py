@@ -1,7 +1,7 @@
 """Figures: a written table in, a Vega-Lite chart out.
 
 A run has one colour in every chart (`colours`), and a chart carries its caption, with n, seeds and interval, as its
-description. The data of a chart are the rows of its table, not rounded and not reordered.
+description. The data of a chart are the rows of its table, in their order, to the six digits tables are written with.
 """
 
 import math
@@ -100,7 +100,8 @@ def contrasts(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     ]
     caption = (
         "Difference of each run from its reference: a filled dot has an interval that leaves out zero (a difference "
-        "the data show), a hollow one an interval that includes it. " + made(table)
+        "the data show), a hollow one an interval that includes it. Sums of OF are left out: they are in logits, which "
+        "have no common unit. " + made(table)
     )
     return _styled(alt.vconcat(panels[0].add_params(_pick()), *panels[1:], spacing=18), caption)
 
@@ -198,8 +199,8 @@ def maps(table: pd.DataFrame) -> dict[tuple[str, str, str], tuple[np.ndarray, st
     """Attack, control and their ratio side by side (the paper's Fig. 2) for each run, attack and estimator.
 
     A picture is RGB in [0, 1], (3, H, 3 W + 4); with it goes the range of its scale. Attack and control share one
-    logarithmic scale, from the smallest to the largest value of the two: the paper scales each map to its own maximum,
-    which hides whether they differ. The ratio runs from 1/4 to 4 and saturates there.
+    logarithmic scale, from the first to the last percentile of the two but at most a factor of 1,000: the paper scales
+    each map to its own maximum, which hides whether they differ. The ratio runs from 1/4 to 4; all saturate.
     """
     _require(table, "maps", "run", "attack", "source", "estimator", "u", "v", "value")
     return {key: _triple(key, cell) for key, cell in table.groupby(["run", "attack", "estimator"], sort=False)}
@@ -212,12 +213,14 @@ def _triple(key: tuple[str, str, str], cell: pd.DataFrame) -> tuple[np.ndarray, 
     with np.errstate(divide="ignore", invalid="ignore"):
         attack, control = (np.log(pair[name].to_numpy(float)) for name in ("attack", "control"))
     finite = np.concatenate([attack[np.isfinite(attack)], control[np.isfinite(control)]])
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    low, high = np.quantile(finite, [0.01, 0.99]) if finite.size else (0.0, 0.0)
+    low = max(low, high - math.log(1000))
     tiles = [_shaded((value - low) / max(high - low, 1e-9), SEQUENTIAL) for value in (attack, control)]
     with np.errstate(invalid="ignore"):
         tiles.append(_shaded((attack - control) / math.log(16) + 0.5, DIVERGING))
     gap = np.ones((3, len(attack), 2))
-    return np.concatenate([tiles[0], gap, tiles[1], gap, tiles[2]], axis=2), f"{np.exp(low):.2g} to {np.exp(high):.2g}"
+    span = " to ".join(f"{end:,.0f}" if end >= 10 else f"{end:.2g}" for end in np.exp([low, high]))
+    return np.concatenate([tiles[0], gap, tiles[1], gap, tiles[2]], axis=2), span
 
 
 def made(table: pd.DataFrame, what: str = "test images") -> str:
@@ -234,8 +237,7 @@ def made(table: pd.DataFrame, what: str = "test images") -> str:
 _UNITS = {"centroid": "shells", "dc": "logits", "low_sum": "logits", "mid_sum": "logits", "high_sum": "logits"}
 _AXES = {
     "share": ("accuracy, or share of OF", "+.0%"),
-    "shells": ("shells", "+"),
-    "logits": ("logits (not comparable between networks)", "+"),
+    "shells": ("shells", "+.2~f"),
 }
 _TRAINED = {
     "loss": ("training loss", ".2"),
@@ -261,7 +263,7 @@ def _curves(source: alt.Chart, hues: dict[str, str]) -> alt.LayerChart:
         tooltip=_tooltip("run", "class", "shell"),
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="#9aa3ab").encode(alt.Y("zero:Q"))
-    return alt.layer(zero, band, line)
+    return alt.layer(band, zero, line)  # the first layer has the legend, which chooses a run
 
 
 def _dots(
@@ -283,7 +285,7 @@ def _dots(
     if zero:
         sure = alt.condition("datum.low > 0 || datum.high < 0", _colour(hues, alt.Fill), alt.value("white"))
         layers[1] = layers[1].encode(fill=sure)
-        layers.insert(0, alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=INK).encode(alt.X("zero:Q")))
+        layers.insert(1, alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=INK).encode(alt.X("zero:Q")))
     return alt.layer(*layers).properties(width=width, height=len(rows) * (18 + 9 * len(hues)))
 
 

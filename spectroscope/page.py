@@ -93,7 +93,10 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, hues:
 
 def facts(pairs: dict[str, str]) -> str:
     """Names and values in columns."""
-    body = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs.items())
+    body = "".join(
+        f"<div><dt>{escape(name)}</dt><dd title='{escape(value)}'>{escape(value)}</dd></div>"
+        for name, value in pairs.items()
+    )
     return f"<dl>{body}</dl>"
 
 
@@ -113,9 +116,9 @@ def results(accuracy: pd.DataFrame, reliance: pd.DataFrame, caption: str, hues: 
 
 
 def samples(test: io.Images, bands: dict[str, io.Images], count: int, caption: str) -> str:
-    """The first image of each of `count` classes and what the bands keep of it; without DC, around mid grey."""
+    """The first image of each of `count` classes and what the bands keep of it, unless it is everything."""
     chosen = [int((test.labels == label).nonzero()[0]) for label in test.labels.unique()[:count]]
-    shown = {"original": test, **bands}
+    shown = {"original": test} | {name: kept for name, kept in bands.items() if not kept.pixels.equal(test.pixels)}
     rows = [
         [test.classes[test.labels[i]], *(picture(_visible(images.pixels[i]), name) for name, images in shown.items())]
         for i in chosen
@@ -124,13 +127,16 @@ def samples(test: io.Images, bands: dict[str, io.Images], count: int, caption: s
 
 
 def adversaries(test: io.Images, cells: Cells, enlarged: int, caption: str, hues: dict[str, str]) -> str:
-    """One image under every attack on every run, the one that the most of them fooled, and its perturbation.
+    """One image under every attack on every run, and its perturbation.
 
-    `cells`: perturbations (n, C, H, W) of one seed and their rows (image, before, after, success), by
+    Of the images that the most networks got right before, it is the one that the most attacks fooled.
+
+    `cells`: perturbations (n, C, H, W) of one seed and their rows (image, label, before, after, success), by
     (run, attack).
     """
-    tried = pd.concat([rows for _, rows in cells.values()]).groupby("image")["success"]
-    image = int(tried.sum()[tried.count() == len(cells)].idxmax())
+    rows = pd.concat([rows for _, rows in cells.values()])
+    tried = rows.assign(right=rows["before"] == rows["label"], n=1).groupby("image")[["n", "right", "success"]].sum()
+    image = int(tried[tried["n"] == len(cells)].sort_values(["right", "success"], kind="stable").index[-1])
 
     def cell(run: str, attack: str) -> str:
         perturbations, rows = cells[run, attack]
@@ -311,7 +317,7 @@ th { font-weight: 600; text-align: left; }
 small { display: block; color: var(--soft); font-size: .78rem; line-height: 1.3; font-weight: 400; }
 dl { display: flex; flex-wrap: wrap; gap: .8rem 2.4rem; margin: 1.2rem 0; }
 dt { color: var(--soft); font-size: .82rem; }
-dd { margin: 0; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+dd { margin: 0; font-variant-numeric: tabular-nums; max-width: 36ch; overflow: hidden; text-overflow: ellipsis; }
 .values { min-width: 60%; }
 .values th, .values td { padding: .45rem 1.4rem .45rem 0; vertical-align: top; line-height: 1.35; }
 .values td:has(small) { white-space: nowrap; }

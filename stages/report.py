@@ -59,12 +59,12 @@ RESULTS = (
 )
 BANDS = (
     "Test images and what each band keeps of them. A band without DC has values around zero and is shown around mid "
-    "grey. Every picture is enlarged without smoothing: one square is one pixel."
+    "grey; a band that keeps everything is left out. Pictures are enlarged without smoothing: one square is one pixel."
 )
 ADVERSARIES = (
     "One image under every attack on every run, and below it the prediction before and after. The perturbation is ten "
-    f"times enlarged, around mid grey. Of the first {CANDIDATES} test images it is the one that the most attacks "
-    "fooled, not a typical one; lowest seed."
+    f"times enlarged, around mid grey. Not a typical image: among the first {CANDIDATES} it is, of those that the most "
+    "networks got right, the one that the most attacks fooled. An attack that fails changes nothing. Lowest seed."
 )
 RCT = (
     "The paper's relative change of DCT coefficients (RCT) divides the change of each coefficient by it and "
@@ -75,8 +75,8 @@ RCT = (
 )
 MAPS = (
     "DC is at the top left; frequency grows to the right (horizontal) and down (vertical), one square for each "
-    "coefficient. Attack and control share one log scale, whose range stands below; blue and orange in the ratio: the "
-    "attack changes a coefficient less or more than noise does. "
+    "coefficient. Attack and control share one log scale, whose range (first to last percentile) stands below. In the "
+    "ratio, blue and orange: the attack changes a coefficient less or more than noise does. "
 )
 LIMITS = (
     "Occluded Frequency of a shell sums over all its coefficients, and higher shells hold more of them: a hump at high "
@@ -114,7 +114,7 @@ def _maps(triples: dict, settings: dict[str, Any], hues: dict[str, str]) -> page
 
     def cell(*key: str) -> str:
         if key not in triples:
-            return "no image fooled"
+            return "<small>no image fooled</small>"
         pixels, span = triples[key]
         return page.picture(pixels, ", ".join(key), span, height)
 
@@ -122,7 +122,7 @@ def _maps(triples: dict, settings: dict[str, Any], hues: dict[str, str]) -> page
     for name in dict.fromkeys(estimator for _, _, estimator in triples):
         rows = [[attack, *(cell(run, attack, name) for run in hues)] for attack in settings["attacks"]]
         panels[name.replace("_", " ")] = page.grid(["", *hues], rows, MAPS, hues, "attack · control · attack ÷ control")
-    scales = page.ramp(figures.SEQUENTIAL, "attack, control: smallest", "largest")
+    scales = page.ramp(figures.SEQUENTIAL, "attack, control: low", "high")
     scales += page.ramp(figures.DIVERGING, "attack ÷ control: 1/4 or less", "4 or more")
     return page.prose(RCT), scales, page.tabs("estimator", panels)
 
@@ -137,8 +137,8 @@ def _words(value: Any) -> str:
     """A setting as words: a mapping as `key value` after its name or method."""
     if isinstance(value, dict):
         return ", ".join(_words(v) if k in ("name", "method") else f"{k} {_words(v)}" for k, v in value.items())
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
     return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
 
 

@@ -169,6 +169,17 @@ def test_charts_compile_for_few_and_many_runs_and_attacks(n_runs, n_attacks):
         assert "NaN" not in svg
 
 
+def test_a_click_in_the_legend_reaches_every_chart_of_runs(specs):
+    for name, spec in specs.items():
+        signals = [signal["name"] for signal in vl_convert.vegalite_to_vega(spec).get("signals", [])]
+        assert ("pick_run_legend" in signals) == (name != "transfer"), name
+
+
+def test_logits_are_not_compared(table):
+    rows = pd.concat([table["contrasts"], table["contrasts"].assign(measure="low_sum")])
+    assert "low_sum" not in set(drawn(figures.contrasts(rows, figures.colours(runs(4))).to_dict())["measure"])
+
+
 def test_a_dot_is_hollow_exactly_where_its_interval_holds_zero():
     rows = tables(4)["contrasts"]
     rows[["low", "high"]] = np.stack([rows["mean"] - 0.1, rows["mean"] + 0.1], 1)
@@ -191,7 +202,7 @@ def test_maps_of_attack_and_control_share_one_scale():
     control = np.array([[1.0, 2.0], [4.0, 8.0]])
     picture, span = figures.maps(pair(4 * control, control))["standard", "pgd", "median_of_ratios"]
     left, middle, ratio = picture[:, :, :2], picture[:, :, 4:6], picture[:, :, 8:]
-    assert span == "1 to 32"
+    assert span == "1 to 30"  # the first and the last percentile of 1 ... 32
     np.testing.assert_array_equal(left[:, 0, 0], middle[:, 1, 0])  # both are 4
     np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], ratio.shape))
     np.testing.assert_allclose(ratio[:, 0, 0] * 255, [0xB3, 0x47, 0x00])  # four times: the end of the scale
@@ -215,7 +226,7 @@ def test_a_value_that_is_not_finite_is_grey():
     attack = np.array([[np.nan, 1.0], [2.0, 0.0]])
     picture, span = figures.maps(pair(attack, np.ones((2, 2))))["standard", "pgd", "median_of_ratios"]
     np.testing.assert_allclose(picture[:, 0, 0], 0.6)
-    assert span == "1 to 2"
+    assert span == "1 to 1.9"
 
 
 @pytest.mark.parametrize(("name", "start"), [("a.svg", b"<svg"), ("a.png", b"\x89PNG")])

@@ -31,10 +31,11 @@ def write_study(root: Path) -> None:
     pixels, labels = torch.rand(N, 3, SIZE, SIZE, generator=generator), torch.arange(N) % len(CLASSES)
     io.write_images(root / "images.parquet", io.Images(pixels, labels, tuple(CLASSES)))
     for band in BANDS:
-        kept = pixels - pixels.mean((1, 2, 3), keepdim=True) if band == "high" else pixels
+        kept = pixels if band == "full" else pixels - pixels.mean((2, 3), keepdim=True)
         io.write_images(root / "bands" / band / "test.parquet", io.Images(kept, labels, tuple(CLASSES)))
-    rows = pd.DataFrame({"seed": np.repeat([0, 1], N), "image": [*range(N)] * 2, "before": 0, "after": 1})
-    rows["success"] = rows["image"] == 7
+    rows = pd.DataFrame({"seed": np.repeat([0, 1], N), "image": [*range(N)] * 2, "label": [*labels.tolist()] * 2})
+    rows["before"], rows["after"] = np.where(rows["image"] < 8, rows["label"], (rows["label"] + 1) % 3), 1
+    rows["success"] = rows["image"] >= 7  # of these only image 7 was right before
     for run in runs(4):
         for attack in ATTACKS:
             changes = torch.randn(2 * N, 3, SIZE, SIZE, generator=generator) / 255
@@ -177,6 +178,7 @@ def test_a_band_without_dc_is_shown_around_mid_grey():
     shown = page.samples(images, {"high": io.Images(wave, images.labels, images.classes)}, 1, "")
     original, high = (decoded(part) for part in re.findall(r"<img[^>]*>", shown))
     assert (original == 64).all()  # the image itself is not moved
+    assert "full" not in page.samples(images, {"full": images}, 1, "")  # nor shown twice
     np.testing.assert_array_equal(high[0], [[153, 102], [102, 153]])
 
 
