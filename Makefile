@@ -24,16 +24,13 @@ lock: $(UV)
 	$(UV) pip compile --quiet --universal --no-header --generate-hashes --upgrade \
 		--group pyproject.toml:dev --output-file requirements.lock pyproject.toml
 
-env: .venv/made .dvc/plots/offline.html
+env: .venv/made
 
 .venv/made: requirements.lock | $(UV)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("expected Python >= 3.11, got " + sys.version)'
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
 	touch $@
-
-.dvc/plots/offline.html: .venv/made spectroscope/page.py
-	$(BIN)/python -c 'import pathlib; from spectroscope.page import write_plots_template as w; w(pathlib.Path("$@"))'
 
 .uv/bin/uv:
 	$(PYTHON) -m pip install --quiet --target .uv uv

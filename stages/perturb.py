@@ -20,10 +20,10 @@ def main(images: In, attacks: In, maps: Out, profiles: Out) -> None:
     cells = [(run, attack) for run in study["runs"] for attack in study["attacks"]]
     for run, attack in track(cells, "perturb"):
         change, table, _ = io.read_arrays(attacks / run / f"{attack}.parquet")
-        fooled = table["success"].to_numpy()
-        if not fooled.any():
+        fooled = table.index[table["success"]].to_numpy()
+        if not len(fooled):
             continue
-        change, units = change[fooled], table.loc[fooled, ["seed", "image"]].to_numpy()
+        change, units = change[fooled], table.loc[fooled, ["seed", "image"]].to_numpy(copy=True)
         clean = test.pixels[units[:, 1]]
         control = matched_noise(clean, change, runtime.generator(settings.noise_seed))
         for source, delta in (("attack", change), ("control", control)):

@@ -1,0 +1,117 @@
+"""The pipeline as a stranger uses it: a clone, `dvc repro`, an experiment, a remote, a second clone."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+
+
+def call(folder: Path, *command: str) -> str:
+    """Output of a command in a folder, with this Python's programs first on the path; AssertionError if it fails."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    author = {f"GIT_{who}_{what}": "test@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {**os.environ, **author, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def ran(output: str) -> set[str]:
+    """Names of the stages that dvc says it ran."""
+    return set(re.findall(r"Running stage '([^']+)'", output))
+
+
+def clone(source: Path, target: Path) -> Path:
+    call(source, "git", "clone", "--quiet", "--no-hardlinks", str(source), str(target))
+    return target
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A clone of the working tree with the toy study in place of params.yaml, reproduced once and committed."""
+    folder = clone(ROOT, tmp_path_factory.mktemp("pipeline") / "project")
+    listed = call(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    for name in filter(None, listed):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+        else:
+            (folder / name).unlink(missing_ok=True)
+    shutil.copy(ROOT / "studies" / "smoke.yaml", folder / "params.yaml")
+    (folder / "dvc.lock").unlink(missing_ok=True)
+    stages = ran(call(folder, "dvc", "repro"))
+    assert {"check", "fetch", "filter@full", "train@standard", "attack@adversarial-pgd", "report"} <= stages
+    call(folder, "git", "add", "--all")
+    call(folder, "git", "commit", "--quiet", "--message", "Toy study")
+    return folder
+
+
+def test_every_number_has_its_interval_n_and_seeds(project):
+    runs = json.loads((project / "reports" / "metrics.json").read_text())["runs"]
+    assert set(runs) == {"standard", "adversarial"}
+    for measures in runs.values():
+        assert {"clean", "pgd", "simba-dct", "centroid", "hf_share"} <= set(measures)
+        for figures in measures.values():
+            assert figures["n_images"] >= 1
+            assert figures["n_seeds"] == 2
+            if figures["mean"] is not None:
+                assert figures["low"] <= figures["high"]
+
+
+def test_accuracies_of_the_table_are_those_of_the_stored_attacks(project):
+    table = pd.read_csv(project / "reports" / "tables" / "accuracy.csv").set_index(["run", "attack"])
+    stored = pd.read_parquet(project / "data" / "attacks" / "standard" / "pgd.parquet")
+    right = (stored["after"] == stored["label"]).mean()
+    assert table.loc[("standard", "pgd"), "mean"] == pytest.approx(right, abs=1e-5)
+
+
+def test_the_page_shows_every_run_and_needs_no_network(project):
+    page = (project / "reports" / "index.html").read_text()
+    assert all(run in page for run in ("standard", "adversarial"))
+    assert not re.search(r"""<(script|link|img|iframe)[^>]+(src|href)=["']?(https?:)?//""", page)
+
+
+def test_a_second_repro_has_nothing_to_do(project):
+    assert not ran(call(project, "dvc", "repro"))
+
+
+def test_a_run_added_computes_only_its_own_cells(project, tmp_path):
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    settings["runs"]["lowpass"] = {"band": "low", "regime": {"name": "standard"}, "model": "resnet8"}
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    (copy / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    stages = ran(call(copy, "dvc", "repro"))
+    own = {"train@lowpass", "attack@lowpass-pgd", "attack@lowpass-simba-dct", "attribute@lowpass"}
+    assert own <= stages
+    assert stages - own <= {"check", "evaluate", "perturb", "compare", "report"}
+
+
+def test_an_experiment_on_an_attack_trains_nothing(project):
+    stages = ran(call(project, "dvc", "exp", "run", "-S", "attacks.pgd.eps_255=4"))
+    attacks = {"attack@standard-pgd", "attack@adversarial-pgd"}
+    assert stages == attacks | {"check", "evaluate", "perturb", "compare", "report"}
+    difference = call(project, "dvc", "metrics", "diff", "HEAD", "--json")
+    assert "runs.standard.pgd.mean" in difference or "runs.adversarial.pgd.mean" in difference
+    call(project, "git", "checkout", "--quiet", "--", ".")
+    call(project, "dvc", "checkout", "--quiet")
+
+
+def test_a_second_clone_pulls_and_has_nothing_to_do(project, tmp_path):
+    call(project, "dvc", "remote", "add", "--default", "--force", "store", str(tmp_path / "store"))
+    call(project, "git", "commit", "--quiet", "--all", "--message", "Remote")
+    call(project, "dvc", "push")
+    second = clone(project, tmp_path / "second")
+    call(second, "dvc", "pull")
+    assert not ran(call(second, "dvc", "repro"))
+    assert (second / "reports" / "index.html").exists()
