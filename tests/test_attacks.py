@@ -8,8 +8,8 @@ import yaml
 from torch import nn
 
 from spectroscope import io, params, runtime
-from spectroscope.attacks import suite
-from spectroscope.attacks.queries import evaluating
+from spectroscope.attacks import advertorch_adapter, suite
+from spectroscope.attacks.queries import Queried, evaluating
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.spectrum import dct2
 
@@ -252,7 +252,7 @@ def test_the_caller_s_images_and_random_state_are_untouched(case, model, data):
 @pytest.mark.parametrize("zero", [0, 0.0])
 def test_eps_zero_returns_the_image(case, name, zero, model, data):
     outcome = suite.run(settings_of(case, **{name: zero}), model, data[0][:6], data[1][:6], seed=0)
-    assert not outcome.perturbation.any() and not outcome.success.any()
+    assert not outcome.perturbation.any() and not outcome.success.any() and not outcome.queries.any()
 
 
 @pytest.mark.parametrize(("case", "name"), BOUNDED.items())
@@ -270,6 +270,31 @@ def test_eps_is_the_same_as_an_integer_and_as_a_numpy_float(case, name, model, d
 def test_a_bad_eps_is_refused_by_name(case, name, bad):
     with pytest.raises(ValueError, match=rf"attacks\.{case}\.{name}: .*got "):
         settings_of(case, **{name: bad})
+
+
+def test_the_adapter_takes_an_integer_eps(model, data):
+    """advertorch itself accepts nothing but float."""
+    x, labels = data[0][:6], data[1][:6]
+    for eps in (1, 1.0, np.float32(1)):
+        predict = Queried(model, 6, 4, x.device)
+        assert (advertorch_adapter.fgsm(predict, x, labels, eps) - x).abs().amax() > 0.5
+        start = torch.zeros_like(x)
+        assert advertorch_adapter.pgd(predict, x, labels, start, "l2", eps, eps, 1).ne(x).any()
+
+
+@EVERY
+def test_the_model_never_sees_a_pixel_outside_the_unit_interval(case, model, data):
+    x = data[0][:8].clone()
+    x[:, 0] = 0
+    x[:, 1] = 1
+    seen = []
+
+    def watched(x):
+        seen.extend(x.detach().aminmax())
+        return model(x)
+
+    suite.run(settings_of(case), watched, x, model(x).argmax(1), seed=0)
+    assert len(seen) > 4 and min(seen) >= 0 and max(seen) <= 1
 
 
 @EVERY
@@ -344,9 +369,10 @@ def exact(x):
 @EVERY
 @pytest.mark.parametrize("batch_size", [1, 7])
 def test_an_image_s_result_does_not_depend_on_its_batch(case, batch_size, data):
-    labels = exact(data[0]).argmax(1)
-    together = suite.run(settings_of(case), exact, data[0], labels, seed=3)
-    apart = suite.run(settings_of(case), exact, data[0], labels, seed=3, batch_size=batch_size)
+    x = data[0][:16]
+    labels = exact(x).argmax(1)
+    together = suite.run(settings_of(case), exact, x, labels, seed=3)
+    apart = suite.run(settings_of(case), exact, x, labels, seed=3, batch_size=batch_size)
     assert together.success.any()
     torch.testing.assert_close(apart.perturbation, together.perturbation, rtol=0, atol=1e-6)
     assert torch.equal(apart.queries, together.queries) and torch.equal(apart.after, together.after)
@@ -420,6 +446,20 @@ def test_simba_on_an_unclipped_image_moves_by_whole_steps_in_the_low_square():
     assert steps.abs().round().max() == 1 and not steps[..., 6:, :].round().any()
 
 
+def test_simba_tries_minus_where_plus_does_not_help():
+    """Only darker channels help here: one query before, then two for each of the three means."""
+    x = torch.full((1, *SHAPE), 0.5)
+    settings = settings_of("simba-dct", freq_dims=1, step_size=0.6, max_queries=50)
+
+    def dark(x):
+        score = x.mean((1, 2, 3)) - 0.5 + 0.04
+        return torch.stack([score, -score], 1)
+
+    outcome = suite.run(settings, dark, x, torch.tensor([0]), seed=1)
+    assert outcome.success.all() and outcome.queries.tolist() == [7]
+    torch.testing.assert_close(outcome.perturbation, torch.full_like(x, -0.6 / 12), rtol=0, atol=1e-6)
+
+
 def test_simba_changes_single_pixels(outcomes):
     outcome = outcomes["simba-pixel"]
     changed = (outcome.perturbation != 0).flatten(1).sum(1)
@@ -469,7 +509,8 @@ def test_cw_moves_pixels_off_exactly_black_and_white(value):
         score = sign * (x.sum((1, 2, 3)) - value * 432 + sign * 10)
         return torch.stack([score, -score], 1)
 
-    outcome = suite.run(settings_of("cw", search_steps=8, steps=100), plane, x, torch.tensor([0]), seed=0)
+    settings = settings_of("cw", learning_rate=0.02, search_steps=8, steps=50)
+    outcome = suite.run(settings, plane, x, torch.tensor([0]), seed=0)
     distance = 10 / 432**0.5
     assert outcome.success.all()
     assert distance <= outcome.l2[0] <= 1.05 * distance
@@ -568,13 +609,13 @@ def test_every_method_of_the_settings_is_in_the_registry_and_an_unknown_one_is_n
     [
         ("fgsm", {"eps_255": -1}, r"attacks\.one\.eps_255: .*greater than or equal to 0, got -1"),
         ("pgd-linf", {"steps": 0}, r"attacks\.one\.steps: .*greater than or equal to 1, got 0"),
-        ("pgd-linf", {"norm": "l3"}, r"attacks\.one: .*'linf', 'l2'"),
+        ("pgd-linf", {"norm": "l3"}, r"attacks\.one\.norm: .*'linf', 'l2'"),
         ("pgd-l2", {"eps_255": 8}, r"attacks\.one\.eps_255: unknown setting"),
         ("pgd-l2", {"step_size": 0}, r"attacks\.one\.step_size: .*greater than 0"),
         ("simba-dct", {"max_queries": 0}, r"attacks\.one\.max_queries: .*greater than or equal to 1, got 0"),
         ("simba-dct", {"basis": "dft"}, r"attacks\.one\.basis: .*'pixel' or 'dct', got 'dft'"),
         ("cw", {"n_images": 0}, r"attacks\.one\.n_images: "),
-        ("fgsm", {"method": "square"}, r"attacks\.one: .*'fgsm', 'pgd', 'cw', 'simba'"),
+        ("fgsm", {"method": "square"}, r"attacks\.one\.method: .*'fgsm', 'pgd', 'cw', 'simba'"),
     ],
 )
 def test_a_bad_setting_is_refused_with_its_key_path(case, change, message, tmp_path):
@@ -600,7 +641,8 @@ def test_advertorch_and_torchvision_import_in_both_orders_in_a_fresh_process(fir
         "torchvision": "import torchvision",
         "advertorch": "from spectroscope.attacks import advertorch_adapter as a; a._attacks().CarliniWagnerL2Attack",
     }
-    code = "\n".join(sorted(steps.values(), key=lambda step: step != steps[first]))
+    after = "import sys; assert not hasattr(sys.modules['torch.autograd.gradcheck'], 'zero_gradients')"
+    code = "\n".join([*sorted(steps.values(), key=lambda step: step != steps[first]), after])
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
