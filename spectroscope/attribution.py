@@ -60,7 +60,7 @@ def occluded_frequency(
     (the paper), `margin` (logit minus the best other), `log_probability`. clip: to [0, 1] after the replacement.
     `chunk` images go through the model at once. ValueError for shapes, labels or a model that do not fit.
     """
-    _check(images, labels, index)
+    _check(images, labels, index, basis, baseline)
     device = images.device
     bands = int(index.max()) + 1
     masks = [(index == band).to(device) for band in range(bands)]
@@ -78,13 +78,19 @@ def occluded_frequency(
     return scores
 
 
+def class_mean(curves: np.ndarray) -> np.ndarray:
+    """Mean over the classes that have images: (..., classes, bands) -> (..., bands)."""
+    there = np.isfinite(curves)
+    return _ratio(np.where(there, curves, 0.0).sum(-2), there.sum(-2))
+
+
 def centroid(curves: np.ndarray) -> np.ndarray:
     """Centre of mass of the positive part of the mean curve without DC, in the paper's 1-based k (DC is k = 1).
 
     curves (..., classes, bands): class means; classes without images are rows of NaN and left out. Mean over classes
     first, positive part second, as in the summary of Wang et al.'s Fig. 1. NaN where nothing is positive: (...).
     """
-    positive = _class_mean(curves)[..., 1:].clip(min=0)
+    positive = class_mean(curves)[..., 1:].clip(min=0)
     k = np.arange(2, curves.shape[-1] + 1)
     return _ratio((k * positive).sum(-1), positive.sum(-1))
 
@@ -95,7 +101,7 @@ def hf_share(curves: np.ndarray, hf_from: float) -> np.ndarray:
     curves (..., classes, bands). High: the shells from `hf_from` times the number of shells (32 shells and 0.5: the
     paper's k >= 17). Classes with no share (`missing_shares`) are left out of the mean; NaN where none has one: (...).
     """
-    return _class_mean(_shares(curves, hf_from)[..., None])[..., 0]
+    return class_mean(_shares(curves, hf_from)[..., None])[..., 0]
 
 
 def missing_shares(curves: np.ndarray, hf_from: float) -> np.ndarray:
@@ -108,21 +114,20 @@ def sums(curves: np.ndarray, hf_from: float) -> dict[str, np.ndarray]:
 
     High as in `hf_share`; low is below half of that (32 shells and 0.5: the paper's k = 2..8, 9..16 and 17 up).
     """
-    mean = _class_mean(curves)
-    middle, high = math.ceil(hf_from * mean.shape[-1] / 2), math.ceil(hf_from * mean.shape[-1])
+    mean = class_mean(curves)
+    middle, high = _first_shell(hf_from / 2, mean.shape[-1]), _first_shell(hf_from, mean.shape[-1])
     edges = {"dc": (0, 1), "low_sum": (1, middle), "mid_sum": (middle, high), "high_sum": (high, mean.shape[-1])}
     return {name: mean[..., first:last].sum(-1) for name, (first, last) in edges.items()}
 
 
 def _shares(curves: np.ndarray, hf_from: float) -> np.ndarray:
     positive = curves[..., 1:].clip(min=0)
-    return _ratio(positive[..., math.ceil(hf_from * curves.shape[-1]) - 1 :].sum(-1), positive.sum(-1))
+    return _ratio(positive[..., _first_shell(hf_from, curves.shape[-1]) - 1 :].sum(-1), positive.sum(-1))
 
 
-def _class_mean(curves: np.ndarray) -> np.ndarray:
-    """Mean over the classes that have images: (..., classes, bands) -> (..., bands)."""
-    there = np.isfinite(curves)
-    return _ratio(np.where(there, curves, 0.0).sum(-2), there.sum(-2))
+def _first_shell(fraction: float, shells: int) -> int:
+    """First shell at or above a fraction of their number; .28 of 25 is 7, although the product is 7.000000000000001."""
+    return math.ceil(round(fraction * shells, 9))
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -137,7 +142,7 @@ def table(attribution: Tensor, labels: Tensor, right: Tensor, seed: int) -> pd.D
     return pd.concat([pd.DataFrame(front), columns], axis=1)
 
 
-def _check(images: Tensor, labels: Tensor, index: Tensor) -> None:
+def _check(images: Tensor, labels: Tensor, index: Tensor, basis: Basis, baseline: Tensor | None) -> None:
     if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(f"expected float images (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
     if labels.shape != images.shape[:1]:
@@ -146,6 +151,10 @@ def _check(images: Tensor, labels: Tensor, index: Tensor) -> None:
         raise ValueError(f"expected an index of shape {tuple(images.shape[-2:])}, got {tuple(index.shape)}")
     if int(index.min()) < 0:
         raise ValueError(f"expected bands numbered from 0, got {int(index.min())}")
+    if basis == "dft" and not index.equal(index.flip(0, 1).roll((1, 1), (0, 1))):
+        raise ValueError("expected a coefficient and its mirror in one band in the dft basis, got them in two")
+    if baseline is not None and baseline.shape != images.shape[1:]:
+        raise ValueError(f"expected a baseline of shape {tuple(images.shape[1:])}, got {tuple(baseline.shape)}")
 
 
 def _analyse(x: Tensor, basis: Basis) -> Tensor:
@@ -169,5 +178,7 @@ def _score(logits: Tensor, labels: Tensor, score: Score) -> Tensor:
     if score == "log_probability":
         return logits.log_softmax(1).gather(1, at)[:, 0]
     if score == "margin":
+        if logits.shape[1] < 2:
+            raise ValueError(f"expected at least two classes for a margin, got {logits.shape[1]}")
         return logits.gather(1, at)[:, 0] - logits.scatter(1, at, -torch.inf).amax(1)
     raise ValueError(f"expected score logit, margin or log_probability, got {score!r}")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spectroscope import stats
-from spectroscope.attribution import centroid, hf_share, missing_shares, sums
+from spectroscope.attribution import centroid, class_mean, hf_share, missing_shares, sums
 from spectroscope.stats import StatisticsSettings
 
 
@@ -66,8 +66,8 @@ class Reliance:
 
     def shell_rows(self, settings: StatisticsSettings) -> pd.DataFrame:
         """Mean over classes of each shell (the paper's Fig. 1, averaged): run, shell, mean, low, high, n."""
-        low, high = stats.interval(np.nanmean(self.drawn, axis=1), settings)
-        mean = np.nanmean(self.curves, axis=0)
+        low, high = stats.interval(class_mean(self.drawn), settings)
+        mean = class_mean(self.curves)
         rows = pd.DataFrame({"run": self.run, "shell": range(len(mean)), "mean": mean, "low": low, "high": high})
         return rows.assign(n_images=self.shape[1], n_seeds=self.shape[0])
 
@@ -94,20 +94,25 @@ class Reliance:
 def reliance(
     run: str, stream: int, attribution: pd.DataFrame, n_classes: int, which: str, settings: StatisticsSettings
 ) -> Reliance:
-    """Class curves of a run's Occluded Frequency table; which: `all` images or the `correct` ones of each seed."""
+    """Class curves of a run's Occluded Frequency table; which: `all` images or the `correct` ones of each seed.
+
+    The n_images of what follows from it are those that count for at least one seed.
+    """
     shells = [column for column in attribution if column.startswith("shell_")]
     if which == "correct":
         attribution = attribution.copy()
         attribution.loc[~attribution["right"], shells] = np.nan
     values, groups = grid(attribution, shells), stats.by_class(labels(attribution), n_classes)
     drawn = stats.draws(values, groups, settings, stream)
-    class_sizes = groups.sum(0).astype(int)
-    return Reliance(run, stats.estimate(values, groups), drawn, values.shape, class_sizes)
+    counted = np.isfinite(values).all(2).any(0)
+    class_sizes = groups[counted].sum(0).astype(int)
+    shape = (len(values), int(counted.sum()))
+    return Reliance(run, stats.estimate(values, groups), drawn, shape, class_sizes)
 
 
 def contrasts(findings: list[Finding], settings: StatisticsSettings) -> pd.DataFrame:
     """Each run minus the reference run, measure by measure: run, reference, measure, mean, low, high, n."""
-    known = {finding.run for finding in findings}
+    known = dict.fromkeys(finding.run for finding in findings)
     if settings.reference not in known:
         raise ValueError(f"statistics.reference: expected a run among {', '.join(known)}, got {settings.reference!r}")
     of_reference = {finding.measure: finding for finding in findings if finding.run == settings.reference}
@@ -119,7 +124,8 @@ def contrasts(findings: list[Finding], settings: StatisticsSettings) -> pd.DataF
         cell = {"run": finding.run, "reference": settings.reference, "measure": finding.measure}
         point, drawn = finding.point - base.point, finding.drawn - base.drawn
         rows.append({**cell, **stats.summary(point, drawn, finding.shape, settings)})
-    return pd.DataFrame(rows)
+    columns = ["run", "reference", "measure", "mean", "low", "high", "n_images", "n_seeds"]
+    return pd.DataFrame(rows, columns=columns)  # a header also where there is only one run
 
 
 def rows(findings: list[Finding], settings: StatisticsSettings) -> pd.DataFrame:

@@ -50,10 +50,10 @@ def rct_map(
 
 def relative_change(change: Tensor, reference: Tensor, estimator: Estimator) -> Tensor:
     """One estimator of relative change from spectra of the change and the clean images: (M, H, W) twice -> (H, W)."""
-    if estimator == "ratio_of_means":
-        total = reference.abs().sum(0)
-        return torch.where(total > 0, change.abs().sum(0) / total.clamp_min(torch.finfo(total.dtype).tiny), 0.0)
     defined = ~_vanishing(reference)
+    if estimator == "ratio_of_means":
+        total = torch.where(defined, reference.abs(), 0.0).sum(0)
+        return torch.where(total > 0, change.abs().sum(0) / torch.where(total > 0, total, 1.0), 0.0)
     ratio = torch.where(defined, change / torch.where(defined, reference, 1.0), torch.nan).abs()
     if estimator == "mean_of_ratios":
         return ratio.nanmean(0).nan_to_num(0.0)
@@ -72,6 +72,8 @@ def spectra(clean: Tensor, adversarial: Tensor, channels: Channels) -> tuple[Ten
     if len(clean) == 0:
         raise ValueError("expected at least one image, got none")
     change = adversarial - clean
+    if not (clean.isfinite().all() and change.isfinite().all()):
+        raise ValueError("expected finite images, got NaN or infinity")
     if channels == "luminance" and clean.shape[1] == 3:
         weights = clean.new_tensor(LUMINANCE)[:, None, None]
         change, clean = (change * weights).sum(1, keepdim=True), (clean * weights).sum(1, keepdim=True)
@@ -178,6 +180,9 @@ def matched_noise(clean: Tensor, perturbations: Tensor, generator: torch.Generat
 
 
 def _vanishing(spectrum: Tensor) -> Tensor:
-    """Coefficients no larger than the rounding error of the transform, measured by the image's own norm."""
+    """Coefficients no larger than the rounding error of the transform, measured by the image's own norm.
+
+    On flat images of 8 to 224 pixels a side that error was at most 2.6 eps times the norm; 4 leaves a margin.
+    """
     norm = spectrum.flatten(1).norm(dim=1)[:, None, None]
-    return spectrum.abs() <= norm * torch.finfo(spectrum.dtype).eps
+    return spectrum.abs() <= 4 * torch.finfo(spectrum.dtype).eps * norm

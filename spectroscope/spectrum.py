@@ -98,7 +98,7 @@ Band = Annotated[FullBand | PassBand, Field(discriminator="keep")]
 
 
 def band_mask(band: FullBand | PassBand, height: int, width: int) -> Tensor:
-    """Coefficients the band keeps: (H, W) booleans; ValueError when it keeps none."""
+    """Coefficients the band keeps: (H, W) booleans; ValueError when it keeps none or is narrower than a shell."""
     if isinstance(band, FullBand):
         return torch.ones(height, width, dtype=torch.bool)
     index = shells(height, width, band.shape, band.basis)
@@ -107,6 +107,8 @@ def band_mask(band: FullBand | PassBand, height: int, width: int) -> Tensor:
     low, high = round(band.low * scale), round(band.high * scale)
     if high > count:
         raise ValueError(f"expected high <= {count} shells ({height} x {width}, {band.shape}), got {high}")
+    if low >= high:
+        raise ValueError(f"expected a band at least one shell wide, got shells {low} to {high} of {count} ({band})")
     inside = (index >= low) & (index < high)
     mask = inside if band.keep == "inside" else ~inside
     if not mask.any():
@@ -122,7 +124,8 @@ def check_bands(bands: dict[str, FullBand | PassBand], height: int, width: int) 
             mask = band_mask(band, height, width)
         except ValueError as error:
             raise ValueError(f"bands.{name}: {error}") from None
-        basis = "any" if mask.all() else band.basis
+        beside_dc = mask.flatten()[1:]
+        basis = "any" if beside_dc.all() or not beside_dc.any() else band.basis  # DC is the mean in either basis
         same = seen.setdefault((basis, band.clip, mask.numpy().tobytes()), name)
         if same != name:
             raise ValueError(f"bands.{name}: expected a band of its own, got the same coefficients as bands.{same}")
@@ -167,7 +170,8 @@ def _indices(size: int, basis: Basis) -> Tensor:
 @lru_cache(maxsize=32)
 def _basis(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Orthonormal DCT-II: (k, n) = sqrt(2 / size) cos(pi (2n + 1) k / 2 size), row 0 divided by sqrt(2)."""
-    n = torch.arange(size, dtype=torch.float64)
-    basis = torch.cos(math.pi * (2 * n + 1) * n[:, None] / (2 * size)) * math.sqrt(2 / size)
+    n = torch.arange(size)
+    turns = (2 * n + 1) * n[:, None] % (4 * size)  # in integers: rounding a large angle would cost several digits
+    basis = torch.cos(math.pi * turns.double() / (2 * size)) * math.sqrt(2 / size)
     basis[0] /= math.sqrt(2)
     return basis.to(dtype=dtype, device=device)
