@@ -1,96 +1,85 @@
 """Figures: a written table in, a Vega-Lite chart out.
 
-A run has one colour in every chart (`colours`), and a chart carries its caption, with n, seeds and interval, as its
+A run has one colour in every chart (`hues`), and a chart carries its caption, with n, seeds and interval, as its
 description. The data of a chart are the rows of its table, in their order, to the six digits tables are written with.
 """
 
 import math
 from pathlib import Path
-from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 import vl_convert
 
-from spectroscope import io
+from spectroscope import io, style
 
-# Okabe and Ito's colours, which the common forms of colour blindness keep apart; yellow, unreadable on white, is grey.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#8a8a8a")
-SEQUENTIAL = ("#f7fafc", "#bcd9ec", "#5aa5d1", "#0072b2", "#062b4f")
-DIVERGING = ("#0072b2", "#8dc0de", "#f7f7f5", "#f0a878", "#b34700")
-FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MEAN = "mean over classes"
-INK, FAINT = "#333a41", "#e3e7ea"
-
-
-def colours(runs: list[str]) -> dict[str, str]:
-    """One colour for each run, in the order given; ValueError beyond the eight that can be told apart."""
-    if len(runs) > len(PALETTE):
-        raise ValueError(f"expected at most {len(PALETTE)} runs, one colour each, got {len(runs)}")
-    return dict(zip(runs, PALETTE, strict=False))
 
 
 def occluded_frequency(table: pd.DataFrame, classes: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Logit drop for every shell removed (the paper's Fig. 1), DC apart, for the mean over classes or one class."""
-    _require(table, "occluded_frequency", "run", "shell", "mean", "low", "high", "n_images", "n_seeds")
-    _require(classes, "class_occluded_frequency", "run", "class", "shell", "mean")
+    style.require(table, "occluded_frequency", "run", "shell", "mean", "low", "high", "n_images", "n_seeds")
+    style.require(classes, "class_occluded_frequency", "run", "class", "shell", "mean")
     names = [MEAN, *dict.fromkeys(map(str, classes["class"]))]
     both = pd.concat([table.assign(**{"class": MEAN}), classes.astype({"class": str})])
     shown = alt.param("shown", value=MEAN, bind=alt.binding_select(options=names, name="Class  "))
-    source = alt.Chart(_data(both, "run", "class", "shell")).transform_filter(alt.datum["class"] == shown)
+    source = alt.Chart(style.data(both, "run", "class", "shell")).transform_filter(alt.datum["class"] == shown)
     height = 300
     bare = alt.Axis(labels=False, ticks=False, domain=False, grid=False)
     x = alt.X("run:N", sort=list(hues), title="shell 0 (DC)", axis=bare)
     constant = source.transform_filter("datum.shell == 0").encode(x)
     panel = constant.mark_point(filled=True, size=70, opacity=1).encode(
-        alt.Y("mean:Q", title="logit drop when the shell is removed"), _colour(hues), tooltip=_tooltip("run", "class")
+        alt.Y("mean:Q", title="logit drop when the shell is removed"),
+        style.colour(hues),
+        tooltip=style.tooltip("run", "class"),
     )
-    bars = constant.mark_rule(strokeWidth=2).encode(alt.Y("low:Q"), alt.Y2("high"), _colour(hues))
+    bars = constant.mark_rule(strokeWidth=2).encode(alt.Y("low:Q"), alt.Y2("high"), style.colour(hues))
     left = alt.layer(bars, panel).properties(width=30 + 16 * len(hues), height=height)
     right = _curves(source, hues).properties(width=830 - 16 * len(hues), height=height)
     caption = (
         "How far the logit of the true class falls when one shell of the spectrum is set to zero, for each run: the "
         "higher a curve, the more the run relies on that shell; below zero the shell speaks against the class. "
-        "Click a run in the legend to single it out. " + made(table)
+        "Click a run in the legend to single it out. " + style.made(table)
     )
-    chart = alt.hconcat(left, right.add_params(_pick()), spacing=28).resolve_scale(y="independent").add_params(shown)
-    return _styled(chart, caption)
+    chart = (
+        alt.hconcat(left, right.add_params(style.pick()), spacing=28).resolve_scale(y="independent").add_params(shown)
+    )
+    return style.styled(chart, caption)
 
 
 def transfer(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Accuracy of each run on each band: a matrix with its numbers."""
-    _require(table, "transfer", "run", "band", "mean", "low", "high", "n_images", "n_seeds")
+    style.require(table, "transfer", "run", "band", "mean", "low", "high", "n_images", "n_seeds")
     bands = list(dict.fromkeys(table["band"]))
-    base = alt.Chart(_data(table, "run", "band")).encode(
+    base = alt.Chart(style.data(table, "run", "band")).encode(
         alt.X("band:N", sort=bands, title="band of the test images", axis=alt.Axis(labelAngle=0, orient="top")),
         alt.Y("run:N", sort=list(hues), title=None),
-        tooltip=_tooltip("run", "band", share=True),
+        tooltip=style.tooltip("run", "band", share=True),
     )
-    scale = alt.Scale(domain=[0, 1], range=list(SEQUENTIAL), interpolate="rgb")
+    scale = alt.Scale(domain=[0, 1], range=list(style.SEQUENTIAL), interpolate="rgb")
     cells = base.mark_rect(stroke="white", strokeWidth=2).encode(
         alt.Color("mean:Q", scale=scale, legend=alt.Legend(title="accuracy", format=".0%", orient="right"))
     )
-    light = alt.condition("datum.mean > 0.55", alt.value("white"), alt.value(INK))
+    light = alt.condition("datum.mean > 0.55", alt.value("white"), alt.value(style.INK))
     numbers = base.mark_text(fontSize=13).encode(alt.Text("mean:Q", format=".1%"), color=light)
     width = min(820, 130 * len(bands))
     chart = alt.layer(cells, numbers).properties(width=width, height=44 * len(hues))
-    return _styled(
-        chart, "Accuracy of each run (rows) on test images restricted to each band (columns). " + made(table)
+    return style.styled(
+        chart, "Accuracy of each run (rows) on test images restricted to each band (columns). " + style.made(table)
     )
 
 
 def accuracy(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Accuracy of each run without and under each attack: dots with intervals."""
-    _require(table, "accuracy", "run", "attack", "mean", "low", "high", "n_images", "n_seeds")
-    chart = _dots(table, hues, "attack", _ticked("accuracy", ".0%", 8), width=840).add_params(_pick())
+    style.require(table, "accuracy", "run", "attack", "mean", "low", "high", "n_images", "n_seeds")
+    chart = _dots(table, hues, "attack", _ticked("accuracy", ".0%", 8), width=840).add_params(style.pick())
     caption = "Accuracy on clean test images and under each attack: the further right, the more images stay correct. "
-    return _styled(chart, caption + made(table))
+    return style.styled(chart, caption + style.made(table))
 
 
 def contrasts(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Differences run - reference with intervals; a dot is filled where its interval leaves out zero."""
-    _require(table, "contrasts", "run", "reference", "measure", "mean", "low", "high", "n_images", "n_seeds")
+    style.require(table, "contrasts", "run", "reference", "measure", "mean", "low", "high", "n_images", "n_seeds")
     pairs = "run - " + " / ".join(dict.fromkeys(table["reference"]))
     units = table["measure"].map(_UNITS).fillna("share")
     panels = [
@@ -101,47 +90,49 @@ def contrasts(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     caption = (
         "Difference of each run from its reference: a filled dot has an interval that leaves out zero (a difference "
         "the data show), a hollow one an interval that includes it. Sums of OF are left out: they are in logits, which "
-        "have no common unit. " + made(table)
+        "have no common unit. " + style.made(table)
     )
-    return _styled(alt.vconcat(panels[0].add_params(_pick()), *panels[1:], spacing=18), caption)
+    return style.styled(alt.vconcat(panels[0].add_params(style.pick()), *panels[1:], spacing=18), caption)
 
 
 def power(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Share of the perturbation's power in each shell, attack against control, one panel for each attack."""
-    _require(table, "perturbation", "run", "attack", "source", "measure", "shell", "mean", "low", "high", "n_images")
+    style.require(
+        table, "perturbation", "run", "attack", "source", "measure", "shell", "mean", "low", "high", "n_images"
+    )
     rows = table[table["measure"] == "power"]
     attacks = list(dict.fromkeys(rows["attack"]))
     dash = alt.StrokeDash(
         "source:N",
         scale=alt.Scale(domain=["attack", "control"], range=[[1, 0], [3, 3]]),
-        legend=alt.Legend(title=None, orient="top", symbolStrokeColor=INK),
+        legend=alt.Legend(title=None, orient="top", symbolStrokeColor=style.INK),
     )
-    base = alt.Chart().encode(_shells("shell (0 = DC)"), detail="source:N")
-    band = base.mark_area().encode(alt.Y("low:Q"), alt.Y2("high"), _colour(hues), opacity=_picked(0.15))
+    base = alt.Chart().encode(style.shells("shell (0 = DC)"), detail="source:N")
+    band = base.mark_area().encode(alt.Y("low:Q"), alt.Y2("high"), style.colour(hues), opacity=style.picked(0.15))
     line = base.mark_line(strokeWidth=1.6).encode(
         alt.Y("mean:Q", title="share of power", axis=alt.Axis(format=".1~%", tickCount=5)),
-        _colour(hues),
+        style.colour(hues),
         dash,
-        opacity=_picked(),
-        tooltip=_tooltip("run", "attack", "source", "shell", share=True),
+        opacity=style.picked(),
+        tooltip=style.tooltip("run", "attack", "source", "shell", share=True),
     )
     columns = math.ceil(len(attacks) / math.ceil(len(attacks) / 3))  # rows of equal length
     panel = alt.layer(band, line).properties(width=930 // columns - 40, height=190)
     facet = alt.Facet("attack:N", sort=attacks, title=None, header=alt.Header(labelFontSize=13, labelFontWeight=600))
-    data = _data(rows, "run", "attack", "source", "shell")
-    chart = panel.facet(facet, columns=columns, data=data).resolve_axis(x="independent").add_params(_pick())
+    data = style.data(rows, "run", "attack", "source", "shell")
+    chart = panel.facet(facet, columns=columns, data=data).resolve_axis(x="independent").add_params(style.pick())
     caption = (
         "Where the power of a perturbation lies: solid, the attack; dashed, its control, white noise of the same norm "
         "pushed through the same clip. Above the dashed line an attack puts more power in a shell than noise does. "
         "The control rises because a shell holds more coefficients the higher it is. "
     )
-    return _styled(chart, caption + made(rows, "perturbations that fooled"))
+    return style.styled(chart, caption + style.made(rows, "perturbations that fooled"))
 
 
 def training(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Loss and held-out accuracy after each epoch, one thin line for each seed."""
-    _require(table, "training", "run", "seed", "epoch", "loss", "clean", "robust")
-    data, dots = _data(table, "run", "seed", "epoch", values=tuple(_TRAINED)), alt.OverlayMarkDef(size=14)
+    style.require(table, "training", "run", "seed", "epoch", "loss", "clean", "robust")
+    data, dots = style.data(table, "run", "seed", "epoch", values=tuple(_TRAINED)), alt.OverlayMarkDef(size=14)
     epochs = sorted(table["epoch"].unique().tolist())
     marks = alt.Axis(values=epochs[:: math.ceil(len(epochs) / 10)], format="d", grid=False)
     base = (
@@ -149,9 +140,9 @@ def training(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
         .mark_line(strokeWidth=1.4, point=dots)
         .encode(
             alt.X("epoch:Q", scale=alt.Scale(nice=False), axis=marks),
-            _colour(hues),
+            style.colour(hues),
             alt.Detail("seed:N"),
-            opacity=_picked(0.75),
+            opacity=style.picked(0.75),
             tooltip=["run:N", "seed:N", "epoch:Q", *(alt.Tooltip(f"{name}:Q", format=".3g") for name in _TRAINED)],
         )
     )
@@ -161,27 +152,27 @@ def training(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
         .properties(width=262, height=210)
         for name, (title, form) in _TRAINED.items()
     ]
-    chart = alt.hconcat(panels[0].add_params(_pick()), *panels[1:], spacing=24)
+    chart = alt.hconcat(panels[0].add_params(style.pick()), *panels[1:], spacing=24)
     caption = (
         "Training loss, then accuracy on the held-out part: clean, and under the "
         "adversary `judge`, the same for all runs. "
         f"One line for each of {table['seed'].nunique()} seeds; no interval."
     )
-    return _styled(chart, caption)
+    return style.styled(chart, caption)
 
 
 def overview(frequency: pd.DataFrame, attacked: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """One picture for a README: Occluded Frequency curves beside accuracy by attack."""
-    _require(frequency, "occluded_frequency", "run", "shell", "mean", "low", "high", "n_images", "n_seeds")
-    _require(attacked, "accuracy", "run", "attack", "mean", "low", "high", "n_images", "n_seeds")
-    curves = _curves(alt.Chart(_data(frequency.assign(**{"class": MEAN}), "run", "class", "shell")), hues).properties(
-        width=420, height=300, title="What the networks rely on"
-    )
+    style.require(frequency, "occluded_frequency", "run", "shell", "mean", "low", "high", "n_images", "n_seeds")
+    style.require(attacked, "accuracy", "run", "attack", "mean", "low", "high", "n_images", "n_seeds")
+    curves = _curves(
+        alt.Chart(style.data(frequency.assign(**{"class": MEAN}), "run", "class", "shell")), hues
+    ).properties(width=420, height=300, title="What the networks rely on")
     dots = _dots(attacked, hues, "attack", _ticked("accuracy", ".0%", 5), width=300).properties(
         height=300, title="What they withstand"
     )
-    both = alt.hconcat(curves.add_params(_pick()), dots, spacing=36)
-    return _styled(both, made(frequency)).properties(background="white")
+    both = alt.hconcat(curves.add_params(style.pick()), dots, spacing=36)
+    return style.styled(both, style.made(frequency)).properties(background="white")
 
 
 def export(chart: alt.TopLevelMixin, path: Path) -> None:
@@ -193,45 +184,6 @@ def export(chart: alt.TopLevelMixin, path: Path) -> None:
             temporary.write_bytes(vl_convert.vegalite_to_png(chart.to_dict(), scale=2))
     else:
         raise ValueError(f"{path}: expected a name ending in .svg or .png, got {path.suffix!r}")
-
-
-def maps(table: pd.DataFrame) -> dict[tuple[str, str, str], tuple[np.ndarray, str]]:
-    """Attack, control and their ratio side by side (the paper's Fig. 2) for each run, attack and estimator.
-
-    A picture is RGB in [0, 1], (3, H, 3 W + 4); with it goes the range of its scale. Attack and control share one
-    logarithmic scale, from the first to the last percentile of the two but at most a factor of 1,000: the paper scales
-    each map to its own maximum, which hides whether they differ. The ratio runs from 1/4 to 4; all saturate.
-    """
-    _require(table, "maps", "run", "attack", "source", "estimator", "u", "v", "value")
-    return {key: _triple(key, cell) for key, cell in table.groupby(["run", "attack", "estimator"], sort=False)}
-
-
-def _triple(key: tuple[str, str, str], cell: pd.DataFrame) -> tuple[np.ndarray, str]:
-    pair = {name: part.pivot(index="u", columns="v", values="value") for name, part in cell.groupby("source")}
-    if pair.keys() != {"attack", "control"} or pair["attack"].shape != pair["control"].shape:
-        raise ValueError(f"maps: {key}: expected attack and control of one shape, got {', '.join(pair)}")
-    with np.errstate(divide="ignore", invalid="ignore"):
-        attack, control = (np.log(pair[name].to_numpy(float)) for name in ("attack", "control"))
-    finite = np.concatenate([attack[np.isfinite(attack)], control[np.isfinite(control)]])
-    low, high = np.quantile(finite, [0.01, 0.99]) if finite.size else (0.0, 0.0)
-    low = max(low, high - math.log(1000))
-    tiles = [_shaded((value - low) / max(high - low, 1e-9), SEQUENTIAL) for value in (attack, control)]
-    with np.errstate(invalid="ignore"):
-        tiles.append(_shaded((attack - control) / math.log(16) + 0.5, DIVERGING))
-    gap = np.ones((3, len(attack), 2))
-    span = " to ".join(f"{end:,.0f}" if end >= 10 else f"{end:.2g}" for end in np.exp([low, high]))
-    return np.concatenate([tiles[0], gap, tiles[1], gap, tiles[2]], axis=2), span
-
-
-def made(table: pd.DataFrame, what: str = "test images") -> str:
-    """What the numbers of a table rest on, for its caption."""
-
-    def span(column: str) -> str:
-        low, high = int(table[column].min()), int(table[column].max())
-        return f"{low:,}" if low == high else f"{low:,} to {high:,}"
-
-    basis = f"n\u00a0=\u00a0{span('n_images')} {what}, {span('n_seeds')} seeds"
-    return f"{basis}; bootstrap intervals over seeds and images."
 
 
 _UNITS = {"centroid": "shells", "dc": "logits", "low_sum": "logits", "mid_sum": "logits", "high_sum": "logits"}
@@ -249,18 +201,18 @@ _TRAINED = {
 def _curves(source: alt.Chart, hues: dict[str, str]) -> alt.LayerChart:
     """Occluded Frequency over the shells above DC: line, points, interval."""
     base = source.transform_filter("datum.shell > 0").encode(
-        _shells("shell above DC (half cycles per image side)"),
-        _colour(hues),
+        style.shells("shell above DC (half cycles per image side)"),
+        style.colour(hues),
     )
     band = (
         base.transform_filter("isValid(datum.low)")
         .mark_area()
-        .encode(alt.Y("low:Q"), alt.Y2("high"), opacity=_picked(0.18))
+        .encode(alt.Y("low:Q"), alt.Y2("high"), opacity=style.picked(0.18))
     )
     line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).encode(
         alt.Y("mean:Q", title="logit drop when the shell is removed"),
-        opacity=_picked(),
-        tooltip=_tooltip("run", "class", "shell"),
+        opacity=style.picked(),
+        tooltip=style.tooltip("run", "class", "shell"),
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color="#9aa3ab").encode(alt.Y("zero:Q"))
     return alt.layer(band, zero, line)  # the first layer has the legend, which chooses a run
@@ -272,80 +224,22 @@ def _dots(
     """One row for each value of `row`, in it one dot with its interval for each run."""
     rows = list(dict.fromkeys(table[row]))
     given = ["reference"] if zero else []
-    base = alt.Chart(_data(table, "run", *given, row)).encode(
+    base = alt.Chart(style.data(table, "run", *given, row)).encode(
         alt.Y(f"{row}:N", sort=rows, title=None, axis=alt.Axis(labelFontSize=12, grid=True, tickBand="extent")),
         alt.YOffset("run:N", sort=list(hues), scale=alt.Scale(paddingOuter=0.9)),
-        _colour(hues),
-        opacity=_picked(),
+        style.colour(hues),
+        opacity=style.picked(),
     )
-    shown = _tooltip("run", *given, row, share=not table[row].isin(_UNITS).all())
+    shown = style.tooltip("run", *given, row, share=not table[row].isin(_UNITS).all())
     bars = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), alt.X2("high"))
     dots = base.mark_point(size=60, strokeWidth=2, filled=not zero).encode(x, tooltip=shown)
     layers = [bars, dots]
     if zero:
-        sure = alt.condition("datum.low > 0 || datum.high < 0", _colour(hues, alt.Fill), alt.value("white"))
+        sure = alt.condition("datum.low > 0 || datum.high < 0", style.colour(hues, alt.Fill), alt.value("white"))
         layers[1] = layers[1].encode(fill=sure)
-        layers.insert(1, alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=INK).encode(alt.X("zero:Q")))
+        layers.insert(1, alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=style.INK).encode(alt.X("zero:Q")))
     return alt.layer(*layers).properties(width=width, height=len(rows) * (18 + 9 * len(hues)))
 
 
 def _ticked(title: str, form: str, ticks: int) -> alt.X:
     return alt.X("mean:Q", title=title, axis=alt.Axis(format=form, tickCount=ticks))
-
-
-def _shells(title: str) -> alt.X:
-    return alt.X("shell:Q", title=title, scale=alt.Scale(nice=False), axis=alt.Axis(tickMinStep=1, grid=False))
-
-
-def _colour(hues: dict[str, str], channel: Any = alt.Color) -> Any:
-    scale = alt.Scale(domain=list(hues), range=list(hues.values()))
-    return channel("run:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolOpacity=1))
-
-
-def _pick() -> alt.Parameter:
-    return alt.selection_point(name="pick", fields=["run"], bind="legend")
-
-
-def _picked(shown: float = 1.0) -> Any:
-    return alt.condition({"param": "pick", "empty": True}, alt.value(shown), alt.value(0.15 * shown))
-
-
-def _tooltip(*names: str, share: bool = False) -> list[alt.Tooltip]:
-    form = ".1%" if share else ".3f"
-    return [alt.Tooltip(f"{name}:N") for name in names] + [
-        alt.Tooltip(f"{name}:Q", format=form) for name in ("mean", "low", "high")
-    ]
-
-
-def _shaded(level: np.ndarray, stops: tuple[str, ...]) -> np.ndarray:
-    """Levels in [0, 1], saturating outside, in 32 steps of colour: (H, W) -> (3, H, W); not finite is mid grey."""
-    anchors = np.array([[int(stop[i : i + 2], 16) / 255 for i in (1, 3, 5)] for stop in stops])
-    step = np.round(np.nan_to_num(level).clip(0, 1) * 31) / 31
-    colour = np.stack([np.interp(step, np.linspace(0, 1, len(stops)), channel) for channel in anchors.T])
-    return np.where(np.isfinite(level), colour, 0.6)
-
-
-def _data(table: pd.DataFrame, *axes: str, values: tuple[str, ...] = ("mean", "low", "high")) -> alt.InlineData:
-    """Rows as CSV inside the chart, half the size of JSON; a missing number is null."""
-    numbers = [name for name in (*axes, *values) if pd.api.types.is_numeric_dtype(table[name])]
-    content = table[[*axes, *values]].to_csv(index=False, float_format="%.6g")
-    return alt.InlineData(values=content, format=alt.CsvDataFormat(type="csv", parse=dict.fromkeys(numbers, "number")))
-
-
-def _require(table: pd.DataFrame, name: str, *columns: str) -> None:
-    missing = [column for column in columns if column not in table]
-    if missing:
-        raise ValueError(f"{name}: expected column {', '.join(missing)}, got {', '.join(map(str, table.columns))}")
-    if table.empty:
-        raise ValueError(f"{name}: expected at least one row, got an empty table")
-
-
-def _styled(chart: alt.TopLevelMixin, caption: str) -> alt.TopLevelMixin:
-    text = {"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": "normal"}
-    return chart.properties(description=caption, background="transparent").configure(
-        font=FONT,
-        view=alt.ViewConfig(stroke=None),
-        axis=alt.AxisConfig(**text, gridColor=FAINT, domainColor="#9aa3ab", tickColor="#9aa3ab", titlePadding=8),
-        legend=alt.LegendConfig(labelFontSize=12, labelColor=INK, titleFontWeight="normal", titleColor=INK),
-        title=alt.TitleConfig(fontSize=13, fontWeight=600, color=INK, anchor="start", frame="group", offset=8),
-    )

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from spectroscope import figures
+from spectroscope import figures, style
 
 SHELLS, SEEDS = 8, 3
 ATTACKS = ["fgsm", "pgd", "simba"]
@@ -94,7 +94,7 @@ def table() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def specs(table) -> dict[str, dict[str, Any]]:
-    return charts(table, figures.colours(runs(4)))
+    return charts(table, style.colours(runs(4)))
 
 
 @pytest.mark.parametrize("name", ["transfer", "accuracy", "contrasts", "training"])
@@ -121,7 +121,7 @@ def test_the_reliance_chart_offers_the_mean_and_every_class(specs, table):
 
 
 def test_every_run_has_its_one_colour_in_every_chart(specs):
-    hues = figures.colours(runs(4))
+    hues = style.colours(runs(4))
     assert len(set(hues.values())) == 4
     for name, spec in specs.items():
         coloured = [channel for key in ("color", "fill") for channel in found(spec, key) if isinstance(channel, dict)]
@@ -131,15 +131,6 @@ def test_every_run_has_its_one_colour_in_every_chart(specs):
         ]
         assert of_runs or name == "transfer"
         assert all(given == hues for given in of_runs)
-
-
-def test_a_run_keeps_its_colour_when_another_follows():
-    assert figures.colours(runs(8)) | figures.colours(runs(2)) == figures.colours(runs(8))
-
-
-def test_nine_runs_are_refused():
-    with pytest.raises(ValueError, match="expected at most 8 runs, one colour each, got 9"):
-        figures.colours([*runs(8), "ninth"])
 
 
 def test_every_caption_says_what_its_numbers_rest_on(specs):
@@ -152,18 +143,18 @@ def test_every_caption_says_what_its_numbers_rest_on(specs):
 @pytest.mark.parametrize("column", ["run", "attack", "low", "n_seeds"])
 def test_a_missing_column_is_named(table, column):
     with pytest.raises(ValueError, match=f"accuracy: expected column {column}, got"):
-        figures.accuracy(table["accuracy"].drop(columns=column), figures.colours(runs(4)))
+        figures.accuracy(table["accuracy"].drop(columns=column), style.colours(runs(4)))
 
 
 def test_an_empty_table_is_refused(table):
     with pytest.raises(ValueError, match="transfer: expected at least one row"):
-        figures.transfer(table["transfer"].head(0), figures.colours(runs(4)))
+        figures.transfer(table["transfer"].head(0), style.colours(runs(4)))
 
 
 @pytest.mark.parametrize(("n_runs", "n_attacks"), [(2, 1), (8, 20)])
 def test_charts_compile_for_few_and_many_runs_and_attacks(n_runs, n_attacks):
     attacks = [f"attack{i}" for i in range(n_attacks)]
-    for name, spec in charts(tables(n_runs, attacks, 4), figures.colours(runs(n_runs))).items():
+    for name, spec in charts(tables(n_runs, attacks, 4), style.colours(runs(n_runs))).items():
         svg = vl_convert.vegalite_to_svg(spec)
         assert all(f">{run}<" in svg for run in runs(n_runs)), name
         assert "NaN" not in svg
@@ -177,13 +168,13 @@ def test_a_click_in_the_legend_reaches_every_chart_of_runs(specs):
 
 def test_logits_are_not_compared(table):
     rows = pd.concat([table["contrasts"], table["contrasts"].assign(measure="low_sum")])
-    assert "low_sum" not in set(drawn(figures.contrasts(rows, figures.colours(runs(4))).to_dict())["measure"])
+    assert "low_sum" not in set(drawn(figures.contrasts(rows, style.colours(runs(4))).to_dict())["measure"])
 
 
 def test_a_dot_is_hollow_exactly_where_its_interval_holds_zero():
     rows = tables(4)["contrasts"]
     rows[["low", "high"]] = np.stack([rows["mean"] - 0.1, rows["mean"] + 0.1], 1)
-    svg = vl_convert.vegalite_to_svg(figures.contrasts(rows, figures.colours(runs(4))).to_dict())
+    svg = vl_convert.vegalite_to_svg(figures.contrasts(rows, style.colours(runs(4))).to_dict())
     hollow = re.findall(r'aria-roledescription="point"[^>]*fill="white"', svg)
     filled = re.findall(r'aria-roledescription="point"[^>]*fill="#', svg)
     holds_zero = (rows["low"] <= 0) & (rows["high"] >= 0)
@@ -191,52 +182,14 @@ def test_a_dot_is_hollow_exactly_where_its_interval_holds_zero():
     assert holds_zero.any()
 
 
-def pair(attack: np.ndarray, control: np.ndarray) -> pd.DataFrame:
-    u, v = np.indices(attack.shape).reshape(2, -1)
-    key = {"run": "standard", "attack": "pgd", "estimator": "median_of_ratios", "u": u, "v": v}
-    given = {"attack": attack, "control": control}
-    return pd.concat(pd.DataFrame({**key, "source": name, "value": values.ravel()}) for name, values in given.items())
-
-
-def test_maps_of_attack_and_control_share_one_scale():
-    control = np.array([[1.0, 2.0], [4.0, 8.0]])
-    picture, span = figures.maps(pair(4 * control, control))["standard", "pgd", "median_of_ratios"]
-    left, middle, ratio = picture[:, :, :2], picture[:, :, 4:6], picture[:, :, 8:]
-    assert span == "1 to 30"  # the first and the last percentile of 1 ... 32
-    np.testing.assert_array_equal(left[:, 0, 0], middle[:, 1, 0])  # both are 4
-    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1, :1], ratio.shape))
-    np.testing.assert_allclose(ratio[:, 0, 0] * 255, [0xB3, 0x47, 0x00])  # four times: the end of the scale
-
-
-def test_a_map_is_upright():
-    attack = np.ones((3, 3))
-    attack[0, 2] = 9.0  # u = 0, v = 2: a high horizontal frequency, top right
-    picture, _ = figures.maps(pair(attack, np.ones((3, 3))))["standard", "pgd", "median_of_ratios"]
-    darkest = np.unravel_index(picture[:, :, :3].sum(0).argmin(), (3, 3))
-    assert darkest == (0, 2)
-
-
-def test_a_map_without_its_control_is_refused():
-    rows = pair(np.ones((2, 2)), np.ones((2, 2))).query("source == 'attack'")
-    with pytest.raises(ValueError, match="expected attack and control of one shape, got attack"):
-        figures.maps(rows)
-
-
-def test_a_value_that_is_not_finite_is_grey():
-    attack = np.array([[np.nan, 1.0], [2.0, 0.0]])
-    picture, span = figures.maps(pair(attack, np.ones((2, 2))))["standard", "pgd", "median_of_ratios"]
-    np.testing.assert_allclose(picture[:, 0, 0], 0.6)
-    assert span == "1 to 1.9"
-
-
 @pytest.mark.parametrize(("name", "start"), [("a.svg", b"<svg"), ("a.png", b"\x89PNG")])
 def test_the_overview_is_exported(table, tmp_path, name, start):
-    chart = figures.overview(table["occluded_frequency"], table["accuracy"], figures.colours(runs(4)))
+    chart = figures.overview(table["occluded_frequency"], table["accuracy"], style.colours(runs(4)))
     figures.export(chart, tmp_path / name)
     assert (tmp_path / name).read_bytes().startswith(start)
 
 
 def test_an_unknown_ending_is_refused(table, tmp_path):
-    chart = figures.transfer(table["transfer"], figures.colours(runs(4)))
+    chart = figures.transfer(table["transfer"], style.colours(runs(4)))
     with pytest.raises(ValueError, match=r"expected a name ending in \.svg or \.png, got '\.gif'"):
         figures.export(chart, tmp_path / "a.gif")

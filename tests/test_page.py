@@ -1,7 +1,6 @@
 """The page stands alone: nothing outside it is asked for, and a browser draws every chart."""
 
 import base64
-import io as memory
 import re
 import shutil
 import subprocess
@@ -15,7 +14,6 @@ import pytest
 import torch
 import vl_convert
 import yaml
-from PIL import Image
 from test_figures import ATTACKS, BANDS, CLASSES, runs, tables
 
 from spectroscope import io, page
@@ -156,35 +154,6 @@ def test_text_cannot_break_the_page():
     assert "&lt;/script&gt; &amp; <code>code</code>" in text
     chart = alt.Chart(alt.Data(values=[{"name": "</script>"}])).mark_point()
     assert page.chart(chart).count("</script>") == 1
-
-
-def decoded(image: str) -> np.ndarray:
-    data = re.search(r"base64,([^\"]*)", image)[1]
-    return np.asarray(Image.open(memory.BytesIO(base64.b64decode(data))).convert("RGB")).transpose(2, 0, 1)
-
-
-@pytest.mark.parametrize("levels", [2, 256])
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_keeps_every_pixel(channels, levels):
-    pixels = np.random.default_rng(0).integers(0, levels, (channels, 9, 5)) * (255 // (levels - 1))
-    image = page.picture(pixels / 255, "noise", height=18)
-    np.testing.assert_array_equal(decoded(image), np.broadcast_to(pixels, (3, 9, 5)))
-    assert 'width="10" height="18" alt="noise"' in image
-
-
-def test_a_band_without_dc_is_shown_around_mid_grey():
-    wave = torch.tensor([[0.1, -0.1], [-0.1, 0.1]]).expand(1, 1, 2, 2)
-    images = io.Images(torch.full((1, 1, 2, 2), 0.25), torch.tensor([0]), ("moon",))
-    shown = page.samples(images, {"high": io.Images(wave, images.labels, images.classes)}, 1, "")
-    original, high = (decoded(part) for part in re.findall(r"<img[^>]*>", shown))
-    assert (original == 64).all()  # the image itself is not moved
-    assert "full" not in page.samples(images, {"full": images}, 1, "")  # nor shown twice
-    np.testing.assert_array_equal(high[0], [[153, 102], [102, 153]])
-
-
-def test_the_adversary_shown_is_the_image_most_attacks_fooled(made):
-    row = made[made.index("<th scope='row'><span class=\"run\">original") :]
-    assert "<small>grass</small>" in row[: row.index("</tr>")]  # image 7 has label 7 % 3
 
 
 def test_more_tabs_than_rules_are_refused():

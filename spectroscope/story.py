@@ -1,0 +1,210 @@
+"""What the report says: the sections of its page, from the tables of a study and a look at its images.
+
+The words stand here, beside the charts and pictures they explain; how those are drawn is not known here.
+"""
+
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+
+from spectroscope import figures, io, page, pictures, style
+from spectroscope.page import Section, chart
+from spectroscope.pictures import picture, ramp
+
+Cells = dict[tuple[str, str], tuple[Tensor, pd.DataFrame]]
+
+CURVES = ("occluded_frequency", "class_occluded_frequency")
+TABLES = ("accuracy", "transfer", *CURVES, "reliance", "perturbation", "contrasts", "training")
+CANDIDATES = 64  # images among which one is chosen to show what attacks do to it
+
+
+def candidates(perturbations: Tensor, rows: pd.DataFrame) -> tuple[Tensor, pd.DataFrame]:
+    """Perturbations and rows of the lowest seed, as many as there are candidates."""
+    rows = rows[rows["seed"] == rows["seed"].min()].head(CANDIDATES)
+    return perturbations[rows.index.to_list()], rows
+
+
+def sections(
+    settings: dict[str, Any],
+    about: dict[str, Any],
+    table: dict[str, pd.DataFrame],
+    maps: pd.DataFrame,
+    test: io.Images,
+    bands: dict[str, io.Images],
+    cells: Cells,
+) -> list[Section]:
+    """The page of a study, from its first question to its limits.
+
+    `settings`: params.yaml; `about`: what made the numbers; `table`: one for each name in TABLES; `maps`: RCT maps;
+    `bands`: the test images in each band; `cells`: `candidates` by (run, attack).
+    """
+    hues = style.colours(list(settings["runs"]))
+    reliance = figures.occluded_frequency(*(table[name] for name in CURVES), hues)
+    transfer, power = figures.transfer(table["transfer"], hues), figures.power(table["perturbation"], hues)
+    attacked, contrasts = figures.accuracy(table["accuracy"], hues), figures.contrasts(table["contrasts"], hues)
+    looks = samples(test, bands, 6, BANDS), adversaries(test, cells, 10, ADVERSARIES, hues)
+    measured = results(table["accuracy"], table["reliance"], RESULTS + style.made(table["accuracy"]), hues)
+    limits = (*LIMITS, *([OVERLAP] if about.get("source") == "photos" else []))
+    return [
+        Section("What ran", "What ran", _setting(settings, about, hues)),
+        Section("Results", "How often is each run right, and what does it rely on?", (measured,)),
+        Section("Images", "What do the bands and the attacks look like?", looks),
+        Section("Reliance", "Which frequencies does each run rely on?", (chart(reliance),)),
+        Section("Bands", "What can each run still do with one band?", (chart(transfer),)),
+        Section("RCT maps", "Which coefficients does an attack change?", _maps(maps, settings, hues)),
+        Section("Power", "Where does the power of an attack lie?", (chart(power),)),
+        Section("Attacks", "What does each run withstand?", (chart(attacked),)),
+        Section("Contrasts", "Which differences do the data show?", (chart(contrasts),)),
+        Section("Training", "How did training go?", (chart(figures.training(table["training"], hues)),)),
+        Section("Limits", "How to read this page, and what it cannot say", (page.items(*limits),)),
+    ]
+
+
+TITLE = "Which frequencies does a vision model rely on?"
+LEAD = page.prose(
+    "spectroscope takes vision models apart by spatial frequency: it measures which frequencies a network relies on, "
+    "which ones an attack strikes, and whether the one explains the other. This page shows one pass of the whole "
+    "pipeline, and everything on it is drawn from written tables.",
+    kind="lead",
+)
+RESULTS = (
+    "Accuracy on test images, clean and under each attack; then two summaries of Occluded Frequency (OF) above DC: the "
+    "share of its positive part at high shells, and its centroid. In brackets the interval. "
+)
+BANDS = (
+    "Test images and what each band keeps of them. A band without DC has values around zero and is shown around mid "
+    "grey; a band that keeps everything is left out. Pictures are enlarged without smoothing: one square is one pixel."
+)
+ADVERSARIES = (
+    "One image under every attack on every run, and below it the prediction before and after. The perturbation is ten "
+    f"times enlarged, around mid grey. Not a typical image: among the first {CANDIDATES} it is, of those that the most "
+    "networks got right, the one that the most attacks fooled. An attack that fails changes nothing. Lowest seed."
+)
+RUNS = "A run is the band it is trained on, a regime and a model. Sizes are in pixel units of [0, 1]; `_255` in 1/255."
+RCT = (
+    "The paper's relative change of DCT coefficients (RCT) divides the change of each coefficient by it and "
+    "averages over images. That mean of ratios is ill-posed: where clean coefficients come near zero the ratio has no "
+    "finite mean, and white noise alone already gives a map that is hot at high frequencies. A map therefore means "
+    "something only against its control, white noise of the same norm pushed through the same clip. The median of "
+    "ratios and the ratio of means are stable."
+)
+MAPS = (
+    "DC is at the top left; frequency grows to the right (horizontal) and down (vertical), one square for each "
+    "coefficient. Attack and control share one log scale, whose range (first to last percentile) stands below. In the "
+    "ratio, blue and orange: the attack changes a coefficient less or more than noise does. "
+)
+LIMITS = (
+    "Occluded Frequency of a shell sums over all its coefficients, and higher shells hold more of them: a hump at high "
+    "shells is in part their size. Compare runs at one shell rather than shells within one run.",
+    "Logits have no common unit: a network with larger logits has larger curves. Centroid and high-frequency share "
+    "depend on the shape of a curve alone and can be compared; they leave out DC and all negative values.",
+    "An image without one of its shells is unlike anything a network was trained on, most of all without DC; and "
+    "shells removed one at a time say nothing about how they act together.",
+    "Intervals resample seeds and images. With few seeds they are rough and probably too narrow; none is corrected for "
+    "the number of comparisons, so that at 95 % about one filled dot in twenty is expected by chance.",
+    "The spectrum of a perturbation carries its algorithm too: the sign in FGSM and PGD whitens it, and SimBA proposes "
+    "in a basis of its own. A spectrum alone is no evidence about the network.",
+)
+OVERLAP = (
+    "Test images here are patches of photographs: those of one split overlap, and those of one class come from one "
+    "photograph. n patches are therefore fewer than n independent images, and intervals over images are too narrow."
+)
+
+
+def _setting(settings: dict[str, Any], about: dict[str, Any], hues: dict[str, str]) -> page.Blocks:
+    """Data set and machine, runs, attacks."""
+    runs = [(run, given["band"], _words(given["regime"]), given["model"]) for run, given in settings["runs"].items()]
+    attacks = [(attack, _words(given)) for attack, given in settings["attacks"].items()]
+    level = f"{settings['statistics']['confidence']:.0%} bootstrap over seeds and images"
+    facts = {key.replace("_", " "): _words(value) for key, value in about.items()}
+    return (
+        page.facts(facts | {"intervals": level}),
+        page.table(pd.DataFrame(runs, columns=["run", "trained on", "regime", "model"]), RUNS, hues),
+        page.table(pd.DataFrame(attacks, columns=["attack", "settings"]), "The attacks, all untargeted.", {}),
+    )
+
+
+def results(accuracy: pd.DataFrame, reliance: pd.DataFrame, caption: str, hues: dict[str, str]) -> str:
+    """Measures in rows, runs in columns: accuracy clean and under each attack, then what each run relies on."""
+    names = {"clean": "clean accuracy", "hf_share": "OF high-frequency share", "centroid": "OF centroid (shell)"}
+    reliance = reliance[reliance["measure"].isin(names)]
+    both = pd.concat([accuracy.rename(columns={"attack": "measure"}), reliance], ignore_index=True)
+    rows = []
+    for measure, part in both.groupby("measure", sort=False):
+        cells = part.set_index("run")[["mean", "low", "high"]].reindex(list(hues))
+        numbers = [page.number(*cell, share=measure != "centroid") for cell in cells.itertuples(index=False)]
+        rows.append((names.get(measure, f"under {measure}"), *numbers))
+    lost = reliance[reliance["n_missing"] > 0]
+    notes = [f" {row.run}, {row.measure}: left out {row.n_missing:g} without a value." for row in lost.itertuples()]
+    return page.table(pd.DataFrame(rows, columns=["", *hues]), caption + "".join(notes), hues)
+
+
+def samples(test: io.Images, bands: dict[str, io.Images], count: int, caption: str) -> str:
+    """The first image of each of `count` classes and what the bands keep of it, unless it is everything."""
+    chosen = [int((test.labels == label).nonzero()[0]) for label in test.labels.unique()[:count]]
+    shown = {"original": test} | {name: kept for name, kept in bands.items() if not kept.pixels.equal(test.pixels)}
+    rows = [
+        [test.classes[test.labels[i]], *(picture(_visible(images.pixels[i]), name) for name, images in shown.items())]
+        for i in chosen
+    ]
+    return page.grid(["", *shown], rows, caption, {}, "")
+
+
+def adversaries(test: io.Images, cells: Cells, enlarged: int, caption: str, hues: dict[str, str]) -> str:
+    """One image under every attack on every run, and its perturbation.
+
+    Of the images that the most networks got right before, it is the one that the most attacks fooled.
+
+    `cells`: perturbations (n, C, H, W) of one seed and their rows (image, label, before, after, success), by
+    (run, attack).
+    """
+    rows = pd.concat([rows for _, rows in cells.values()])
+    tried = rows.assign(right=rows["before"] == rows["label"], n=1).groupby("image")[["n", "right", "success"]].sum()
+    image = int(tried[tried["n"] == len(cells)].sort_values(["right", "success"], kind="stable").index[-1])
+
+    def cell(run: str, attack: str) -> str:
+        perturbations, rows = cells[run, attack]
+        at = int((rows["image"] == image).argmax())
+        note = f"{test.classes[rows['before'].iloc[at]]} → {test.classes[rows['after'].iloc[at]]}"
+        adversary = picture(test.pixels[image] + perturbations[at], f"{attack} on {run}")
+        return adversary + picture(0.5 + enlarged * perturbations[at], "perturbation", note)
+
+    attacks = dict.fromkeys(attack for _, attack in cells)
+    rows = [["original", picture(test.pixels[image], "original", test.classes[test.labels[image]])]]
+    rows += [[attack, *(cell(run, attack) for run in hues)] for attack in attacks]
+    return page.grid(["", *hues], rows, caption, hues, f"adversary · perturbation x {enlarged}")
+
+
+def _maps(maps: pd.DataFrame, settings: dict[str, Any], hues: dict[str, str]) -> page.Blocks:
+    """One grid of maps for each estimator, of which one is shown at a time."""
+    triples = pictures.maps(maps)
+    height = 96 if len(hues) <= 3 else 64
+
+    def cell(*key: str) -> str:
+        if key not in triples:
+            return "<small>no image fooled</small>"
+        pixels, span = triples[key]
+        return picture(pixels, ", ".join(key), span, height)
+
+    panels = {}
+    for name in dict.fromkeys(estimator for _, _, estimator in triples):
+        rows = [[attack, *(cell(run, attack, name) for run in hues)] for attack in settings["attacks"]]
+        panels[name.replace("_", " ")] = page.grid(["", *hues], rows, MAPS, hues, "attack · control · attack ÷ control")
+    scales = ramp(style.SEQUENTIAL, "attack, control: low", "high")
+    scales += ramp(style.DIVERGING, "attack ÷ control: 1/4 or less", "4 or more")
+    return page.prose(RCT), scales, page.tabs("estimator", panels)
+
+
+def _visible(pixels: Tensor) -> Tensor:
+    """A band without DC, known by its mean of zero, is moved to mid grey."""
+    return pixels + 0.5 * (pixels.mean().abs() < 1e-4)
+
+
+def _words(value: Any) -> str:
+    """A setting as words: a mapping as `key value` after its name or method."""
+    if isinstance(value, dict):
+        return ", ".join(_words(v) if k in ("name", "method") else f"{k} {_words(v)}" for k, v in value.items())
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return ", ".join(map(_words, value)) if isinstance(value, list) else str(value)
