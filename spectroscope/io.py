@@ -52,6 +52,8 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(f"{path}: expected to write this file, got: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -71,7 +73,8 @@ def write_arrays(path: Path, arrays: Tensor, table: pd.DataFrame, **facts: Any) 
     rows = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     schema = rows.schema.append(pa.field("pixels", pa.binary(width)))
     schema = schema.with_metadata({_KEY: json.dumps(about, sort_keys=True).encode()})
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    options = {"compression": "zstd", "write_page_checksum": True}
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
         for start in range(0, len(arrays), ROWS_PER_GROUP):
             block = np.ascontiguousarray(arrays[start : start + ROWS_PER_GROUP].cpu().numpy())
             column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(block), [None, pa.py_buffer(block)])
@@ -82,11 +85,11 @@ def write_arrays(path: Path, arrays: Tensor, table: pd.DataFrame, **facts: Any) 
 def read_arrays(path: Path) -> tuple[Tensor, pd.DataFrame, dict[str, Any]]:
     """What `write_arrays` wrote: arrays (N, ...), table, facts. ValueError naming the file when it is not that."""
     try:
-        with pq.ParquetFile(path) as file:
-            about = json.loads((file.schema_arrow.metadata or {})[_KEY])
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            about = _about(file.schema_arrow)
             shape, dtype = tuple(about.pop("shape")), np.dtype(about.pop("dtype"))
             arrays = np.empty((file.metadata.num_rows, *shape), dtype)
-            tables, start = [], 0
+            tables, start = [file.schema_arrow.empty_table().drop_columns(["pixels"]).to_pandas()], 0
             for batch in file.iter_batches(ROWS_PER_GROUP):
                 column = batch.column("pixels")
                 flat = np.frombuffer(column.buffers()[1], dtype)[column.offset * arrays[0].size :]
@@ -99,8 +102,14 @@ def read_arrays(path: Path) -> tuple[Tensor, pd.DataFrame, dict[str, Any]]:
         raise ValueError(
             f"{path}: expected images written by spectroscope, got a damaged or other file ({error})"
         ) from None
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    table = pd.concat(tables[1:] or tables, ignore_index=True)
     return torch.from_numpy(arrays), table, about
+
+
+def _about(schema: pa.Schema) -> dict[str, Any]:
+    if _KEY not in (schema.metadata or {}):
+        raise ValueError(f"its schema has no entry {_KEY.decode()!r}")
+    return json.loads(schema.metadata[_KEY])
 
 
 def write_images(path: Path, images: Images, **facts: Any) -> None:
@@ -123,7 +132,9 @@ def read_images(path: Path) -> Images:
 def read_facts(path: Path) -> dict[str, Any]:
     """What the writer of an arrays file said of it, without shape, dtype and class names."""
     try:
-        about = json.loads((pq.read_schema(path).metadata or {})[_KEY])
+        about = _about(pq.read_schema(path))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: expected a file, found none") from None
     except (pa.ArrowException, KeyError, OSError, ValueError) as error:
         raise ValueError(
             f"{path}: expected arrays written by spectroscope, got another or damaged file: {error}"
@@ -133,30 +144,41 @@ def read_facts(path: Path) -> dict[str, Any]:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """A table as .parquet or .csv, after the ending of `path`."""
+    parquet = _is_parquet(path)
     with replacing(path) as temporary:
-        if path.suffix == ".parquet":
+        if parquet:
             plain = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
-            pq.write_table(plain, temporary, compression="zstd")
-        elif path.suffix == ".csv":
-            table.to_csv(temporary, index=False, float_format="%.6g")
+            pq.write_table(plain, temporary, compression="zstd", write_page_checksum=True)
         else:
-            raise ValueError(f"{path}: expected a name ending in .parquet or .csv, got {path.suffix!r}")
+            table.to_csv(temporary, index=False, float_format="%.6g")
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """A table that `write_table` wrote."""
+    parquet = _is_parquet(path)
     try:
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        return pd.read_parquet(path, page_checksum_verification=True) if parquet else pd.read_csv(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: expected a table, found no file") from None
-    except (pa.ArrowException, pd.errors.ParserError, OSError) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise ValueError(f"{path}: expected a table, got a damaged or other file ({error})") from None
+
+
+def _is_parquet(path: Path) -> bool:
+    if path.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"{path}: expected a name ending in .parquet or .csv, got {path.suffix!r}")
+    return path.suffix == ".parquet"
 
 
 def write_json(path: Path, content: Any) -> None:
     """Sorted keys, six significant digits, no NaN: a number that does not exist must be None."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(_rounded(content), indent=2, sort_keys=True, allow_nan=False) + "\n")
+    try:
+        text = json.dumps(_rounded(content), indent=2, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: expected finite numbers, or None where there is none, got one that is not ({error})"
+        ) from None
+    write_text(path, text + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -165,7 +187,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except FileNotFoundError:
         raise ValueError(f"{path}: expected a JSON file, found none") from None
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"{path}: expected JSON, got a damaged file ({error})") from None
 
 
@@ -177,8 +199,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_weights(path: Path, model: nn.Module) -> None:
     """Weights and buffers as safetensors: the same values give the same bytes, and reading runs no code."""
+    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with replacing(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, temporary)
+        try:
+            save_file(weights, temporary)
+        except SafetensorError as error:  # what it makes of a full disk
+            raise OSError(str(error)) from None
 
 
 def read_weights(path: Path, model: nn.Module) -> nn.Module:

@@ -4,12 +4,13 @@ Small images (no side above 64) get the CIFAR form: a 3x3 stem of stride 1 and n
 torchvision's own network. Weights always start from random; nothing is downloaded.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from torch.fx.experimental.optimization import fuse
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spectroscope import io, runtime
 
@@ -123,7 +124,20 @@ def build(name: str, shape: tuple[int, ...], n_classes: int) -> nn.Module:
 
 def freeze(model: nn.Module) -> nn.Module:
     """A copy for inference: evaluation mode, BatchNorm folded into the convolutions, weights without gradients."""
-    return fuse(model.eval()).requires_grad_(False).to(memory_format=torch.channels_last)
+    graph = fx.symbolic_trace(copy.deepcopy(model).eval())
+    layers = dict(graph.named_modules())
+    for node in graph.graph.nodes:
+        if not isinstance(layers.get(node.target), nn.BatchNorm2d):
+            continue
+        (before,) = node.args
+        if isinstance(layers.get(before.target), nn.Conv2d) and len(before.users) == 1:
+            folded = fuse_conv_bn_eval(layers[before.target], layers[node.target])
+            graph.set_submodule(before.target, folded)
+            node.replace_all_uses_with(before)
+            graph.graph.erase_node(node)
+    graph.delete_all_unused_submodules()
+    graph.recompile()
+    return graph.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int) -> Iterator[tuple[int, nn.Module]]:

@@ -3,6 +3,8 @@
 The model of a section stands beside the science it configures and derives from `Settings`.
 """
 
+import re
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +15,18 @@ FILE = Path("params.yaml")
 
 
 class Settings(BaseModel):
-    """A section of params.yaml: no unknown keys, no change after loading, no silent conversion of types."""
+    """A section of params.yaml: no unknown keys, no change after loading, no silent conversion, finite numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def read(path: Path = FILE) -> dict[str, Any]:
     """The whole parameter file; ValueError when it is missing, not YAML, or has a key DVC cannot track."""
     try:
-        content = yaml.load(path.read_text(), Loader=_UniqueKeys)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
         raise ValueError(f"{path}: expected a parameter file, found none") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: expected YAML, got {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a mapping of sections, got {type(content).__name__}")
@@ -55,32 +57,48 @@ def validate(value: Any, model: Any, section: str, path: Path = FILE) -> Any:
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
-        lines = [f"{path}: {_key_path(section, fault, value)}: {_describe(fault)}" for fault in error.errors()]
-        raise ValueError("\n".join(lines)) from None
+        faults = [(str(path), _key_path(section, fault, value), _describe(fault)) for fault in error.errors()]
+        raise ValueError("\n".join(": ".join(filter(None, fault)) for fault in faults)) from None
 
 
 def _key_path(section: str, fault: Any, value: Any) -> str:
     """Dotted path of a fault; tags of discriminated unions, which are no keys of the file, are left out."""
-    keys = [section]
+    keys = [section] if section else []
     for part in fault["loc"]:
         if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
             value = value[part]
         elif fault["type"] != "missing" or part != fault["loc"][-1]:
             continue
         keys.append(str(part))
+    if fault["type"].startswith("union_tag"):
+        keys.append(_discriminator(fault))
     return ".".join(keys)
 
 
 def _describe(fault: Any) -> str:
-    if fault["type"] == "missing":
+    kind, got = fault["type"], fault.get("input")
+    if kind in ("missing", "union_tag_not_found"):
         return "expected this setting, found none"
-    if fault["type"] == "extra_forbidden":
-        return f"unknown setting (misspelt?), got {fault['input']!r}"
-    return f"{fault['msg']}, got {fault['input']!r}"
+    if kind == "extra_forbidden":
+        return f"unknown setting (misspelt?), got {got!r}"
+    if kind == "value_error":  # ours: it says what it got
+        return str(fault["ctx"]["error"])
+    if kind == "union_tag_invalid":
+        return f"expected one of {fault['ctx']['expected_tags']}, got {got[_discriminator(fault)]!r}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return f"expected a mapping of settings, got {got!r}"
+    if kind == "too_short":
+        return f"expected at least {fault['ctx']['min_length']} entry, got {got!r}"
+    wanted = fault["msg"].removeprefix("Input should be ")
+    return f"expected {'a number ' if wanted.startswith(('greater', 'less')) else ''}{wanted}, got {got!r}"
+
+
+def _discriminator(fault: Any) -> str:
+    return fault["ctx"]["discriminator"].strip("'")
 
 
 def _check_keys(value: Any, path: Path, above: tuple[str, ...]) -> None:
-    """DVC drops numeric keys without a word and cannot track dotted ones, so both are refused here."""
+    """DVC drops numeric keys without a word and cannot track dotted ones; others would break a command or a path."""
     if isinstance(value, list):
         for item in value:
             _check_keys(item, path, above)
@@ -90,19 +108,28 @@ def _check_keys(value: Any, path: Path, above: tuple[str, ...]) -> None:
         where = ".".join([*above, str(key)])
         if not isinstance(key, str) or key.isdigit():
             raise ValueError(f"{path}: {where}: expected a key that is a word, got the {type(key).__name__} {key!r}")
-        if "." in key or "/" in key or key != key.strip() or not key:
-            raise ValueError(f"{path}: {where}: expected a key without dots, slashes or outer spaces, got {key!r}")
+        if not re.fullmatch(r"\w[\w-]*", key):
+            raise ValueError(f"{path}: {where}: expected a key of letters, digits, _ and -, got {key!r}")
         _check_keys(below, path, (*above, key))
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML in which a key given twice is an error instead of a silent choice."""
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key given twice is an error instead of a silent choice, and 1e-3 a number, as it is to DVC."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
             name = self.construct_object(key, deep=True)
-            if key.tag != "tag:yaml.org,2002:merge" and name in seen:
+            if not isinstance(name, Hashable):  # refused with its place in the file below
+                continue
+            if name in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} twice", key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)

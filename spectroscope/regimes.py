@@ -63,22 +63,25 @@ def adversary(regime: Standard | AdversarialLinf | AdversarialL2) -> Adversary |
 def projected_gradient(norm: Literal["linf", "l2"], eps: float, step_size: float, steps: int, start: bool) -> Adversary:
     """PGD on the cross-entropy, projected to the ball and to [0, 1] after every step.
 
+    A pixel outside [0, 1], as in a band without DC, may stay where it is but never moves further out: clamping it would
+    leave the ball.
     The model is differentiated with respect to its input alone and keeps its mode: training against BatchNorm in
     training mode, as Madry et al. and Wong et al. do, is the caller's choice.
     """
     direction, project, noise = _GEOMETRY[norm]
 
     def attack(model: Callable, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        low, high = images.clamp(max=0), images.clamp(min=1)
         delta = torch.zeros_like(images)
         if start:
             delta = noise(images, eps, generator)
-            delta = (images + delta).clamp(0, 1) - images
+            delta = (images + delta).clamp(low, high) - images
         for _ in range(steps):
             delta.requires_grad_(True)
             loss = F.cross_entropy(model(images + delta), labels, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, delta)
             delta = project(delta.detach() + step_size * direction(gradient), eps)
-            delta = (images + delta).clamp(0, 1) - images
+            delta = (images + delta).clamp(low, high) - images
         return images + delta
 
     return attack

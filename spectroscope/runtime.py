@@ -21,7 +21,10 @@ def seed(value: int) -> None:
 
 
 def generator(*keys: int) -> torch.Generator:
-    """A CPU generator for this sequence of non-negative integers; different sequences give unrelated streams."""
+    """A CPU generator for this sequence of non-negative integers.
+
+    Different sequences, of up to three keys below a million, give unrelated streams.
+    """
     state = 0
     for key in keys:
         if key < 0:

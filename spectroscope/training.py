@@ -11,12 +11,14 @@ from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
+from spectroscope import runtime
 from spectroscope.params import Settings
 
 Adversary = Callable[[Callable[[Tensor], Tensor], Tensor, Tensor, torch.Generator], Tensor]
+JUDGED = 256  # held-out images attacked at a time: the memory of one large batch, not of the whole part
 
 
 class Augmentation(Settings):
@@ -27,7 +29,10 @@ class Augmentation(Settings):
 
 
 class TrainingSettings(Settings):
-    """SGD with Nesterov momentum; `cyclic` rises for the first part and falls linearly, `cosine` falls throughout."""
+    """SGD, with Nesterov momentum where it is above 0.
+
+    After `warmup`, a part of all steps in which the learning rate rises, `cyclic` falls linearly and `cosine` smoothly.
+    """
 
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
     epochs: Annotated[int, Field(ge=1)]
@@ -39,6 +44,13 @@ class TrainingSettings(Settings):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     held_out: Annotated[float, Field(gt=0, lt=0.5)]
     augmentation: Augmentation
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"expected seeds that differ, got {seeds}")
+        return seeds
 
 
 def split(labels: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
@@ -69,15 +81,20 @@ def fit(
     """Train `model` in place on images (N, C, H, W) and labels (N,); yield a row of figures after each epoch.
 
     The row: epoch, loss (on what was trained on), clean and robust (held-out accuracies, robust under `judge`),
-    images_per_second. The model ends in evaluation mode. ValueError when the loss is no longer finite.
+    images_per_second. The adversary is called with the model in training mode, the judge in evaluation mode and with
+    random numbers of its own: it never changes what is learned. The model ends in evaluation mode. ValueError when the
+    loss is no longer finite.
     """
-    device = next(model.parameters()).device
+    device, judging = next(model.parameters()).device, runtime.generator(generator.initial_seed(), 1)
     kept, out = split(labels, settings.held_out)
     held_images, held_labels = images[out].to(device), labels[out].to(device)
     images, labels = images[kept].to(device), labels[kept].to(device)
     model.to(memory_format=torch.channels_last)
     optimiser = torch.optim.SGD(
-        _groups(model, settings.weight_decay), lr=settings.learning_rate, momentum=settings.momentum, nesterov=True
+        _groups(model, settings.weight_decay),
+        lr=settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.momentum > 0,
     )
     steps = math.ceil(len(images) / settings.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _factor(settings, steps * settings.epochs))
@@ -100,7 +117,8 @@ def fit(
             raise ValueError(f"expected a finite training loss, got {total} in epoch {epoch}: lower the learning rate")
         speed = len(images) / (time.perf_counter() - started)
         model.eval()
-        attacked = judge(model, held_images, held_labels, generator)
+        parts = zip(held_images.split(JUDGED), held_labels.split(JUDGED), strict=True)
+        attacked = torch.cat([judge(model, x, y, judging) for x, y in parts])
         yield {
             "epoch": epoch,
             "loss": total / len(images),

@@ -1,0 +1,341 @@
+"""The stages and dvc.yaml agree, and a stage refuses bad input with one message before it writes."""
+
+import ast
+import inspect
+import itertools
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+import pytest
+import torch
+import yaml
+
+import stages
+from spectroscope import io, params
+
+ROOT = Path(__file__).parents[1]
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+# Every band is checked against the others, which changes no output: one band's cell depends on that band alone.
+READ_BUT_NOT_TRACKED = {"filter": {"bands"}}
+
+
+def body(stage):
+    """What dvc.yaml says of a stage, of one cell where it is a grid."""
+    return PIPELINE[stage].get("do", PIPELINE[stage])
+
+
+def paths(entries):
+    """Paths of `deps`, `outs` or `metrics`, whose entries are names or {name: options}."""
+    return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
+
+
+def command(stage):
+    """Options of `cmd`: {name without dashes: value}."""
+    words = shlex.split(body(stage)["cmd"])
+    assert words[:3] == ["python", "-m", f"stages.{stage}"]
+    names, values = words[3::2], words[4::2]
+    assert len(names) == len(values) and all(name.startswith("--") for name in names)
+    return {name.removeprefix("--").replace("-", "_"): value for name, value in zip(names, values, strict=True)}
+
+
+def source(stage):
+    return ast.parse((ROOT / "stages" / f"{stage}.py").read_text())
+
+
+def options(stage):
+    """Options of `main`: {name: "In", "Out" or "Name"}."""
+    (main,) = [node for node in source(stage).body if isinstance(node, ast.FunctionDef) and node.name == "main"]
+    return {argument.arg: ast.unparse(argument.annotation) for argument in main.args.args}
+
+
+def covers(entry, path):
+    """Whether a dependency or output of dvc.yaml is `path`, a file of that folder, or the folder of that file."""
+    return Path(entry) == Path(path) or Path(entry) in Path(path).parents or Path(path) in Path(entry).parents
+
+
+@pytest.fixture(scope="module")
+def graph():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT)
+        return grimp.build_graph("spectroscope", "stages", cache_dir=None)
+
+
+# ---- dvc.yaml
+
+
+def test_every_stage_is_a_file_and_every_file_a_stage():
+    assert set(PIPELINE) == {file.stem for file in (ROOT / "stages").glob("*.py")} - {"__init__"}
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_a_stage_has_its_question_for_a_description(stage):
+    assert re.search(r"\w\?$|^One page to look at", body(stage)["desc"])
+    assert ast.get_docstring(source(stage)).startswith(body(stage)["desc"])
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_code_dependencies_are_exactly_what_a_stage_imports(graph, stage):
+    modules = {f"stages.{stage}"} | graph.find_upstream_modules(f"stages.{stage}")
+    for module in list(modules):  # importing a.b runs a/__init__.py
+        modules |= {module.rsplit(".", n)[0] for n in range(1, module.count(".") + 1)}
+    files = set()
+    for module in modules:
+        path = Path(*module.split("."))
+        file = path / "__init__.py" if (ROOT / path).is_dir() else path.with_suffix(".py")
+        if (ROOT / file).read_text().strip():
+            files.add(str(file))
+    listed = [path for path in paths(body(stage)["deps"]) if path.endswith(".py")]
+    assert sorted(listed) == sorted(files)
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_what_is_listed_is_listed_once_and_code_is_there(stage):
+    listed = paths(body(stage)["deps"])
+    assert len(set(listed)) == len(listed)
+    for path in listed:
+        assert path.startswith(("data/", "reports/")) or (ROOT / path).is_file()
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_the_command_gives_exactly_the_options_of_the_stage(stage):
+    given, wanted = command(stage), options(stage)
+    assert list(given) == list(wanted)
+    assert set(wanted.values()) <= {"Name", "In", "Out"}
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_every_path_of_the_command_is_a_dependency_or_an_output(stage):
+    deps, outs = paths(body(stage)["deps"]), paths(body(stage)["outs"] + body(stage).get("metrics", []))
+    for name, kind in options(stage).items():
+        path = command(stage)[name]
+        if kind == "In":
+            assert any(covers(entry, path) for entry in deps), f"--{name} {path} is no dependency"
+        elif kind == "Out":
+            assert any(covers(entry, path) for entry in outs), f"--{name} {path} is no output"
+    given = [path for name, path in command(stage).items() if options(stage)[name] != "Name"]
+    for entry in [*outs, *(dep for dep in deps if dep.startswith(("data/", "reports/")))]:
+        assert entry == "data/checked.txt" or any(covers(entry, path) for path in given), f"{entry} is not used"
+
+
+@pytest.mark.parametrize("stage", PIPELINE)
+def test_every_dependency_is_made_by_a_stage(stage):
+    made = [path for each in PIPELINE for path in paths(body(each)["outs"] + body(each).get("metrics", []))]
+    made = [re.sub(r"\$\{.*?\}", "*", path) for path in made]
+    for path in paths(body(stage)["deps"]):
+        if path.startswith(("data/", "reports/")):
+            assert any(covers(entry, re.sub(r"\$\{.*?\}", "*", path)) for entry in made), f"nothing makes {path}"
+
+
+def test_nothing_runs_before_the_study_is_checked():
+    first = [stage for stage in PIPELINE if not any(dep.startswith("data/") for dep in paths(body(stage)["deps"]))]
+    assert first == ["check"] and "data/checked.txt" in paths(body("fetch")["deps"])
+
+
+def sections(stage):
+    """Key paths of params.yaml a stage reads, itself or in a file it hands the whole to; `*` for an option's value."""
+    found, whole = set(), set()
+    for node in ast.walk(source(stage)):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="params"), attr="load"), args=[key, *_]):
+                found.add(re.sub(r"\{.*?\}", "*", ast.unparse(key).removeprefix("f").strip("'\"")))
+            case ast.Assign(targets=[target], value=value) if "params.read()" in ast.unparse(value):
+                pairs = (
+                    zip(target.elts, value.elts, strict=True) if isinstance(target, ast.Tuple) else [(target, value)]
+                )
+                whole |= {ast.unparse(name) for name, made in pairs if ast.unparse(made) == "params.read()"}
+    code = [ast.parse((ROOT / path).read_text()) for path in paths(body(stage)["deps"]) if path.endswith(".py")]
+    for node in itertools.chain.from_iterable(ast.walk(each) for each in code):
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str(key))) if name in whole:
+                found.add(key)
+    return found
+
+
+@pytest.mark.parametrize("stage", [stage for stage in PIPELINE if stage != "check"])
+def test_tracked_parameters_cover_the_sections_that_are_read_and_no_others(stage):
+    tracked = {re.sub(r"\$\{.*?\}", "*", key) for key in body(stage)["params"]}
+    read = sections(stage)
+    assert read
+    covering = lambda key, others: any(key == other or key.startswith(f"{other}.") for other in others)  # noqa: E731
+    assert {key for key in read if not covering(key, tracked)} == READ_BUT_NOT_TRACKED.get(stage, set())
+    used = {key.split(".")[0] for key in read}
+    assert {key for key in tracked if key.split(".")[0] not in used} == set()
+
+
+def test_the_check_tracks_the_whole_file():
+    assert body("check")["params"] == [{"params.yaml": None}]
+
+
+# ---- what is said when something is missing or wrong
+
+
+def run(monkeypatch, folder, stage, **given):
+    """A stage as its command line runs it, in this process: its exit code or message."""
+    words = itertools.chain.from_iterable((f"--{name}", str(value)) for name, value in given.items())
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.argv", [f"stages.{stage}", *words])
+    monkeypatch.delitem(sys.modules, f"stages.{stage}", raising=False)
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_module(f"stages.{stage}", run_name="__main__", alter_sys=True)
+    return caught.value.code
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A folder with the smoke study and a few images in the place of its data set."""
+    shutil.copy(ROOT / "studies" / "smoke.yaml", tmp_path / "params.yaml")
+    random = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (4, 3, 32, 32), generator=random).to(torch.uint8)
+    for split in ("train", "test"):
+        io.write_images(tmp_path / f"{split}.parquet", io.Images(pixels, torch.tensor([0, 1, 0, 1]), ("a", "b")))
+    return tmp_path
+
+
+def edit(workspace, section, key, value):
+    study = params.read(workspace / "params.yaml")
+    study[section][key] = value
+    (workspace / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+
+
+def python(*words, cwd, **environment):
+    """A fresh process; (exit code, stdout, stderr)."""
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("stage", ["check", "train"])
+def test_a_python_without_the_dependencies_says_so_in_one_line(stage):
+    code, out, error = python("-S", "-m", f"stages.{stage}", cwd=ROOT, PYTHONPATH="")
+    assert code == 1 and out == "" and len(error.splitlines()) == 1
+    assert re.match(rf"stages: {re.escape(sys.executable)} lacks .*torch.*: run `make repro`, or activate", error)
+
+
+def test_the_names_of_the_dependencies_are_those_one_can_import():
+    assert all(stages.find_spec(name) for name in stages._NEEDED)
+
+
+def test_a_bad_study_is_one_message_and_no_file(workspace):
+    edit(workspace, "runs", "standard", {"band": "full", "regime": {"name": "standrad"}, "model": "resnet9"})
+    code, out, error = python("-m", "stages.check", "--out", "data/checked.txt", cwd=workspace, PYTHONPATH=str(ROOT))
+    assert code == 1 and out == "" and "Traceback" not in error
+    regimes = "'standard', 'adversarial'"
+    assert error.splitlines() == [
+        f"stages.check: params.yaml: runs.standard.regime.name: expected one of {regimes}, got 'standrad'",
+        "params.yaml: runs.standard.model: expected a model among resnet8, resnet18, resnet50, vgg19, got 'resnet9'",
+    ]
+    assert not (workspace / "data").exists()
+
+
+def test_a_good_study_is_recorded(workspace, monkeypatch):
+    assert run(monkeypatch, workspace, "check", out="data/checked.txt") == 0
+    assert (workspace / "data" / "checked.txt").read_text() == "every setting of params.yaml is valid\n"
+
+
+def test_a_missing_study_is_one_message(workspace, monkeypatch):
+    (workspace / "params.yaml").unlink()
+    message = run(monkeypatch, workspace, "check", out="data/checked.txt")
+    assert message == "stages.check: params.yaml: expected a parameter file, found none"
+
+
+LOW = {"keep": "inside", "basis": "dct", "shape": "linf", "unit": "shells", "low": 0, "high": 8, "clip": False}
+
+
+@pytest.mark.parametrize(
+    ("band", "message"),
+    [
+        (LOW, "bands.again: expected a band of its own, got the same coefficients as bands.low"),
+        (
+            {**LOW, "unit": "fraction", "high": 0.25},
+            "bands.again: expected a band of its own, got the same coefficients as bands.low",
+        ),
+        ({**LOW, "low": 32, "high": 33}, "bands.again: expected high <= 32 shells (32 x 32, linf), got 33"),
+        (
+            {**LOW, "unit": "fraction", "high": 0.01},
+            "bands.again: expected a band at least one shell wide, got shells 0 to 0 of 32",
+        ),
+        ({**LOW, "high": -1}, "params.yaml: bands.again.high: expected a number greater than 0, got -1"),
+    ],
+)
+def test_a_bad_band_is_one_message_and_no_file(workspace, monkeypatch, band, message):
+    edit(workspace, "bands", "again", band)
+    told = run(monkeypatch, workspace, "filter", band="full", train="train.parquet", test="test.parquet", out="out")
+    assert told.startswith(f"stages.filter: {message}") and "\n" not in told
+    assert not (workspace / "out").exists()
+
+
+def test_filter_writes_both_splits_of_a_band(workspace, monkeypatch):
+    assert run(monkeypatch, workspace, "filter", band="low", train="train.parquet", test="test.parquet", out="out") == 0
+    assert {file.name for file in (workspace / "out").iterdir()} == {"train.parquet", "test.parquet"}
+    images = io.read_images(workspace / "out" / "test.parquet")
+    assert images.labels.tolist() == [0, 1, 0, 1] and images.pixels.shape == (4, 3, 32, 32)
+    assert io.read_facts(workspace / "out" / "test.parquet") == {"band": "low"}
+
+
+def test_a_damaged_image_file_is_one_message_and_no_file(workspace, monkeypatch):
+    content = (workspace / "test.parquet").read_bytes()
+    (workspace / "test.parquet").write_bytes(content[: len(content) // 2])
+    told = run(monkeypatch, workspace, "filter", band="low", train="train.parquet", test="test.parquet", out="out")
+    assert told.startswith("stages.filter: test.parquet: expected images written by spectroscope, got a damaged")
+    assert not (workspace / "out").exists()
+
+
+def test_a_run_that_is_not_in_the_study_is_named(workspace, monkeypatch):
+    told = run(monkeypatch, workspace, "train", run="standrad", images="train.parquet", out="out")
+    assert told.startswith(
+        "stages.train: params.yaml: runs.standrad.regime: expected key 'standrad' in runs, which has"
+    )
+    assert not (workspace / "out").exists()
+
+
+def test_a_file_that_is_not_there_is_an_error_of_usage(workspace, monkeypatch, capsys):
+    given = {"band": "low", "train": "no.parquet", "test": "test.parquet", "out": "out"}
+    assert run(monkeypatch, workspace, "filter", **given) == 2
+    assert "no.parquet" in capsys.readouterr().err and not (workspace / "out").exists()
+
+
+def test_train_writes_weights_of_every_seed_and_a_row_for_every_epoch(workspace, monkeypatch, capsys):
+    given = {"run": "adversarial", "images": "train.parquet", "out": "out"}
+    assert run(monkeypatch, workspace, "train", **given) == 0
+    assert {file.name for file in (workspace / "out").iterdir()} == {
+        "seed0.safetensors",
+        "seed1.safetensors",
+        "epochs.csv",
+    }
+    rows = io.read_table(workspace / "out" / "epochs.csv")
+    assert rows[["seed", "epoch"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
+    first = (workspace / "out" / "seed0.safetensors").read_bytes()
+    assert run(monkeypatch, workspace, "train", **{**given, "out": "again"}) == 0
+    assert (workspace / "again" / "seed0.safetensors").read_bytes() == first
+    assert (workspace / "again" / "seed1.safetensors").read_bytes() != first
+
+
+def test_stages_take_their_paths_from_the_command_line_alone():
+    for stage in PIPELINE:
+        strings = [node.value for node in ast.walk(source(stage)) if isinstance(node, ast.Constant)]
+        assert not [text for text in strings if isinstance(text, str) and text.startswith(("data/", "reports/"))]
+
+
+def test_no_stage_loads_torchvision_or_advertorch_before_it_needs_them():
+    names = ", ".join(f"stages.{stage}" for stage in PIPELINE)
+    code = f"import sys, {names}; print(sorted({{'torchvision', 'advertorch', 'dvc'}} & set(sys.modules)))"
+    assert python("-c", code, cwd=ROOT)[1:] == ("[]\n", "")
+
+
+def test_a_stage_can_be_called_as_a_function():
+    for stage in PIPELINE:
+        module = __import__(f"stages.{stage}", fromlist=["main"])
+        assert list(inspect.signature(module.main).parameters) == list(options(stage))

@@ -1,0 +1,95 @@
+"""A study is checked as one: the names in it agree, and every fault names its key."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from spectroscope import params
+from spectroscope.study import Study
+
+ROOT = Path(__file__).parents[1]
+STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+SMOKE = params.read(ROOT / "studies" / "smoke.yaml")
+
+
+def message(path, value):
+    """The error of the smoke study with the value at a dotted path set, or taken out where it is `...`."""
+    study = copy.deepcopy(SMOKE)
+    *above, last = path.split(".")
+    place = study
+    for key in above:
+        place = place[key]
+    if value is ...:
+        del place[last]
+    else:
+        place[last] = value
+    with pytest.raises(ValueError) as caught:
+        params.validate(study, Study, "")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
+def test_a_study_of_this_repository_is_valid(path):
+    study = params.validate(params.read(path), Study, "", path)
+    assert study.runs and study.statistics.reference in study.runs
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("bands.low.basis", "fft", "bands.low.basis: expected 'dct' or 'dft', got 'fft'"),
+        ("bands.low.keep", "in", "bands.low.keep: expected one of 'all', 'inside', 'outside', got 'in'"),
+        ("bands.low.high", 0, "bands.low.high: expected a number greater than 0, got 0"),
+        ("bands.low.low", 9, "bands.low: expected low < high, got low 9 and high 8"),
+        ("bands", {}, "bands: expected at least 1 entry, got {}"),
+        ("runs", {}, "runs: expected at least 1 entry, got {}"),
+        ("attacks", {}, "attacks: expected at least 1 entry, got {}"),
+        ("runs.standard.band", "lo", "runs.standard.band: expected a band among full, low, high, got 'lo'"),
+        (
+            "runs.standard.model",
+            "resnet9",
+            "runs.standard.model: expected a model among resnet8, resnet18, resnet50, vgg19, got 'resnet9'",
+        ),
+        (
+            "runs.standard.regime.name",
+            "natural",
+            "runs.standard.regime.name: expected one of 'standard', 'adversarial', got 'natural'",
+        ),
+        (
+            "runs.adversarial.regime.eps_255",
+            -8,
+            "runs.adversarial.regime.eps_255: expected a number greater than 0, got -8",
+        ),
+        ("runs.adversarial.regime.eps_255", ..., "runs.adversarial.regime.eps_255: expected this setting, found none"),
+        ("runs.adversarial.regime.norm", ..., "runs.adversarial.regime.norm: expected this setting, found none"),
+        ("judge.eps_255", -1, "judge.eps_255: expected a number greater than 0, got -1"),
+        ("attacks.pgd.eps_255", -1, "attacks.pgd.eps_255: expected a number greater than or equal to 0, got -1"),
+        ("attacks.pgd.esp_255", 8, "attacks.pgd.esp_255: unknown setting (misspelt?), got 8"),
+        ("attacks.pgd.eps_255", ..., "attacks.pgd.eps_255: expected this setting, found none"),
+        (
+            "attacks.pgd.method",
+            "bim",
+            "attacks.pgd.method: expected one of 'fgsm', 'pgd', 'cw', 'simba', got 'bim'",
+        ),
+        (
+            "statistics.reference",
+            "base",
+            "statistics.reference: expected a run among standard, adversarial, got 'base'",
+        ),
+        (
+            "attacks.clean",
+            SMOKE["attacks"]["pgd"],
+            "attacks.clean: expected another name, since `clean` stands for no attack",
+        ),
+        ("judge", ..., "judge: expected this setting, found none"),
+        ("juge", 1, "juge: unknown setting (misspelt?), got 1"),
+    ],
+)
+def test_a_fault_is_one_line_that_names_its_key(path, value, expected):
+    assert message(path, value) == f"params.yaml: {expected}"
+
+
+def test_an_unknown_data_set_lists_the_known_ones():
+    expected = "params.yaml: dataset.name: expected one of 'photos', 'cifar10'"
+    assert message("dataset.name", "imagenet").startswith(expected)

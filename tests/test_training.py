@@ -1,0 +1,303 @@
+"""One loop for every regime: what it learns, what it reports, and that a seed decides everything."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from spectroscope import models, params, regimes, training
+from spectroscope.training import Augmentation, TrainingSettings
+
+SETTINGS = {
+    "seeds": [0],
+    "epochs": 2,
+    "batch_size": 16,
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "weight_decay": 0.0005,
+    "schedule": "cyclic",
+    "warmup": 0.3,
+    "held_out": 0.25,
+    "augmentation": {"flip": True, "crop": 1},
+}
+PLAIN = Augmentation(flip=False, crop=0)
+
+
+def settings(**changes):
+    return params.validate({**SETTINGS, **changes}, TrainingSettings, "training")
+
+
+def random(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def untouched(model, images, labels, generator):
+    return images
+
+
+def bright_or_dark(n=80):
+    """Two classes of noise that differ in brightness: (n, 1, 8, 8), labels."""
+    labels = torch.arange(n) % 2
+    return 0.5 * torch.rand(n, 1, 8, 8, generator=random()) + 0.5 * labels[:, None, None, None], labels
+
+
+def network(seed=0, shape=(1, 8, 8), n_classes=2):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return models.build("resnet8", shape, n_classes)
+
+
+def linear(n_classes=2):
+    """A model of the 64 pixels that starts with all logits zero."""
+    layer = nn.Linear(64, n_classes)
+    nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
+    return nn.Sequential(nn.Flatten(), layer)
+
+
+def fit(model, adversary=None, judge=untouched, seed=0, data=None, **changes):
+    images, labels = data or bright_or_dark()
+    return list(training.fit(model, images, labels, settings(**changes), random(seed), adversary, judge))
+
+
+# ---- the parts held out
+
+
+@pytest.mark.parametrize("held_out", [0.1, 0.25, 0.45])
+def test_the_split_is_stratified_and_never_overlaps(held_out):
+    labels = torch.tensor([0] * 20 + [1] * 40 + [2] * 2)[torch.randperm(62, generator=random())]
+    kept, out = training.split(labels, held_out)
+    assert sorted([*kept.tolist(), *out.tolist()]) == list(range(62))
+    counts = [max(1, round(held_out * n)) for n in (20, 40, 2)]
+    assert labels[out].bincount().tolist() == counts
+    assert kept.tolist() == sorted(kept.tolist()) and out.tolist() == sorted(out.tolist())
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1], [0, 0, 2, 2]], ids=["one image", "no image"])
+def test_a_class_that_cannot_be_split_is_named(labels):
+    with pytest.raises(ValueError, match=r"expected at least 2 training images of class 1, got [01]"):
+        training.split(torch.tensor(labels), 0.1)
+
+
+def test_held_out_images_are_never_trained_on_and_only_they_are_judged():
+    images, labels = bright_or_dark()
+    trained, judged = set(), set()
+
+    def note(into):
+        def adversary(model, x, y, generator):
+            into.update(float(image.sum()) for image in x)
+            return x
+
+        return adversary
+
+    fit(network(), note(trained), note(judged), data=(images, labels), augmentation={"flip": False, "crop": 0})
+    kept, out = training.split(labels, 0.25)
+    assert trained == {float(image.sum()) for image in images[kept]}
+    assert judged == {float(image.sum()) for image in images[out]}
+    assert len(trained) == 60 and len(judged) == 20
+
+
+# ---- what is reported
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_the_loss_of_zero_logits_is_the_logarithm_of_the_number_of_classes(n_classes):
+    images, _ = bright_or_dark(70)  # the last batch is short
+    labels = torch.arange(70) % n_classes
+    (row,) = fit(linear(n_classes), data=(images, labels), epochs=1, learning_rate=1e-12, momentum=0)
+    assert row["loss"] == pytest.approx(math.log(n_classes), abs=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 7, 10, 64])
+def test_accuracy_is_right_over_total_with_a_short_last_batch(batch_size):
+    labels = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 1, 1])
+    assert training.accuracy(lambda x: F.one_hot(x.long(), 2).float(), torch.zeros(10), labels, batch_size) == 0.8
+    assert training.accuracy(lambda x: F.one_hot(x.long(), 2).float(), torch.ones(10), labels, batch_size) == 0.2
+
+
+def test_each_epoch_has_a_row():
+    rows = fit(network(), epochs=3)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert all(list(row) == ["epoch", "loss", "clean", "robust", "images_per_second"] for row in rows)
+    assert all(row["images_per_second"] > 0 and 0 <= row["robust"] <= 1 for row in rows)
+
+
+def test_robust_accuracy_is_that_under_the_judge():
+    dark_as_bright = lambda model, x, y, generator: x + 0.5 - y[:, None, None, None].float()  # noqa: E731
+    row = fit(network(), judge=dark_as_bright, epochs=4)[-1]
+    assert row["clean"] > 0.9 and row["robust"] < 0.1
+
+
+def test_the_judge_sees_a_bounded_number_of_images_at_a_time(monkeypatch):
+    monkeypatch.setattr(training, "JUDGED", 8)
+    sizes = []
+
+    def judge(model, x, y, generator):
+        sizes.append(len(x))
+        return x
+
+    fit(network(), judge=judge, epochs=1)
+    assert sizes == [8, 8, 4]
+
+
+# ---- the loop
+
+
+def test_the_adversary_meets_the_model_in_training_mode_and_the_judge_in_evaluation_mode():
+    modes = {"adversary": set(), "judge": set()}
+
+    def note(who):
+        def adversary(model, x, y, generator):
+            modes[who] |= {layer.training for layer in model.modules()}
+            return x
+
+        return adversary
+
+    model = network()
+    fit(model, note("adversary"), note("judge"))
+    assert modes == {"adversary": {True}, "judge": {False}}
+    assert not any(layer.training for layer in model.modules())
+
+
+def test_what_the_adversary_returns_is_what_is_learned():
+    inverted = lambda model, x, y, generator: 1 - x  # noqa: E731
+    model, (images, labels) = network(), bright_or_dark()
+    fit(model, inverted, epochs=6)
+    assert training.accuracy(model, 1 - images, labels) > 0.95
+    assert training.accuracy(model, images, labels) < 0.05
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_gives_others():
+    adversary = regimes.projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
+
+    def weights(seed):
+        model = network()
+        fit(model, adversary, adversary, seed)
+        return torch.cat([value.flatten().double() for value in model.state_dict().values()])
+
+    first = weights(0)
+    assert torch.equal(weights(0), first) and not torch.equal(weights(1), first)
+
+
+def test_the_judge_never_changes_what_is_learned():
+    def weights(judge):
+        model = network()
+        fit(model, regimes.projected_gradient("linf", 8 / 255, 10 / 255, 1, True), judge)
+        return torch.cat([weight.flatten() for weight in model.state_dict().values()])
+
+    random_start = regimes.projected_gradient("linf", 0.1, 0.05, 2, True)
+    assert torch.equal(weights(random_start), weights(untouched))
+
+
+@pytest.mark.parametrize("schedule", ["cyclic", "cosine"])
+def test_a_simple_problem_is_learned(schedule):
+    assert fit(network(), epochs=6, schedule=schedule)[-1]["clean"] > 0.95
+
+
+def test_a_loss_that_is_no_number_stops_the_training():
+    images, labels = bright_or_dark()
+    with pytest.raises(ValueError, match=r"expected a finite training loss, got (nan|inf) in epoch 1: lower"):
+        fit(network(), data=(images * math.nan, labels))
+
+
+def test_the_images_given_are_not_changed():
+    images, labels = bright_or_dark()
+    before = images.clone()
+    fit(network(), data=(images, labels))
+    assert torch.equal(images, before)
+
+
+def test_weight_decay_acts_on_kernels_and_matrices_alone():
+    model = network()
+    decayed, free = training._groups(model, 0.1)
+    assert decayed["weight_decay"] == 0.1 and free["weight_decay"] == 0
+    assert {tensor.ndim for tensor in decayed["params"]} == {2, 4} and {tensor.ndim for tensor in free["params"]} == {1}
+    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
+
+
+@pytest.mark.parametrize("warmup", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize("schedule", ["cyclic", "cosine"])
+def test_the_learning_rate_starts_low_peaks_at_one_and_ends_near_zero(schedule, warmup):
+    steps = 200
+    factor = training._factor(settings(schedule=schedule, warmup=warmup), steps)
+    values = [factor(step) for step in range(steps)]
+    peak = values.index(max(values))
+    assert values[peak] == pytest.approx(1, abs=0.01) and peak == round(warmup * steps)
+    assert values[0] < 0.1 or warmup == 0
+    assert 0 < values[-1] < 0.01 and all(0 < value <= 1 for value in values)
+    rise, fall = values[: peak + 1], values[peak:]
+    assert rise == sorted(rise) and fall == sorted(fall, reverse=True)
+
+
+def test_cyclic_falls_in_a_line_and_cosine_along_a_cosine():
+    cyclic, cosine = (training._factor(settings(schedule=name, warmup=0), 100) for name in ("cyclic", "cosine"))
+    assert cyclic(25) == pytest.approx(0.75) and cosine(25) == pytest.approx((1 + math.cos(math.pi / 4)) / 2)
+
+
+# ---- augmentation
+
+
+@pytest.mark.parametrize(("flip", "crop"), [(True, 0), (False, 2), (True, 2)])
+def test_each_augmented_image_is_a_mirrored_and_shifted_one(flip, crop):
+    images = torch.rand(40, 2, 5, 7, generator=random())
+    found = training.augment(images, Augmentation(flip=flip, crop=crop), random(1))
+    assert found.shape == images.shape
+    seen = set()
+    for before, after in zip(images, found, strict=True):
+        matches = []
+        for mirrored in {False, flip}:
+            for down in range(-crop, crop + 1):
+                for right in range(-crop, crop + 1):
+                    source, moved = before.flip(-1) if mirrored else before, torch.zeros_like(before)
+                    for row in range(5):
+                        for column in range(7):
+                            if 0 <= row + down < 5 and 0 <= column + right < 7:
+                                moved[:, row, column] = source[:, row + down, column + right]
+                    if torch.equal(moved, after):
+                        matches.append((mirrored, down, right))
+        assert len(matches) == 1
+        seen.update(matches)
+    assert len(seen) > (2 if flip and not crop else 10) - 1
+    assert {down for _, down, _ in seen} == set(range(-crop, crop + 1))
+    assert {right for _, _, right in seen} == set(range(-crop, crop + 1))
+    assert {mirrored for mirrored, _, _ in seen} == {False, flip}
+
+
+def test_augmentation_that_does_nothing_returns_the_images():
+    images, generator = torch.rand(4, 1, 3, 3, generator=random()), random(1)
+    assert training.augment(images, PLAIN, generator) is images
+    assert torch.equal(generator.get_state(), random(1).get_state())
+
+
+def test_augmentation_comes_from_the_generator_and_leaves_its_input():
+    images = torch.rand(8, 1, 6, 6, generator=random())
+    before, both = images.clone(), Augmentation(flip=True, crop=2)
+    first = training.augment(images, both, random(1))
+    assert torch.equal(training.augment(images, both, random(1)), first) and torch.equal(images, before)
+    assert not torch.equal(training.augment(images, both, random(2)), first)
+
+
+# ---- settings
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": []}, r"training\.seeds: expected at least 1 entry, got \[\]"),
+        ({"seeds": [0, 1, 0]}, r"training\.seeds: expected seeds that differ, got \[0, 1, 0\]"),
+        ({"seeds": [-1]}, r"training\.seeds\.0: .*greater than or equal to 0, got -1"),
+        ({"epochs": 0}, r"training\.epochs: .*greater than or equal to 1, got 0"),
+        ({"learning_rate": 0}, r"training\.learning_rate: .*greater than 0, got 0"),
+        ({"learning_rate": math.inf}, r"training\.learning_rate: expected a finite number, got inf"),
+        ({"momentum": 1.0}, r"training\.momentum: .*less than 1, got 1\.0"),
+        ({"held_out": 0.5}, r"training\.held_out: .*less than 0\.5, got 0\.5"),
+        ({"schedule": "step"}, r"training\.schedule: expected 'cyclic' or 'cosine', got 'step'"),
+        ({"augmentation": {"flip": 1, "crop": 2}}, r"training\.augmentation\.flip: expected a valid boolean, got 1"),
+        ({"augmentation": {"flip": True}}, r"training\.augmentation\.crop: expected this setting, found none"),
+        ({"lr": 0.1}, r"training\.lr: unknown setting"),
+    ],
+)
+def test_a_bad_setting_is_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        settings(**change)
