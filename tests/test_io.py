@@ -79,6 +79,16 @@ def test_arrays_come_back_as_they_were_over_any_number_of_row_groups(tmp_path, n
     assert facts == {"source": "here", "units": [1, None]}
 
 
+@pytest.mark.parametrize("rows_per_group", [100, 1500, 5000])
+def test_arrays_in_row_groups_of_another_size_are_read(tmp_path, monkeypatch, rows_per_group):
+    written = images(3000)
+    with monkeypatch.context() as patch:
+        patch.setattr(io, "ROWS_PER_GROUP", rows_per_group)
+        io.write_images(tmp_path / "a.parquet", written)
+    found = io.read_images(tmp_path / "a.parquet")
+    assert torch.equal(found.pixels, written.pixels) and torch.equal(found.labels, written.labels)
+
+
 def test_float_images_keep_their_negative_values(tmp_path):
     written = images()
     assert written.pixels.min() < 0
@@ -248,6 +258,14 @@ def test_an_error_in_the_middle_leaves_the_earlier_file_or_none(tmp_path, error,
         temporary.write_bytes(b"half")
         raise error
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == ({path.name: old} if old else {})
+
+
+def test_a_file_that_is_replaced_is_not_edited_in_place(tmp_path):
+    """DVC may link a file of the workspace to its cache."""
+    io.write_text(tmp_path / "a.txt", "old")
+    (tmp_path / "cache").hardlink_to(tmp_path / "a.txt")
+    io.write_text(tmp_path / "a.txt", "new")
+    assert (tmp_path / "cache").read_text() == "old" and (tmp_path / "a.txt").read_text() == "new"
 
 
 KILLED = """

@@ -21,6 +21,13 @@ def test_long_work_without_a_terminal_writes_lines(capsys, monkeypatch, items, t
     assert [f"{done}/3" in line for done, line in enumerate(lines, 1)] == [True] * 3
 
 
+def test_an_item_counts_when_its_work_is_done(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
+    items = progress.track("ab", "read")
+    assert next(items) == "a" and capsys.readouterr().err == ""
+    assert next(items) == "b" and "1/2" in capsys.readouterr().err
+
+
 def test_without_a_total_the_count_is_shown(capsys, monkeypatch):
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0)
     assert list(progress.track(iter("ab"), "read")) == ["a", "b"]

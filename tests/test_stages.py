@@ -18,7 +18,8 @@ import torch
 import yaml
 
 import stages
-from spectroscope import io, params
+from spectroscope import io, params, runtime
+from spectroscope.spectrum import dct2
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -283,6 +284,7 @@ def test_filter_writes_both_splits_of_a_band(workspace, monkeypatch):
     images = io.read_images(workspace / "out" / "test.parquet")
     assert images.labels.tolist() == [0, 1, 0, 1] and images.pixels.shape == (4, 3, 32, 32)
     assert io.read_facts(workspace / "out" / "test.parquet") == {"band": "low"}
+    assert dct2(images.pixels)[..., 8:, :].abs().max() < 1e-5 < dct2(images.pixels)[..., :8, :8].abs().min()
 
 
 def test_a_damaged_image_file_is_one_message_and_no_file(workspace, monkeypatch):
@@ -321,6 +323,13 @@ def test_train_writes_weights_of_every_seed_and_a_row_for_every_epoch(workspace,
     assert run(monkeypatch, workspace, "train", **{**given, "out": "again"}) == 0
     assert (workspace / "again" / "seed0.safetensors").read_bytes() == first
     assert (workspace / "again" / "seed1.safetensors").read_bytes() != first
+
+
+def test_the_order_of_training_images_depends_on_the_seed(workspace, monkeypatch):
+    keys, generator = [], runtime.generator
+    monkeypatch.setattr(runtime, "generator", lambda *given: keys.append(given) or generator(*given))
+    assert run(monkeypatch, workspace, "train", run="standard", images="train.parquet", out="out") == 0
+    assert {(0,), (1,)} <= set(keys)
 
 
 def test_stages_take_their_paths_from_the_command_line_alone():

@@ -168,6 +168,19 @@ def test_what_the_adversary_returns_is_what_is_learned():
     assert training.accuracy(model, images, labels) < 0.05
 
 
+@pytest.mark.parametrize(("crop", "same"), [(0, True), (3, False)])
+def test_the_adversary_starts_from_augmented_images(crop, same):
+    images, labels = bright_or_dark()
+    originals, met = {float(image.sum()) for image in images}, set()
+
+    def note(model, x, y, generator):
+        met.update(float(image.sum()) for image in x)
+        return x
+
+    fit(network(), note, data=(images, labels), augmentation={"flip": False, "crop": crop})
+    assert (met <= originals) == same
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_gives_others():
     adversary = regimes.projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
 
