@@ -1,8 +1,7 @@
 """Is the study well posed? Every setting is read and checked before any work."""
 
-from spectroscope.study import Study
-
 from spectroscope import io, params
+from spectroscope.study import Study
 from stages import Out, start
 
 
