@@ -1,0 +1,152 @@
+"""Work that survives a kill: what was computed so far, kept outside DVC until the stage has ended.
+
+A store is the folder `.checkpoints/<stage>/<fingerprint>/` below DVC's root. The fingerprint is taken of all that
+decides the result: the facts the stage gives and the source of the package, so that other settings, images or code
+never meet in one folder. One process at a time writes there; its lock ends with it, however it ends. A stage that
+ended well marks its store as finished: dvc can still be killed before it has recorded the output. Once dvc.lock is
+younger than the mark, the next stage removes the store. Without dvc it is removed at the end.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from spectroscope import io
+
+ROOT = ".checkpoints"
+FINISHED, LOCK = "finished", "lock"
+Saved = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Named pieces of one work: tensors and facts (anything JSON holds), each a file that is whole or not there."""
+
+    folder: Path
+    work: dict[str, Any]
+
+    def save(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Write a piece in the place of the one of this name, which stays as it is when the disk is full (OSError)."""
+        plain = {key: _plain(value) for key, value in tensors.items()}
+        about = {"work": json.dumps(self.work, sort_keys=True), "facts": json.dumps(facts)}
+        with io.replacing(self.file(name)) as temporary, temporary.open("wb") as file:
+            file.write(save(plain, about))
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut leaves the new name with no content
+
+    def load(self, name: str) -> Saved | None:
+        """The tensors and facts of a piece, None where there is none.
+
+        ValueError naming the file when it is damaged or was made by other work.
+        """
+        file = self.file(name)
+        if not file.exists():
+            return None
+        try:
+            with safe_open(file, "pt") as content:
+                about = content.metadata()
+                tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
+            work, facts = json.loads(about["work"]), json.loads(about["facts"])
+        except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+            raise ValueError(
+                f"{file}: expected a checkpoint, got a damaged or other file ({error}): remove it"
+            ) from None
+        if work != self.work:
+            differing = sorted(key for key in work.keys() | self.work.keys() if work.get(key) != self.work.get(key))
+            raise ValueError(f"{file}: expected a checkpoint of this work, got one of another {', '.join(differing)}")
+        return tensors, facts
+
+    def file(self, name: str) -> Path:
+        """Where a piece lies."""
+        return self.folder / f"{name}.safetensors"
+
+
+@contextmanager
+def opened(stage: str, **facts: Any) -> Iterator[Store]:
+    """The store of a stage's work, locked for this process and marked as finished when the block ends well.
+
+    `stage` names it where dvc did not start the process. `facts`: all that decides the result, as JSON holds it; add a
+    `digest` of each input. OSError when another process works on the same.
+    """
+    work = json.loads(json.dumps({**facts, "code": _code()}, sort_keys=True))  # as it is read back
+    fingerprint = hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
+    name = os.environ.get("DVC_STAGE", stage).rsplit(":", 1)[-1]
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    folder = root / ROOT / name / fingerprint
+    _sweep(root)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder) as alone:
+        if not alone:
+            raise OSError(f"{folder}: expected to be the only process at this work, got another one: end it or wait")
+        for left in folder.glob(".*.part"):
+            left.unlink()
+        yield Store(folder, work)
+        if "DVC_STAGE" in os.environ:
+            (folder / FINISHED).touch()
+        else:
+            shutil.rmtree(folder)
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of all files of a folder."""
+    total = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            total.update(file.relative_to(path).as_posix().encode())
+            with file.open("rb") as content:
+                total.update(hashlib.file_digest(content, "sha256").digest())
+    return total.hexdigest()
+
+
+def _plain(value: Tensor) -> Tensor:
+    """A copy of its own on the CPU, rows first: safetensors takes no views and no two tensors that share memory."""
+    return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
+
+
+def _code() -> str:
+    """Digest of the source of every module of this project that is loaded."""
+    files = set()
+    for module in list(sys.modules.values()):
+        spec = getattr(module, "__spec__", None)
+        if spec and spec.origin and spec.name.split(".")[0] in ("spectroscope", "stages"):
+            files.add((spec.name, spec.origin))
+    total = hashlib.sha256()
+    for name, file in sorted(files):
+        total.update(name.encode() + digest(Path(file)).encode())
+    return total.hexdigest()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether this process has the folder for itself until the block ends; the lock of a killed process is gone."""
+    with (folder / LOCK).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def _sweep(root: Path) -> None:
+    """Remove the finished stores whose outputs dvc has recorded."""
+    record = root / "dvc.lock"
+    recorded = record.stat().st_mtime_ns if record.exists() else 0
+    for mark in (root / ROOT).glob(f"*/*/{FINISHED}"):
+        if mark.stat().st_mtime_ns < recorded:
+            with _locked(mark.parent) as alone:
+                if alone:
+                    shutil.rmtree(mark.parent)
