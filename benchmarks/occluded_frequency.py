@@ -10,7 +10,7 @@ import time
 import torch
 
 from spectroscope import models, runtime
-from spectroscope.attribution import occluded_frequency
+from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.spectrum import shells
 
 IMAGES, REPEATS = 256, 7

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spectroscope import stats
-from spectroscope.attribution import centroid, class_mean, hf_share, missing_shares, sums
+from spectroscope.attribution.summaries import centroid, class_mean, hf_share, missing_shares, sums
 from spectroscope.stats import StatisticsSettings
 
 

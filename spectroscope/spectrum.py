@@ -43,6 +43,16 @@ def idft2(s: Tensor, width: int) -> Tensor:
     return torch.fft.irfft2(s, s=(s.shape[-2], width), norm="ortho")
 
 
+def analyse(x: Tensor, basis: Basis) -> Tensor:
+    """All H x W coefficients of each image in the layout of `shells`: real for the DCT, complex for the DFT."""
+    return dct2(x) if basis == "dct" else torch.fft.fft2(_floating(x), norm="ortho")
+
+
+def synthesise(spectrum: Tensor, basis: Basis) -> Tensor:
+    """Image of each spectrum of `analyse`; a spectrum of the DFT must be mirror-symmetric."""
+    return idct2(spectrum) if basis == "dct" else torch.fft.ifft2(spectrum, norm="ortho").real
+
+
 def shells(height: int, width: int, shape: Shape = "linf", basis: Basis = "dct") -> Tensor:
     """Shell of every coefficient, 0 = DC: (H, W) integers.
 

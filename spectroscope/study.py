@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from spectroscope.attacks.settings import AttackSettings
-from spectroscope.attribution import AttributionSettings
+from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.datasets.sources import DatasetSettings
 from spectroscope.models import lookup
 from spectroscope.params import Settings

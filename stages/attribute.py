@@ -3,7 +3,9 @@
 import pandas as pd
 
 from spectroscope import io, models, params, runtime
-from spectroscope.attribution import AttributionSettings, occluded_frequency, table
+from spectroscope.attribution.baselines import baseline
+from spectroscope.attribution.occlusion import occluded_frequency, table
+from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.spectrum import shells
 from stages import In, Name, Out, start
 
@@ -14,12 +16,12 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
     test = io.read_images(images).head(settings.n_images)
     shape, device = test.pixels.shape[1:], runtime.device()
     index = shells(*shape[1:], settings.shape, settings.basis)
-    baseline = test.pixels.mean(0) if settings.baseline == "mean" else None
+    replaced = baseline(settings.baseline, test.pixels, index, settings.basis, runtime.generator(0))
 
     tables = []
     for seed, model in models.restore_all(weights, name, shape, len(test.classes)):
         x, y = test.pixels.to(device), test.labels.to(device)
-        options = {"basis": settings.basis, "baseline": baseline, "score": settings.score, "clip": settings.clip}
+        options = {"basis": settings.basis, "baseline": replaced, "score": settings.score, "clip": settings.clip}
         attribution = occluded_frequency(model, x, y, index, **options, chunk=runtime.images_at_once())
         right = models.predict(model, test.pixels) == test.labels
         tables.append(table(attribution, test.labels, right, seed))

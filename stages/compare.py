@@ -3,7 +3,7 @@
 import pandas as pd
 
 from spectroscope import claims, io, params, runtime
-from spectroscope.attribution import AttributionSettings
+from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.stats import StatisticsSettings
 from stages import In, Out, start
 

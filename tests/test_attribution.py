@@ -8,17 +8,22 @@ import pandas as pd
 import pytest
 import torch
 
-from spectroscope.attribution import (
-    AttributionSettings,
-    centroid,
-    hf_share,
-    missing_shares,
+from spectroscope.attribution.baselines import baseline
+from spectroscope.attribution.occlusion import (
+    all_but_one,
+    coalition_logits,
+    every_coalition,
+    low_pass,
     occluded_frequency,
-    sums,
+    one_alone,
     table,
 )
+from spectroscope.attribution.scores import score
+from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.attribution.summaries import centroid, hf_share, missing_shares, sums
 from spectroscope.params import validate
-from spectroscope.spectrum import dct2, idct2, shells
+from spectroscope.partitions import by_band, partition
+from spectroscope.spectrum import analyse, dct2, idct2, shells, synthesise
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 SHAPE = (3, 8, 10)
@@ -165,7 +170,7 @@ def test_scores_are_those_computed_by_hand():
     def model(x):
         return logits * x.flatten(1)  # all logits are 0 once the only coefficient is gone
 
-    at_zero = {"logit": 0.0, "margin": 0.0, "log_probability": -math.log(3)}
+    at_zero = {"logit": 0.0, "margin": 0.0, "log_probability": -math.log(3), "softmax": 1 / 3}
     by_hand = {
         "logit": (-1.0, 1.0),
         "margin": (2.0, -1.0),
@@ -173,10 +178,14 @@ def test_scores_are_those_computed_by_hand():
             -1 - math.log(math.exp(-5) + math.exp(-1) + math.exp(-3)),
             1 - math.log(math.exp(2) + math.exp(0.5) + math.exp(1)),
         ),
+        "softmax": (
+            math.exp(-1) / (math.exp(-5) + math.exp(-1) + math.exp(-3)),
+            math.exp(1) / (math.exp(2) + math.exp(0.5) + math.exp(1)),
+        ),
     }
-    for score, values in by_hand.items():
-        attribution = occluded_frequency(model, images, labels, index, score=score)
-        expected = torch.tensor(values, dtype=torch.float64)[:, None] - at_zero[score]
+    for kind, values in by_hand.items():
+        attribution = occluded_frequency(model, images, labels, index, score=kind)
+        expected = torch.tensor(values, dtype=torch.float64)[:, None] - at_zero[kind]
         torch.testing.assert_close(attribution, expected, **EXACT)
 
 
@@ -216,6 +225,85 @@ def test_inputs_stay_as_they_were_and_no_graph_is_kept(images, labels, index):
     torch.testing.assert_close(images, before, rtol=0, atol=0)
 
 
+# Baselines and coalitions
+
+
+def test_each_image_may_have_a_baseline_of_its_own(images, labels, index, network):
+    others = images.flip(0)
+    attribution = occluded_frequency(network, images, labels, index, baseline=others, chunk=4)
+    alone = [
+        occluded_frequency(network, images[n : n + 1], labels[n : n + 1], index, baseline=others[n]) for n in range(9)
+    ]
+    torch.testing.assert_close(attribution, torch.cat(alone), **EXACT)
+
+
+@pytest.mark.parametrize("basis", ["dct", "dft"])
+def test_noise_has_the_energy_of_each_band_of_each_image(images, basis):
+    index = shells(*SHAPE[1:], "linf", basis)
+    noise = baseline("noise", images, index, basis, generator(4))
+    own, drawn = (by_band(analyse(x, basis).abs().square(), index) for x in (images, noise))
+    torch.testing.assert_close(drawn, own, **EXACT)
+    assert (noise - images).abs().mean() > 0.1
+
+
+def test_another_image_is_never_the_image_itself(images, index):
+    for seed in range(20):
+        other = baseline("other", images, index, "dct", generator(seed))
+        partner = [next(k for k in range(9) if images[k].equal(each)) for each in other]
+        assert sorted(partner) == list(range(9))
+        assert all(n != k for n, k in enumerate(partner))
+
+
+def test_zero_and_mean_baselines(images, index):
+    assert baseline("zero", images, index, "dct", generator()) is None
+    torch.testing.assert_close(baseline("mean", images, index, "dct", generator()), images.mean(0), **EXACT)
+    with pytest.raises(ValueError, match="expected at least two images for the baseline other, got 1"):
+        baseline("other", images[:1], index, "dct", generator())
+    with pytest.raises(ValueError, match="expected baseline zero, mean, noise or other, got 'blur'"):
+        baseline("blur", images, index, "dct", generator())
+
+
+@pytest.mark.parametrize("given", [None, "other"])
+@pytest.mark.parametrize("basis", ["dct", "dft"])
+def test_a_coalition_is_the_image_in_its_bands_and_the_baseline_elsewhere(images, network, basis, given):
+    index = partition(*SHAPE[1:], "linf", 4, basis)
+    other = None if given is None else images.flip(0)
+    rows = every_coalition(4)
+    options = {"basis": basis, "baseline": other, "clip": True}
+    logits = coalition_logits(network, images, index, rows, **options, chunk=4)
+    assert logits.shape == (9, 16, CLASSES)
+    for m, row in enumerate(rows):
+        kept = row[index]
+        rest = torch.zeros_like(images) if other is None else other
+        mixed = synthesise(torch.where(kept, analyse(images, basis), analyse(rest, basis)), basis).clamp(0, 1)
+        torch.testing.assert_close(logits[:, m], network(mixed), **EXACT)
+
+
+def test_all_but_one_band_gives_occluded_frequency(images, labels, network):
+    index = partition(*SHAPE[1:], "linf", 4, "dct")
+    logits = coalition_logits(network, images, index, all_but_one(4), basis="dct", baseline=None, clip=False, chunk=64)
+    scores = score(logits, labels[:, None].expand(-1, 5), "margin")
+    expected = occluded_frequency(network, images, labels, index, score="margin")
+    torch.testing.assert_close(scores[:, :1] - scores[:, 1:], expected, **EXACT)
+
+
+def test_coalitions_by_hand():
+    assert every_coalition(2).int().tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]]
+    assert all_but_one(2).int().tolist() == [[1, 1], [0, 1], [1, 0]]
+    assert one_alone(2).int().tolist() == [[0, 0], [1, 0], [0, 1]]
+    assert low_pass(2).int().tolist() == [[0, 0], [1, 0], [1, 1]]
+
+
+def test_coalitions_of_another_number_of_bands_are_refused(images, index, network):
+    with pytest.raises(ValueError, match=r"expected coalitions \(M, 10\), got \(4, 2\)"):
+        coalition_logits(network, images, index, every_coalition(2), basis="dct", baseline=None, clip=False, chunk=8)
+
+
+def test_a_model_that_returns_probabilities_is_warned_of(images, labels, index):
+    with pytest.warns(UserWarning, match="expected logits, got probabilities"):
+        occluded_frequency(lambda x: linear()(x).softmax(1), images, labels, index)
+
+
 # Errors
 
 
@@ -232,9 +320,9 @@ def test_inputs_stay_as_they_were_and_no_graph_is_kept(images, labels, index):
         ({"model": lambda x: linear()(x) * math.nan}, "expected finite logits, got NaN or infinity"),
         ({"model": lambda x: linear()(x)[:, 0]}, r"expected logits \(9, K\), got \(9,\)"),
         ({"model": lambda x: linear()(x)[:1]}, r"expected logits \(9, K\), got \(1, 4\)"),
-        ({"score": "softmax"}, "expected score logit, margin or log_probability, got 'softmax'"),
+        ({"score": "entropy"}, "expected score logit, margin, log_probability or softmax, got 'entropy'"),
         ({"baseline": torch.zeros(10, 8)}, r"expected a baseline of shape \(3, 8, 10\), got \(10, 8\)"),
-        ({"baseline": torch.zeros(9, 3, 8, 10)}, r"expected a baseline of shape \(3, 8, 10\), got \(9, 3, 8, 10\)"),
+        ({"baseline": torch.zeros(8, 3, 8, 10)}, r"expected a baseline of shape \(3, 8, 10\), got \(8, 3, 8, 10\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(images, labels, index, change, message):
