@@ -10,7 +10,7 @@ from spectroscope.datasets.sources import DatasetSettings
 from spectroscope.models import lookup
 from spectroscope.params import Settings
 from spectroscope.perturbation import PerturbationSettings
-from spectroscope.regimes import Adversarial, Regime
+from spectroscope.regimes.settings import Adversarial, Regime
 from spectroscope.spectrum import Band
 from spectroscope.stats import StatisticsSettings
 from spectroscope.training import TrainingSettings

@@ -4,7 +4,9 @@ import pandas as pd
 
 from spectroscope import io, models, params, runtime, training
 from spectroscope.progress import track
-from spectroscope.regimes import Adversarial, Regime, adversary
+from spectroscope.regimes.adversary import adversary
+from spectroscope.regimes.parts import parts
+from spectroscope.regimes.settings import Adversarial, Regime
 from stages import In, Name, Out, start
 
 
@@ -14,6 +16,7 @@ def main(run: Name, images: In, out: Out) -> None:
     name = params.load(f"runs.{run}.model", str)
     judge = adversary(params.load("judge", Adversarial))
     train = io.read_images(images)
+    method = parts(regime, *train.pixels.shape[-2:])
 
     rows = []
     for seed in settings.seeds:
@@ -21,11 +24,11 @@ def main(run: Name, images: In, out: Out) -> None:
         model = models.build(name, train.pixels.shape[1:], len(train.classes))
         model[0].fit(train.pixels)
         model.to(runtime.device())
-        epochs = training.fit(
-            model, train.pixels, train.labels, settings, runtime.generator(seed), adversary(regime), judge
-        )
-        for row in track(epochs, f"train {run}, seed {seed}, epochs", total=settings.epochs):
-            rows.append({"seed": seed, **row})
+        generator = runtime.generator(seed)
+        epochs = training.fit(model, train.pixels, train.labels, settings, generator, method, judge)
+        found = list(track(epochs, f"train {run}, seed {seed}, epochs", total=settings.epochs))
+        chosen = training.kept(found, settings.keep)
+        rows += [{"seed": seed, **row, "kept": number == chosen} for number, row in enumerate(found)]
         io.write_weights(out / f"seed{seed}.safetensors", model)
 
     io.write_table(out / "epochs.csv", pd.DataFrame(rows))

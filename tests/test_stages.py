@@ -233,11 +233,13 @@ def test_a_bad_study_is_one_message_and_no_file(workspace):
     edit(workspace, "runs", "standard", {"band": "full", "regime": {"name": "standrad"}, "model": "resnet9"})
     code, out, error = python("-m", "stages.check", "--out", "data/checked.txt", cwd=workspace, PYTHONPATH=str(ROOT))
     assert code == 1 and out == "" and "Traceback" not in error
-    regimes = "'standard', 'adversarial'"
-    assert error.splitlines() == [
-        f"stages.check: params.yaml: runs.standard.regime.name: expected one of {regimes}, got 'standrad'",
-        "params.yaml: runs.standard.model: expected a model among resnet8, resnet18, resnet50, vgg19, got 'resnet9'",
-    ]
+    known = "expected one of 'standard', 'adversarial', "
+    first, second = error.splitlines()
+    assert first.startswith(f"stages.check: params.yaml: runs.standard.regime.name: {known}")
+    assert first.endswith(", got 'standrad'")
+    assert second == (
+        "params.yaml: runs.standard.model: expected a model among resnet8, resnet18, resnet50, vgg19, got 'resnet9'"
+    )
     assert not (workspace / "data").exists()
 
 

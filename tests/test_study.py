@@ -10,6 +10,7 @@ from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
+REGIMES = "'standard', 'adversarial', 'confined', 'trades', 'gaussian', 'filtered', 'swap', 'gradient_penalty'"
 SMOKE = params.read(ROOT / "studies" / "smoke.yaml")
 
 
@@ -54,7 +55,7 @@ def test_a_study_of_this_repository_is_valid(path):
         (
             "runs.standard.regime.name",
             "natural",
-            "runs.standard.regime.name: expected one of 'standard', 'adversarial', got 'natural'",
+            f"runs.standard.regime.name: expected one of {REGIMES}, got 'natural'",
         ),
         (
             "runs.adversarial.regime.eps_255",

@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from spectroscope import models, params, regimes, training
+from spectroscope import models, params, training
+from spectroscope.regimes.adversary import projected_gradient
+from spectroscope.regimes.parts import Parts
 from spectroscope.training import Augmentation, TrainingSettings
 
 SETTINGS = {
@@ -19,6 +21,8 @@ SETTINGS = {
     "weight_decay": 0.0005,
     "schedule": "cyclic",
     "warmup": 0.3,
+    "average": None,
+    "keep": "last",
     "held_out": 0.25,
     "augmentation": {"flip": True, "crop": 1},
 }
@@ -56,9 +60,10 @@ def linear(n_classes=2):
     return nn.Sequential(nn.Flatten(), layer)
 
 
-def fit(model, adversary=None, judge=untouched, seed=0, data=None, **changes):
+def fit(model, adversary=None, judge=untouched, seed=0, data=None, transform=None, regulariser=None, **changes):
     images, labels = data or bright_or_dark()
-    return list(training.fit(model, images, labels, settings(**changes), random(seed), adversary, judge))
+    parts = Parts(transform, adversary, regulariser, robust=adversary is not None)
+    return list(training.fit(model, images, labels, settings(**changes), random(seed), parts, judge))
 
 
 # ---- the parts held out
@@ -119,7 +124,8 @@ def test_accuracy_is_right_over_total_with_a_short_last_batch(batch_size):
 def test_each_epoch_has_a_row():
     rows = fit(network(), epochs=3)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
-    assert all(list(row) == ["epoch", "loss", "clean", "robust", "images_per_second"] for row in rows)
+    columns = ["epoch", "loss", "clean", "robust", "overfitted", "images_per_second"]
+    assert all(list(row) == columns for row in rows)
     assert all(row["images_per_second"] > 0 and 0 <= row["robust"] <= 1 for row in rows)
 
 
@@ -182,7 +188,7 @@ def test_the_adversary_starts_from_augmented_images(crop, same):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_gives_others():
-    adversary = regimes.projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
+    adversary = projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
 
     def weights(seed):
         model = network()
@@ -196,10 +202,10 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_gives_others():
 def test_the_judge_never_changes_what_is_learned():
     def weights(judge):
         model = network()
-        fit(model, regimes.projected_gradient("linf", 8 / 255, 10 / 255, 1, True), judge)
+        fit(model, projected_gradient("linf", 8 / 255, 10 / 255, 1, True), judge)
         return torch.cat([weight.flatten() for weight in model.state_dict().values()])
 
-    random_start = regimes.projected_gradient("linf", 0.1, 0.05, 2, True)
+    random_start = projected_gradient("linf", 0.1, 0.05, 2, True)
     assert torch.equal(weights(random_start), weights(untouched))
 
 
