@@ -106,6 +106,16 @@ def read_arrays(path: Path) -> tuple[Tensor, pd.DataFrame, dict[str, Any]]:
     return torch.from_numpy(arrays), table, about
 
 
+def read_attack(path: Path) -> dict[str, tuple[Tensor, pd.DataFrame]]:
+    """Perturbations and rows of each attack in a cell's file, which is named after the file and its variant."""
+    arrays, table, _ = read_arrays(path)
+    parts = table.groupby("variant", sort=False).indices
+    return {
+        f"{path.stem} {variant}".strip(): (arrays[rows], table.iloc[rows].reset_index(drop=True))
+        for variant, rows in parts.items()
+    }
+
+
 def _about(schema: pa.Schema) -> dict[str, Any]:
     if _KEY not in (schema.metadata or {}):
         raise ValueError(f"its schema has no entry {_KEY.decode()!r}")

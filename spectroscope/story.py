@@ -39,7 +39,7 @@ def sections(
     `settings`: params.yaml; `about`: what made the numbers; `table`: one for each name in TABLES; `maps`: RCT maps;
     `bands`: the test images in each band; `cells`: `candidates` by (run, attack).
     """
-    hues = style.colours(list(settings["runs"]))
+    hues, attacks = style.colours(list(settings["runs"])), list(dict.fromkeys(attack for _, attack in cells))
     reliance = figures.occluded_frequency(*(table[name] for name in CURVES), hues)
     transfer, power = figures.transfer(table["transfer"], hues), figures.power(table["perturbation"], hues)
     attacked, contrasts = figures.accuracy(table["accuracy"], hues), figures.contrasts(table["contrasts"], hues)
@@ -52,7 +52,7 @@ def sections(
         Section("Images", "What do the bands and the attacks look like?", looks),
         Section("Reliance", "Which frequencies does each run rely on?", (chart(reliance),)),
         Section("Bands", "What can each run still do with one band?", (chart(transfer),)),
-        Section("RCT maps", "Which coefficients does an attack change?", _maps(maps, settings, hues)),
+        Section("RCT maps", "Which coefficients does an attack change?", _maps(maps, attacks, hues)),
         Section("Power", "Where does the power of an attack lie?", (chart(power),)),
         Section("Attacks", "What does each run withstand?", (chart(attacked),)),
         Section("Contrasts", "Which differences do the data show?", (chart(contrasts),)),
@@ -176,7 +176,7 @@ def adversaries(test: io.Images, cells: Cells, enlarged: int, caption: str, hues
     return page.grid(["", *hues], rows, caption, hues, f"adversary · perturbation x {enlarged}")
 
 
-def _maps(maps: pd.DataFrame, settings: dict[str, Any], hues: dict[str, str]) -> page.Blocks:
+def _maps(maps: pd.DataFrame, attacks: list[str], hues: dict[str, str]) -> page.Blocks:
     """One grid of maps for each estimator, of which one is shown at a time."""
     triples = pictures.maps(maps)
     height = 96 if len(hues) <= 3 else 64
@@ -189,7 +189,7 @@ def _maps(maps: pd.DataFrame, settings: dict[str, Any], hues: dict[str, str]) ->
 
     panels = {}
     for name in dict.fromkeys(estimator for _, _, estimator in triples):
-        rows = [[attack, *(cell(run, attack, name) for run in hues)] for attack in settings["attacks"]]
+        rows = [[attack, *(cell(run, attack, name) for run in hues)] for attack in attacks]
         panels[name.replace("_", " ")] = page.grid(["", *hues], rows, MAPS, hues, "attack · control · attack ÷ control")
     scales = ramp(style.SEQUENTIAL, "attack, control: low", "high")
     scales += ramp(style.DIVERGING, "attack ÷ control: 1/4 or less", "4 or more")

@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-from spectroscope import io, params, runtime
+from spectroscope import checkpoint, io, params, runtime
 from spectroscope.attacks import suite
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.models import restore_all
@@ -15,15 +15,17 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     architecture = params.load(f"runs.{run}.model", str)
     test = io.read_images(images).head(settings.n_images)
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
+    inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
 
     perturbations, tables = [], []
-    for seed, model in restore_all(models, architecture, shape=shape, n_classes=n_classes):
-        outcome = suite.run(settings, model, test.pixels, test.labels, seed, runtime.images_at_once())
-        rows = {"seed": seed, "image": range(len(test)), "label": test.labels.numpy()}
-        tables.append(pd.concat([pd.DataFrame(rows), outcome.table()], axis=1))
-        perturbations.append(outcome.perturbation)
+    with checkpoint.opened("attack", settings=settings.model_dump(), run=run, **inputs) as store:
+        for seed, model in restore_all(models, architecture, shape=shape, n_classes=n_classes):
+            size = runtime.images_at_once()
+            change, table = suite.run_entry(settings, model, test.pixels, test.labels, seed, size, store)
+            perturbations.append(change)
+            tables.append(pd.concat([pd.DataFrame({"seed": seed}, table.index), table], axis=1))
 
-    io.write_arrays(out, torch.cat(perturbations), pd.concat(tables, ignore_index=True))
+        io.write_arrays(out, torch.cat(perturbations), pd.concat(tables, ignore_index=True))
 
 
 if __name__ == "__main__":

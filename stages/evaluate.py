@@ -22,9 +22,9 @@ def main(weights: In, images: In, bands: In, attacks: In, out: Out) -> None:
             for (kind, name), test in sets.items():
                 tables.append(predictions(model, test).assign(run=run, seed=seed, kind=kind, name=name))
         for attack in study["attacks"]:
-            _, table, _ = io.read_arrays(attacks / run / f"{attack}.parquet")
-            table = table.assign(run=run, kind="attack", name=attack, right=table["after"] == table["label"])
-            tables.append(table[["image", "label", "right", "run", "seed", "kind", "name"]])
+            for name, (_, table) in io.read_attack(attacks / run / f"{attack}.parquet").items():
+                table = table.assign(run=run, kind="attack", name=name, right=table["after"] == table["label"])
+                tables.append(table[["image", "label", "right", "run", "seed", "kind", "name"]])
 
     io.write_table(out, pd.concat(tables))
 

@@ -12,8 +12,8 @@ def main(metrics: In, tables: In, maps: In, images: In, bands: In, attacks: In, 
     cells = {}
     for run in settings["runs"]:
         for attack in settings["attacks"]:
-            perturbations, rows, _ = io.read_arrays(attacks / run / f"{attack}.parquet")
-            cells[run, attack] = story.candidates(perturbations, rows)
+            for name, (change, rows) in io.read_attack(attacks / run / f"{attack}.parquet").items():
+                cells[run, name] = story.candidates(change, rows)
 
     sections = story.sections(settings, about, table, rct, test, filtered, cells)
 

@@ -16,11 +16,12 @@ from spectroscope.spectrum import dct2
 SHAPE = (3, 12, 12)
 
 CASES = {
-    "fgsm": {"method": "fgsm", "n_images": 60, "eps_255": 8},
+    "fgsm": {"method": "fgsm", "n_images": 60, "target": None, "eps_255": 8},
     "pgd-linf": {
         "method": "pgd",
         "norm": "linf",
         "n_images": 60,
+        "target": None,
         "eps_255": 8.0,
         "step_255": 2.0,
         "steps": 10,
@@ -30,6 +31,7 @@ CASES = {
         "method": "pgd",
         "norm": "l2",
         "n_images": 60,
+        "target": None,
         "eps": 0.5,
         "step_size": 0.15,
         "steps": 10,
@@ -38,6 +40,7 @@ CASES = {
     "cw": {
         "method": "cw",
         "n_images": 60,
+        "target": None,
         "eps": None,
         "confidence": 0,
         "learning_rate": 0.05,
@@ -50,6 +53,7 @@ CASES = {
         "basis": "pixel",
         "freq_dims": None,
         "n_images": 60,
+        "target": None,
         "eps_255": 51,
         "step_size": 0.2,
         "max_queries": 150,
@@ -59,6 +63,7 @@ CASES = {
         "basis": "dct",
         "freq_dims": 6,
         "n_images": 60,
+        "target": None,
         "eps_255": None,
         "step_size": 0.3,
         "max_queries": 150,
@@ -276,7 +281,7 @@ def test_the_adapter_takes_an_integer_eps(model, data):
     """advertorch itself accepts nothing but float."""
     x, labels = data[0][:6], data[1][:6]
     for eps in (1, 1.0, np.float32(1)):
-        predict = Queried(model, 6, 4, x.device)
+        predict = Queried(model, x, labels, 4)
         assert (advertorch_adapter.fgsm(predict, x, labels, eps) - x).abs().amax() > 0.5
         start = torch.zeros_like(x)
         assert advertorch_adapter.pgd(predict, x, labels, start, "l2", eps, eps, 1).ne(x).any()

@@ -33,7 +33,7 @@ def write_study(root: Path) -> None:
         io.write_images(root / "bands" / band / "test.parquet", io.Images(kept, labels, tuple(CLASSES)))
     rows = pd.DataFrame({"seed": np.repeat([0, 1], N), "image": [*range(N)] * 2, "label": [*labels.tolist()] * 2})
     rows["before"], rows["after"] = np.where(rows["image"] < 8, rows["label"], (rows["label"] + 1) % 3), 1
-    rows["success"] = rows["image"] >= 7  # of these only image 7 was right before
+    rows["variant"], rows["success"] = "", rows["image"] >= 7  # of these only image 7 was right before
     for run in runs(4):
         for attack in ATTACKS:
             changes = torch.randn(2 * N, 3, SIZE, SIZE, generator=generator) / 255

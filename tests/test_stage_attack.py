@@ -12,6 +12,7 @@ PGD = {
     "method": "pgd",
     "norm": "linf",
     "n_images": 5,
+    "target": None,
     "eps_255": 30,
     "step_255": 10,
     "steps": 5,
@@ -44,7 +45,8 @@ def run(workspace, **changes):
 
 def test_every_seed_and_image_has_a_row_and_a_perturbation(workspace):
     perturbations, table, _ = io.read_arrays(run(workspace))
-    columns = ["seed", "image", "label", "before", "after", "success", "queries", "l2", "linf"]
+    columns = ["seed", "variant", "eps", "image", "label", "target", "before", "after", "success"]
+    columns += ["queries", "queries_to_success", "l2", "linf"]
     assert list(table) == columns
     assert table["seed"].tolist() == [2] * 5 + [10] * 5 and table["image"].tolist() == [*range(5)] * 2
     assert perturbations.shape == (10, *SHAPE) and perturbations.dtype == torch.float32

@@ -7,12 +7,13 @@ the caller checks bounds and success with forward passes of its own.
 import importlib
 import math
 import sys
+from collections.abc import Callable
 from types import ModuleType
 from typing import Literal
 
 from torch import Tensor
 
-from spectroscope.attacks.queries import Queried, log_odds
+from spectroscope.attacks.queries import Queried
 
 _ORDER = {"linf": math.inf, "l2": 2}
 _MARGIN = 0.1
@@ -20,7 +21,7 @@ _MARGIN = 0.1
 
 def fgsm(predict: Queried, x: Tensor, labels: Tensor, eps: float) -> Tensor:
     """One step of l-inf size eps: x (N, C, H, W) -> adversaries (N, C, H, W)."""
-    return _attacks().GradientSignAttack(predict, _loss, eps=float(eps)).perturb(x, labels)
+    return _attacks().GradientSignAttack(predict, _loss(predict), eps=float(eps)).perturb(x, labels)
 
 
 def pgd(
@@ -42,7 +43,7 @@ def pgd(
         nb_iter=steps,
         eps=float(eps),
         eps_iter=float(step_size),
-        loss_fn=_loss,
+        loss_fn=_loss(predict),
         delta_init=start.clone(),
         ord=_ORDER[norm],
     )
@@ -76,16 +77,17 @@ def cw(
         initial_const=initial_const,
         clip_min=-_MARGIN,
         clip_max=1 + _MARGIN,
+        targeted=predict.targets is not None,
     )
-    return attack.perturb(x, labels).clamp(0, 1)
+    return attack.perturb(x, labels if predict.targets is None else predict.targets).clamp(0, 1)
 
 
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+def _loss(predict: Queried) -> Callable[[Tensor, Tensor], Tensor]:
     """Cross-entropy as far as an attack that uses only each gradient's direction can tell; see `log_odds`.
 
     Summed over the batch, so that no image's gradient depends on how many others there are.
     """
-    return -log_odds(logits, labels).sum()
+    return lambda logits, labels: -predict.odds(logits).sum()
 
 
 def _attacks(module: str = "") -> ModuleType:

@@ -25,11 +25,8 @@ def pgd(
 
 
 def cw(settings: Cw, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
-    """The nearest adversary found in l2, drawn back onto the ball of radius `eps` where one is set; no randomness.
-
-    What is drawn back may fool no longer (Wang et al. 2020 do not say what they did then): the caller tests it.
-    """
-    found = advertorch_adapter.cw(
+    """The nearest adversary found in l2, (N, C, H, W), wherever it lies; no randomness."""
+    return advertorch_adapter.cw(
         predict,
         x,
         labels,
@@ -39,9 +36,16 @@ def cw(settings: Cw, predict: Queried, x: Tensor, labels: Tensor, generators: li
         settings.search_steps,
         settings.steps,
     )
+
+
+def drawn_back(settings: Cw, x: Tensor, adversaries: Tensor) -> Tensor:
+    """Adversaries drawn back onto the l2 ball of radius `eps` where one is set: (N, C, H, W) twice -> (N, C, H, W).
+
+    What is drawn back may fool no longer (Wang et al. 2020 do not say what they did then): the caller tests it.
+    """
     if settings.eps is None:
-        return found
-    change = found - x
+        return adversaries
+    change = adversaries - x
     length = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
     return x + change * (settings.eps / length).clamp(max=1)[:, None, None, None]
 

@@ -1,5 +1,6 @@
 """A model as an attack sees it: its logits are checked, its evaluations counted, its state left as it was."""
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,21 +9,81 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spectroscope.attacks.settings import Ball, Norm
+
 Model = Callable[[Tensor], Tensor]
 
 
 class Queried:
-    """A model evaluated on n images whose number of classes is known; `count` (n,) int64: evaluations of each image."""
+    """A model that is asked about n images x (n, C, H, W) by an attack, and keeps account of it.
 
-    def __init__(self, model: Model, n: int, n_classes: int, device: torch.device) -> None:
-        self.n_classes = n_classes
-        self.count = torch.zeros(n, dtype=torch.int64, device=device)
-        self._model = model
+    labels (n,); targets (n,), or None where any other class will do; n_classes. count (n,) int64: evaluations of each
+    image. first (n,) int64: its evaluations when the first one succeeded within the ball, 0 where none did.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        x: Tensor,
+        labels: Tensor,
+        n_classes: int,
+        targets: Tensor | None = None,
+        ball: Ball | None = None,
+    ) -> None:
+        self.n_classes, self.labels, self.targets = n_classes, labels, targets
+        self._model, self._x, self._ball = model, x, ball
+        self._count, self._first = torch.zeros_like(labels), torch.zeros_like(labels)
+        self._rows = torch.arange(len(labels), device=labels.device)
+
+    @property
+    def count(self) -> Tensor:
+        return self._count[self._rows]
+
+    @property
+    def first(self) -> Tensor:
+        return self._first[self._rows]
 
     def __call__(self, x: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
-        """Logits (m, K) of x (m, C, H, W), versions of the images `rows`."""
-        self.count[rows] += 1
-        return logits_of(self._model, x)
+        """Logits (m, K) of x (m, C, H, W), versions of the images `rows`; a row may be there several times."""
+        logits = logits_of(self._model, x)
+        with torch.no_grad():
+            asked = self._rows[rows]
+            self._count.index_add_(0, asked, torch.ones_like(asked))
+            done = self.fooled(logits, rows) & (self._first[asked] == 0)
+            if self._ball and done.any():
+                change = x[done].detach() - self._x[asked[done]]
+                done[done.clone()] = norms(change, self._ball.norm) <= self._ball.eps + tolerance(self._ball.eps)
+            self._first[asked[done]] = self._count[asked[done]]
+        return logits
+
+    def fooled(self, logits: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
+        """Whether each prediction is the target or, without one, any class but the label: (m, K) -> (m,)."""
+        predicted = logits.argmax(1)
+        return predicted != self.labels[rows] if self.targets is None else predicted == self.targets[rows]
+
+    def odds(self, logits: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
+        """What an attack lowers: the log odds of the label or, with a target, those against it: (m, K) -> (m,)."""
+        if self.targets is None:
+            return log_odds(logits, self.labels[rows])
+        return -log_odds(logits, self.targets[rows])
+
+    def only(self, rows: Tensor) -> "Queried":
+        """The same model for some of the images; what is asked there is counted here too."""
+        part = copy.copy(self)
+        part.labels, part._rows = self.labels[rows], self._rows[rows]
+        part.targets = None if self.targets is None else self.targets[rows]
+        return part
+
+
+def norms(change: Tensor, norm: Norm) -> Tensor:
+    """Norm of each perturbation: (N, C, H, W) -> (N,)."""
+    flat = change.flatten(1)
+    return flat.abs().amax(1) if norm == "linf" else flat.norm(p=int(norm.removeprefix("l")), dim=1)
+
+
+def tolerance(eps: float) -> float:
+    """How far rounding may carry a norm beyond eps: relative where eps > 1."""
+    return 1e-6 * max(1.0, eps)
 
 
 def logits_of(model: Model, x: Tensor) -> Tensor:

@@ -1,23 +1,30 @@
 """What can be set for each attack, and the ball its perturbations stay in.
 
-Sizes in the l-inf norm are in 1/255 units (`eps_255`), sizes in the l2 norm in units of pixels in [0, 1] (`eps`).
+Sizes in the l-inf norm are in 1/255 units (`eps_255`), other sizes in units of pixels in [0, 1] (`eps`). Where a radius
+is of type `Sizes`, an entry may list several, and each is an attack of its own; see `parts`.
 """
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from spectroscope.params import Settings
 
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Sizes = Annotated[
+    Annotated[Size, Tag("one")] | Annotated[list[Size], Tag("several"), Field(min_length=1)],
+    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
+]
+Norm = Literal["linf", "l2", "l1"]
+Target = Literal["runner_up", "least_likely"] | None
 
 
 class Ball(NamedTuple):
     """Perturbations of norm <= eps, in units of pixels in [0, 1]."""
 
-    norm: Literal["linf", "l2"]
+    norm: Norm
     eps: float
 
 
@@ -26,7 +33,8 @@ class Fgsm(Settings):
 
     method: Literal["fgsm"]
     n_images: Count
-    eps_255: Size
+    target: Target
+    eps_255: Sizes
 
     @property
     def ball(self) -> Ball:
@@ -39,7 +47,8 @@ class PgdLinf(Settings):
     method: Literal["pgd"]
     norm: Literal["linf"]
     n_images: Count
-    eps_255: Size
+    target: Target
+    eps_255: Sizes
     step_255: Step
     steps: Count
     random_start: bool
@@ -59,7 +68,8 @@ class PgdL2(Settings):
     method: Literal["pgd"]
     norm: Literal["l2"]
     n_images: Count
-    eps: Size
+    target: Target
+    eps: Sizes
     step_size: Step
     steps: Count
     random_start: bool
@@ -78,7 +88,8 @@ class Cw(Settings):
 
     method: Literal["cw"]
     n_images: Count
-    eps: Size | None
+    target: Target
+    eps: Sizes | None
     confidence: Size
     learning_rate: Step
     initial_const: Step
@@ -101,7 +112,8 @@ class Simba(Settings):
     basis: Literal["pixel", "dct"]
     freq_dims: Count | None
     n_images: Count
-    eps_255: Size | None
+    target: Target
+    eps_255: Sizes | None
     step_size: Step
     max_queries: Count
 
@@ -118,3 +130,35 @@ class Simba(Settings):
 
 Pgd = Annotated[PgdLinf | PgdL2, Field(discriminator="norm")]
 AttackSettings = Annotated[Fgsm | Pgd | Cw | Simba, Field(discriminator="method")]
+
+RADII = ("eps", "eps_255")
+VARIANTS: dict[str, str] = {}  # by method, the key whose words or names are attacks of their own
+
+
+def parts(settings: AttackSettings) -> list[tuple[str, list[AttackSettings]]]:
+    """An entry as attacks with one variant and one radius: for each variant, its name ("" where there are none) and its
+    settings, one for each radius in the order given."""
+    key = VARIANTS.get(settings.method)
+    variants = [("", settings)]
+    if key:
+        given = getattr(settings, key)
+        single = [{name: given[name]} if isinstance(given, dict) else [name] for name in given]
+        variants = [(name, settings.model_copy(update={key: one})) for name, one in zip(given, single, strict=True)]
+    return [(name, _radii(variant)) for name, variant in variants]
+
+
+def label(variant: str, settings: AttackSettings, several: bool) -> str:
+    """The name of a variant with its radius where there are several: `low 8/255`."""
+    radii = [f"{settings.eps_255:g}/255" if key == "eps_255" else f"{settings.eps:g}" for key in _given(settings)]
+    return " ".join(filter(None, [variant, *(radii if several else [])]))
+
+
+def _radii(settings: AttackSettings) -> list[AttackSettings]:
+    for key in _given(settings):
+        if isinstance(values := getattr(settings, key), list):
+            return [settings.model_copy(update={key: value}) for value in values]
+    return [settings]
+
+
+def _given(settings: Any) -> list[str]:
+    return [key for key in RADII if getattr(settings, key, None) is not None]

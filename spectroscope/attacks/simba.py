@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from spectroscope.attacks.queries import Queried, log_odds
+from spectroscope.attacks.queries import Queried
 from spectroscope.attacks.settings import Simba
 from spectroscope.spectrum import idct2
 
@@ -15,10 +15,10 @@ def simba(settings: Simba, predict: Queried, x: Tensor, labels: Tensor, generato
     """Adversaries, or the point reached when the queries ran out: (N, C, H, W) (Guo et al. 2019, Algorithm 1).
 
     Each image draws directions without replacement, in an order by its own generator, tries + and then - the step,
-    and keeps what lowers the probability of its label; all images that still resist share one forward pass.
-    Deviations: probabilities are compared as log odds, which do not saturate in float32; a step that changes the
-    prediction is kept even where it does not lower that probability; an order walked to its end is walked again; the
-    l-inf bound and the clip to [0, 1] (Wang et al. 2020; the original has neither in its algorithm).
+    and keeps what lowers the probability of its label or, with a target, raises that of the target; all images that
+    still resist share one forward pass. Deviations: probabilities are compared as log odds, which do not saturate in
+    float32; a step that fools is kept even where that probability does not improve; an order walked to its end is
+    walked again; the l-inf bound and the clip to [0, 1] (Wang et al. 2020; the original has neither in its algorithm).
     """
     shape = x.shape[1:]
     height, width = _searched(settings.freq_dims, *shape[1:])
@@ -30,7 +30,7 @@ def simba(settings: Simba, predict: Queried, x: Tensor, labels: Tensor, generato
     order = order.to(x.device)
     place, sign = torch.zeros_like(labels), torch.ones_like(labels)
     change = torch.zeros_like(x)
-    odds = log_odds(predict(x), labels)
+    odds = predict.odds(predict(x))
     resisting = torch.arange(len(x), device=x.device)
 
     for _ in range(settings.max_queries - 1):
@@ -41,8 +41,8 @@ def simba(settings: Simba, predict: Queried, x: Tensor, labels: Tensor, generato
         tried = change[resisting] + step[:, None, None, None] * _directions(index, settings.basis, shape, height, width)
         tried = (x[resisting] + tried.clamp(-eps, eps)).clamp(0, 1) - x[resisting]
         logits = predict(x[resisting] + tried, resisting)
-        reached = log_odds(logits, labels[resisting])
-        fooled = logits.argmax(1) != labels[resisting]
+        reached = predict.odds(logits, resisting)
+        fooled = predict.fooled(logits, resisting)
         kept = fooled | (reached < odds[resisting])
         change[resisting[kept]], odds[resisting[kept]] = tried[kept], reached[kept]
         done = kept | (sign[resisting] < 0)

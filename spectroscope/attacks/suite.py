@@ -6,55 +6,34 @@ model's modes, weights, gradients and buffers stay as they were; success is what
 image + perturbation, in the float32 numbers that are stored.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from itertools import product
 
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from spectroscope import runtime
 from spectroscope.attacks import gradient
-from spectroscope.attacks.queries import Model, Queried, evaluating, logits_of
-from spectroscope.attacks.settings import AttackSettings, Ball
+from spectroscope.attacks.batch import Method, Outcome, attack_batch, joined
+from spectroscope.attacks.queries import Model
+from spectroscope.attacks.settings import AttackSettings, label, parts
 from spectroscope.attacks.simba import simba
+from spectroscope.checkpoint import Store
 from spectroscope.progress import track
 
 BATCH_SIZE = 64
-TOLERANCE = 1e-6  # of a norm, relative where eps > 1
 
-ATTACKS: dict[str, Callable[..., Tensor]] = {
+ATTACKS: dict[str, Method] = {
     "fgsm": gradient.fgsm,
     "pgd": gradient.pgd,
     "cw": gradient.cw,
     "simba": simba,
 }
+# Methods that search without regard to the radius: an entry with several radii searches once, and this function
+# (settings, x, adversaries) -> adversaries then keeps to each.
+SHARED: dict[str, Method] = {"cw": gradient.drawn_back}
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """One row for each image, on the CPU.
-
-    perturbation: (N, C, H, W) float32, 0 where the attack failed. before, after: predicted classes without and with
-    it. success: right before and wrong after. queries: evaluations of the model by the attack, without the one before
-    it and the one that verifies it. l2, linf: float32 norms of the perturbation.
-    """
-
-    perturbation: Tensor
-    before: Tensor
-    after: Tensor
-    success: Tensor
-    queries: Tensor
-    l2: Tensor
-    linf: Tensor
-
-    def table(self) -> pd.DataFrame:
-        """Everything but the perturbations."""
-        names = [field.name for field in fields(self) if field.name != "perturbation"]
-        return pd.DataFrame({name: getattr(self, name).numpy() for name in names})
-
-
-def lookup(method: str) -> Callable[..., Tensor]:
+def lookup(method: str) -> Method:
     """The attack of this name; ValueError with the known names."""
     if method not in ATTACKS:
         raise ValueError(f"expected an attack among {', '.join(ATTACKS)}, got {method!r}")
@@ -62,88 +41,108 @@ def lookup(method: str) -> Callable[..., Tensor]:
 
 
 def run(
-    settings: AttackSettings, model: Model, images: Tensor, labels: Tensor, seed: int, batch_size: int = BATCH_SIZE
+    settings: AttackSettings,
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    seed: int,
+    batch_size: int = BATCH_SIZE,
+    targets: Tensor | None = None,
 ) -> Outcome:
     """Attack `model`, any callable (N, C, H, W) -> logits (N, K), on images (N, C, H, W) in [0, 1], labels (N,).
 
-    Untargeted. Batches go to the device of a module's weights, else stay where the images are. ValueError: images that
-    are not float32 in [0, 1], labels out of range, logits of the wrong shape or not finite. RuntimeError: an attack
-    that leaves its ball or [0, 1].
+    One variant and one radius; `run_entry` takes several. Untargeted, or towards the class the setting `target`
+    chooses, in whose place `targets` (N,) may be given. Batches go to the device of a module's weights, else stay where
+    the images are. ValueError: images that are not float32 in [0, 1]; labels or targets out of range; targets equal to
+    labels, or for a method that has none; logits of the wrong shape or not finite. RuntimeError: an attack that leaves
+    its ball or [0, 1].
     """
-    _check(images, labels)
-    attack = lookup(settings.method)
-    weights = model.parameters() if isinstance(model, nn.Module) else iter(())
-    device = next((weight.device for weight in weights), images.device)
-    batches = torch.arange(len(images)).split(batch_size)
-    with evaluating(model), torch.enable_grad():
-        parts = [
-            _run_batch(
-                attack,
-                settings,
-                model,
-                images[rows].detach().to(device),
-                labels[rows].long().to(device),
-                [runtime.generator(seed, int(row)) for row in rows],
-            )
-            for rows in track(batches, settings.method)
-        ]
-    names = [field.name for field in fields(Outcome)]
-    return Outcome(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    (each, *others), *more = [radii for _, radii in parts(settings)]
+    if others or more:
+        raise ValueError("expected one variant and one radius, got several")
+    if targets is not None and "target" not in type(settings).model_fields:
+        raise ValueError(f"expected no targets for {settings.method}, which is untargeted")
+    _check(images, labels, targets)
+    found = []
+    for rows in track(torch.arange(len(images)).split(batch_size), settings.method):
+        aims = None if targets is None else targets[rows]
+        found += _batch([each], model, images[rows], labels[rows], seed, rows, aims)
+    return joined(found)
 
 
-def _run_batch(
-    attack: Callable[..., Tensor],
+def run_entry(
     settings: AttackSettings,
     model: Model,
-    x: Tensor,
+    images: Tensor,
     labels: Tensor,
-    generators: list[torch.Generator],
-) -> Outcome:
-    logits = logits_of(model, x)
-    if labels.min() < 0 or labels.max() >= logits.shape[1]:
-        raise ValueError(f"expected labels 0..{logits.shape[1] - 1}, got {labels.min()}..{labels.max()}")
-    before = logits.argmax(1)
-    after, queries, perturbation = before.clone(), torch.zeros_like(before), torch.zeros_like(x)
+    seed: int,
+    batch_size: int = BATCH_SIZE,
+    store: Store | None = None,
+) -> tuple[Tensor, pd.DataFrame]:
+    """Every variant and radius of an entry: perturbations, and their rows (variant, eps, image, label, as in Outcome).
 
-    attacked = torch.nonzero(before == labels)[:, 0]
-    if len(attacked) and not (settings.ball and settings.ball.eps == 0):
-        predict = Queried(model, len(attacked), logits.shape[1], x.device)
-        clean, right = x[attacked], labels[attacked]
-        change = attack(settings, predict, clean, right, [generators[row] for row in attacked.tolist()]) - clean
-        _verify_bounds(change, clean, settings.ball)
-        reached = logits_of(model, clean + change).argmax(1)
-        fooled = reached != right
-        perturbation[attacked[fooled]], after[attacked[fooled]] = change[fooled], reached[fooled]
-        queries[attacked] = predict.count
+    Rows stand variant by variant, radius by radius. `variant` has the radius in it where there are several; `eps` is in
+    pixel units of [0, 1], missing without a ball. Each finished chunk is saved in `store`, and what is found there is
+    not computed again.
+    """
+    _check(images, labels, None)
+    work = list(product(enumerate(parts(settings)), torch.arange(len(images)).split(batch_size)))
+    found = {}
+    for (number, (_, radii)), rows in track(work, settings.method):
+        piece = f"seed{seed}-variant{number}-images{rows[0]}-{rows[-1]}"
+        outcomes = store and _load(store, piece, len(radii))
+        if not outcomes:
+            outcomes = _batch(radii, model, images[rows], labels[rows], seed, rows, None)
+            if store:
+                _save(store, piece, outcomes)
+        for place, outcome in enumerate(outcomes):
+            found.setdefault((number, place), []).append(outcome)
 
-    flat = perturbation.flatten(1)
-    return Outcome(
-        perturbation=perturbation.cpu(),
-        before=before.cpu(),
-        after=after.cpu(),
-        success=((before == labels) & (after != labels)).cpu(),
-        queries=queries.cpu(),
-        l2=flat.norm(dim=1).cpu(),
-        linf=flat.abs().amax(1).cpu(),
-    )
+    tables, changes = [], []
+    for number, (variant, radii) in enumerate(parts(settings)):
+        for place, each in enumerate(radii):
+            outcome = joined(found[number, place])
+            name, eps = label(variant, each, len(radii) > 1), each.ball.eps if each.ball else float("nan")
+            about = {"variant": name, "eps": eps, "image": range(len(images)), "label": labels.cpu().numpy()}
+            tables.append(pd.concat([pd.DataFrame(about), outcome.table()], axis=1))
+            changes.append(outcome.perturbation)
+    return torch.cat(changes), pd.concat(tables, ignore_index=True)
 
 
-def _check(images: Tensor, labels: Tensor) -> None:
+def _save(store: Store, piece: str, outcomes: list[Outcome]) -> None:
+    tensors = {f"{name}.{place}": value for place, each in enumerate(outcomes) for name, value in vars(each).items()}
+    store.save(piece, tensors, {})
+
+
+def _load(store: Store, piece: str, count: int) -> list[Outcome] | None:
+    saved = store.load(piece)
+    if saved is None:
+        return None
+    return [
+        Outcome(**{name: saved[0][f"{name}.{place}"] for name in Outcome.__annotations__}) for place in range(count)
+    ]
+
+
+def _batch(
+    radii: list[AttackSettings],
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    seed: int,
+    rows: Tensor,
+    targets: Tensor | None,
+) -> list[Outcome]:
+    method = radii[0].method
+    keys = [(seed, row) for row in rows.tolist()]
+    return attack_batch(lookup(method), SHARED.get(method), radii, model, images, labels, keys, targets)
+
+
+def _check(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
     if images.ndim != 4 or not len(images) or images.dtype != torch.float32:
         raise ValueError(f"expected float32 images (N >= 1, C, H, W), got {images.dtype} {tuple(images.shape)}")
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 1):
         raise ValueError(f"expected images in [0, 1], got values {low:g}..{high:g}")
-    if labels.shape != (len(images),) or labels.is_floating_point():
-        raise ValueError(f"expected {len(images)} integer labels, got {labels.dtype} {tuple(labels.shape)}")
-
-
-def _verify_bounds(change: Tensor, x: Tensor, ball: Ball | None) -> None:
-    low, high = float((x + change).min()), float((x + change).max())
-    if not (low >= 0 and high <= 1):
-        raise RuntimeError(f"expected adversaries in [0, 1], got values {low:g}..{high:g}")
-    if ball:
-        flat = change.flatten(1).double()
-        size = float((flat.abs().amax(1) if ball.norm == "linf" else flat.norm(dim=1)).max())
-        if size > ball.eps + TOLERANCE * max(1, ball.eps):
-            raise RuntimeError(f"expected perturbations of {ball.norm} norm <= {ball.eps:g}, got {size:g}")
+    for what, values in (("labels", labels), ("targets", targets)):
+        if values is not None and (values.shape != (len(images),) or values.is_floating_point()):
+            raise ValueError(f"expected {len(images)} integer {what}, got {values.dtype} {tuple(values.shape)}")
