@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from spectroscope.noise import clipped_to
 from spectroscope.params import Settings
 from spectroscope.spectrum import dct2
 from spectroscope.stats import StatisticsSettings, interval
@@ -163,20 +164,11 @@ def mean_by_shell(values: Tensor, index: Tensor) -> Tensor:
 def matched_noise(clean: Tensor, perturbations: Tensor, generator: torch.Generator) -> Tensor:
     """The control: white noise of each perturbation's l2 norm, added to the image and clipped to [0, 1] like it.
 
-    (N, C, H, W) twice -> (N, C, H, W), the change that is left after the clip. The noise is scaled up until its norm
-    after the clip is the perturbation's (relative error below 1e-3, where the clip leaves room for it).
+    (N, C, H, W) twice -> (N, C, H, W), the change that is left after the clip: its norm is the perturbation's, but
+    where the clip leaves no room for it.
     """
-    target = perturbations.flatten(1).norm(dim=1)[:, None, None, None]
     noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype).to(clean.device)
-    noise = noise / noise.flatten(1).norm(dim=1)[:, None, None, None]
-    scale = target.clone()
-    for _ in range(20):
-        clipped = (clean + scale * noise).clamp(0, 1) - clean
-        norm = clipped.flatten(1).norm(dim=1)[:, None, None, None]
-        if torch.all((norm - target).abs() <= 1e-3 * target):
-            break
-        scale = torch.where(norm > 0, scale * target / norm.clamp_min(torch.finfo(norm.dtype).tiny), scale)
-    return clipped
+    return clipped_to(clean, noise, "l2", perturbations.flatten(1).norm(dim=1))
 
 
 def _vanishing(spectrum: Tensor) -> Tensor:
