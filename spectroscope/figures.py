@@ -98,9 +98,9 @@ def contrasts(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
 def power(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
     """Share of the perturbation's power in each shell, attack against control, one panel for each attack."""
     style.require(
-        table, "perturbation", "run", "attack", "source", "measure", "shell", "mean", "low", "high", "n_images"
+        table, "perturbation", "run", "attack", "source", "shape", "measure", "shell", "mean", "low", "high", "n_images"
     )
-    rows = table[table["measure"] == "power"]
+    rows = table[(table["measure"] == "power") & (table["shape"] == table["shape"].iloc[0])]
     attacks = list(dict.fromkeys(rows["attack"]))
     dash = alt.StrokeDash(
         "source:N",

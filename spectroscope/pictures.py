@@ -14,6 +14,23 @@ from torch import Tensor
 from spectroscope.style import DIVERGING, SEQUENTIAL, require
 
 
+def calibrated(table: pd.DataFrame) -> dict[tuple[str, str], np.ndarray]:
+    """The paper's map beside the calibrated one, for each run and attack: RGB in [0, 1], (3, H, 2 W + 2).
+
+    Left the mean of ratios, linear, scaled to its own maximum (Wang et al. 2020, Fig. 2); right the score, from a
+    quarter to four times the change that noise makes.
+    """
+    require(table, "maps", "run", "attack", "source", "estimator", "u", "v", "mean")
+    shown = {}
+    for key, cell in table[table["source"] == "attack"].groupby(["run", "attack"], sort=False):
+        pair = {name: part.pivot(index="u", columns="v", values="mean") for name, part in cell.groupby("estimator")}
+        ratios, score = (pair[name].to_numpy(float) for name in ("mean_of_ratios", "score"))
+        left = _shaded(ratios / max(ratios.max(), 1e-9), SEQUENTIAL)
+        right = _shaded(score / math.log(16) + 0.5, DIVERGING)
+        shown[key] = np.concatenate([left, np.ones((3, len(score), 2)), right], axis=2)
+    return shown
+
+
 def maps(table: pd.DataFrame) -> dict[tuple[str, str, str], tuple[np.ndarray, str]]:
     """Attack, control and their ratio side by side (the paper's Fig. 2) for each run, attack and estimator.
 
@@ -21,12 +38,13 @@ def maps(table: pd.DataFrame) -> dict[tuple[str, str, str], tuple[np.ndarray, st
     logarithmic scale, from the first to the last percentile of the two but at most a factor of 1,000: the paper scales
     each map to its own maximum, which hides whether they differ. The ratio runs from 1/4 to 4; all saturate.
     """
-    require(table, "maps", "run", "attack", "source", "estimator", "u", "v", "value")
+    require(table, "maps", "run", "attack", "source", "estimator", "u", "v", "mean")
+    table = table[table["estimator"] != "score"]
     return {key: _triple(key, cell) for key, cell in table.groupby(["run", "attack", "estimator"], sort=False)}
 
 
 def _triple(key: tuple[str, str, str], cell: pd.DataFrame) -> tuple[np.ndarray, str]:
-    pair = {name: part.pivot(index="u", columns="v", values="value") for name, part in cell.groupby("source")}
+    pair = {name: part.pivot(index="u", columns="v", values="mean") for name, part in cell.groupby("source")}
     if pair.keys() != {"attack", "control"} or pair["attack"].shape != pair["control"].shape:
         raise ValueError(f"maps: {key}: expected attack and control of one shape, got {', '.join(pair)}")
     with np.errstate(divide="ignore", invalid="ignore"):

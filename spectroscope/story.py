@@ -8,14 +8,24 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from spectroscope import figures, io, page, pictures, style
+from spectroscope import bandfigures, figures, io, page, pictures, style
 from spectroscope.page import Section, chart
 from spectroscope.pictures import picture, ramp
 
 Cells = dict[tuple[str, str], tuple[Tensor, pd.DataFrame]]
 
 CURVES = ("occluded_frequency", "class_occluded_frequency")
-TABLES = ("accuracy", "transfer", *CURVES, "reliance", "perturbation", "contrasts", "training")
+TABLES = (
+    "accuracy",
+    "transfer",
+    *CURVES,
+    "reliance",
+    "perturbation",
+    "calibrated",
+    "split_half",
+    "contrasts",
+    "training",
+)
 CANDIDATES = 64  # images among which one is chosen to show what attacks do to it
 
 
@@ -42,6 +52,7 @@ def sections(
     hues, attacks = style.colours(list(settings["runs"])), list(dict.fromkeys(attack for _, attack in cells))
     reliance = figures.occluded_frequency(*(table[name] for name in CURVES), hues)
     transfer, power = figures.transfer(table["transfer"], hues), figures.power(table["perturbation"], hues)
+    struck = bandfigures.calibrated(table["calibrated"], hues)
     attacked, contrasts = figures.accuracy(table["accuracy"], hues), figures.contrasts(table["contrasts"], hues)
     looks = samples(test, bands, 6, BANDS), adversaries(test, cells, 10, ADVERSARIES, hues)
     measured = results(table["accuracy"], table["reliance"], RESULTS + style.made(table["accuracy"]), hues)
@@ -52,7 +63,10 @@ def sections(
         Section("Images", "What do the bands and the attacks look like?", looks),
         Section("Reliance", "Which frequencies does each run rely on?", (chart(reliance),)),
         Section("Bands", "What can each run still do with one band?", (chart(transfer),)),
-        Section("RCT maps", "Which coefficients does an attack change?", _maps(maps, attacks, hues)),
+        Section(
+            "RCT maps", "Which coefficients does an attack change?", _maps(maps, table["split_half"], attacks, hues)
+        ),
+        Section("Against noise", "Which shells does an attack change more than noise does?", (chart(struck),)),
         Section("Power", "Where does the power of an attack lie?", (chart(power),)),
         Section("Attacks", "What does each run withstand?", (chart(attacked),)),
         Section("Contrasts", "Which differences do the data show?", (chart(contrasts),)),
@@ -93,6 +107,11 @@ MAPS = (
     "DC is at the top left; frequency grows to the right (horizontal) and down (vertical), one square for each "
     "coefficient. Attack and control share one log scale, whose range (first to last percentile) stands below. In the "
     "ratio, blue and orange: the attack changes a coefficient less or more than noise does. "
+)
+SCORE = (
+    "Left the map as in the paper: mean of ratios, each scaled to its own maximum. Right the null-calibrated score: "
+    "the logarithm of how much more an attack changes a coefficient than noise of its norm through the same clip does. "
+    "The clean image cancels in it, and noise scores 0 everywhere. Blue: less than noise; orange: more. "
 )
 LIMITS = (
     "Occluded Frequency of a shell sums over all its coefficients, and higher shells hold more of them: a hump at high "
@@ -176,9 +195,9 @@ def adversaries(test: io.Images, cells: Cells, enlarged: int, caption: str, hues
     return page.grid(["", *hues], rows, caption, hues, f"adversary · perturbation x {enlarged}")
 
 
-def _maps(maps: pd.DataFrame, attacks: list[str], hues: dict[str, str]) -> page.Blocks:
-    """One grid of maps for each estimator, of which one is shown at a time."""
-    triples = pictures.maps(maps)
+def _maps(maps: pd.DataFrame, halves: pd.DataFrame, attacks: list[str], hues: dict[str, str]) -> page.Blocks:
+    """The calibrated score beside the paper's map, then one grid for each estimator; one is shown at a time."""
+    triples, pairs = pictures.maps(maps), pictures.calibrated(maps)
     height = 96 if len(hues) <= 3 else 64
 
     def cell(*key: str) -> str:
@@ -187,13 +206,24 @@ def _maps(maps: pd.DataFrame, attacks: list[str], hues: dict[str, str]) -> page.
         pixels, span = triples[key]
         return picture(pixels, ", ".join(key), span, height)
 
-    panels = {}
+    def beside(*key: str) -> str:
+        return picture(pairs[key], ", ".join(key), height=height) if key in pairs else "<small>no image fooled</small>"
+
+    rows = [[attack, *(beside(run, attack) for run in hues)] for attack in attacks]
+    panels = {"against noise": page.grid(["", *hues], rows, SCORE, hues, "the paper's RCT · calibrated score")}
     for name in dict.fromkeys(estimator for _, _, estimator in triples):
         rows = [[attack, *(cell(run, attack, name) for run in hues)] for attack in attacks]
         panels[name.replace("_", " ")] = page.grid(["", *hues], rows, MAPS, hues, "attack · control · attack ÷ control")
     scales = ramp(style.SEQUENTIAL, "attack, control: low", "high")
-    scales += ramp(style.DIVERGING, "attack ÷ control: 1/4 or less", "4 or more")
-    return page.prose(RCT), scales, page.tabs("estimator", panels)
+    scales += ramp(style.DIVERGING, "attack ÷ control, score: 1/4 or less", "4 or more")
+    return page.prose(RCT, _stability(halves)), scales, page.tabs("estimator", panels)
+
+
+def _stability(halves: pd.DataFrame) -> str:
+    """How far two halves of the images disagree, by estimator: the median over attacks and runs, in words."""
+    gaps = halves.groupby("estimator", sort=False)["mean"].median().dropna()
+    told = ", ".join(f"{name.replace('_', ' ')} {gap:.0%}" for name, gap in gaps.items())
+    return f"Maps of two random halves of the images differ, at the median coefficient, attack and run, by: {told}."
 
 
 def _visible(pixels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.datasets.sources import DatasetSettings
 from spectroscope.models import lookup
 from spectroscope.params import Settings
-from spectroscope.perturbation import PerturbationSettings
+from spectroscope.perturbation.settings import PerturbationSettings
 from spectroscope.regimes.settings import Adversarial, Regime
 from spectroscope.spectrum import Band
 from spectroscope.stats import StatisticsSettings

@@ -2,37 +2,41 @@
 
 import pandas as pd
 
-from spectroscope import io, params, runtime
-from spectroscope.perturbation import PerturbationSettings, matched_noise, profile, relative_changes
+from spectroscope import io, params
+from spectroscope.perturbation.cell import measure
+from spectroscope.perturbation.settings import PerturbationSettings
 from spectroscope.progress import track
-from spectroscope.spectrum import shells
 from spectroscope.stats import StatisticsSettings
 from stages import In, Out, start
 
 
-def main(images: In, attacks: In, maps: Out, profiles: Out) -> None:
+def main(images: In, attacks: In, maps: Out, classes: Out, tables: Out) -> None:
     settings = params.load("perturbation", PerturbationSettings)
     statistics = params.load("statistics", StatisticsSettings)
     study, test = params.read(), io.read_images(images)
-    index = shells(*test.pixels.shape[-2:])
 
-    map_tables, profile_tables = [], []
+    found = {}
     cells = [(run, attack) for run in study["runs"] for attack in study["attacks"]]
     for run, entry in track(cells, "perturb"):
-        for attack, (change, table) in io.read_attack(attacks / run / f"{entry}.parquet").items():
-            fooled = table.index[table["success"]].to_numpy()
+        for attack, (change, rows) in io.read_attack(attacks / run / f"{entry}.parquet").items():
+            fooled = rows.index[rows["success"] & (rows["image"] < settings.n_images)].to_numpy()
             if not len(fooled):
                 continue
-            change, units = change[fooled], table.loc[fooled, ["seed", "image"]].to_numpy(copy=True)
-            clean = test.pixels[units[:, 1]]
-            control = matched_noise(clean, change, runtime.generator(settings.noise_seed))
-            for source, delta in (("attack", change), ("control", control)):
-                cell = {"run": run, "attack": attack, "source": source}
-                map_tables.append(relative_changes(clean, clean + delta, settings).assign(**cell))
-                profile_tables.append(profile(clean, clean + delta, units, index, settings, statistics).assign(**cell))
+            units = rows.loc[fooled, ["seed", "image"]].to_numpy(copy=True)
+            clean, labels = test.pixels[units[:, 1]], test.labels[units[:, 1]]
+            cell = measure(clean, change[fooled], units, labels, test.classes, settings, statistics)
+            for name, table in cell.items():
+                table.insert(0, "run", run)
+                table.insert(1, "attack", attack)
+                found.setdefault(name, []).append(table)
 
-    io.write_table(maps, pd.concat(map_tables))
-    io.write_table(profiles, pd.concat(profile_tables))
+    if not found:
+        raise ValueError("expected an attack that fooled a network on one of the first n_images images, got none")
+
+    io.write_table(maps, pd.concat(found.pop("maps")))
+    io.write_table(classes, pd.concat(found.pop("classes")))
+    for name, parts in found.items():
+        io.write_table(tables / f"{name}.csv", pd.concat(parts))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from spectroscope import figures, style
+from spectroscope import bandfigures, figures, style
 
 SHELLS, SEEDS = 8, 3
 ATTACKS = ["fgsm", "pgd", "simba"]
@@ -40,8 +40,9 @@ def tables(n_runs: int = 4, attacks: list[str] = ATTACKS, shells: int = SHELLS) 
     frequency[["mean", "low", "high"]] = frequency[["mean", "low", "high"]].mul(8.0 / (1 + frequency["shell"]), axis=0)
     by_class = rows(rng, run=names, **{"class": CLASSES}, shell=shell)
     shares = {"run": names, "attack": attacks, "source": ["attack", "control"]}
-    power = rows(rng, 1 / shells, **shares, measure=["power", "mean_of_ratios"], shell=shell)
-    maps = rows(rng, 10, **shares, estimator=["mean_of_ratios", "median_of_ratios", "ratio_of_means"], u=shell, v=shell)
+    power = rows(rng, 1 / shells, **shares, shape=["linf"], measure=["power", "mean_of_ratios"], shell=shell)
+    estimators = ["mean_of_ratios", "median_of_ratios", "ratio_of_means", "score"]
+    score = rows(rng, **shares, shape=["linf", "radial"], shell=shell)
     return {
         "accuracy": rows(rng, run=names, attack=["clean", *attacks]),
         "transfer": rows(rng, run=names, band=BANDS),
@@ -49,9 +50,11 @@ def tables(n_runs: int = 4, attacks: list[str] = ATTACKS, shells: int = SHELLS) 
         "class_occluded_frequency": by_class.drop(columns=["low", "high"]),
         "reliance": rows(rng, run=names, measure=["centroid", "hf_share"]).assign(n_missing=0),
         "perturbation": power,
+        "calibrated": score.assign(z=30 * score["mean"], null=0.01),
+        "split_half": rows(rng, run=names, attack=attacks, source=["attack"], estimator=estimators),
         "contrasts": contrast,
         "training": epochs.assign(loss=2 / epochs["epoch"], clean=0.6, robust=0.3),
-        "maps": maps.rename(columns={"mean": "value"})[["run", "attack", "source", "estimator", "u", "v", "value"]],
+        "maps": rows(rng, 10, **shares, estimator=estimators, u=shell, v=shell),
     }
 
 
@@ -65,6 +68,7 @@ def charts(table: dict[str, pd.DataFrame], hues: dict[str, str]) -> dict[str, di
         "accuracy": figures.accuracy(table["accuracy"], hues),
         "contrasts": figures.contrasts(table["contrasts"], hues),
         "perturbation": figures.power(table["perturbation"], hues),
+        "calibrated": bandfigures.calibrated(table["calibrated"], hues),
         "training": figures.training(table["training"], hues),
     }
     return {name: chart.to_dict() for name, chart in made.items()}
@@ -109,6 +113,16 @@ def test_the_power_chart_leaves_the_other_measures_out(specs, table):
     power = table["perturbation"].query("measure == 'power'")
     assert len(power) == len(table["perturbation"]) / 2
     np.testing.assert_allclose(drawn(specs["perturbation"])["mean"], power["mean"], rtol=1e-5)
+
+
+def test_the_chart_against_noise_shows_one_shape_and_counts_the_intervals_of_noise(table):
+    rows = table["calibrated"]
+    rows.loc[(rows["source"] == "control") & (rows["shell"] < 2), ["low", "high"]] = [-0.1, 0.1]
+    chart = bandfigures.calibrated(rows, style.colours(runs(4))).to_dict()
+    shown = rows.query("shape == 'linf'")
+    np.testing.assert_allclose(drawn(chart)["z"], shown["z"], rtol=1e-5)
+    control = len(shown) // 2
+    assert f"{control * 2 // SHELLS} of its {control} intervals include zero" in chart["description"]
 
 
 def test_the_reliance_chart_offers_the_mean_and_every_class(specs, table):

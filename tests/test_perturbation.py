@@ -6,24 +6,29 @@ import numpy as np
 import pytest
 import torch
 
-from spectroscope.perturbation import (
-    ESTIMATORS,
+from spectroscope import runtime
+from spectroscope.partitions import by_band
+from spectroscope.perturbation import control, tables
+from spectroscope.perturbation.cell import measure
+from spectroscope.perturbation.control import matched_noise
+from spectroscope.perturbation.rct import (
     LUMINANCE,
-    PerturbationSettings,
-    matched_noise,
-    mean_by_shell,
-    power_by_shell,
-    profile,
     rct_map,
-    relative_changes,
-    resampled_rows,
+    relative_change,
+    spectra,
     undefined_ratios,
+    weighted_median,
 )
+from spectroscope.perturbation.settings import ESTIMATORS, PerturbationSettings
+from spectroscope.perturbation.shares import mean_by_shell, phase_and_amplitude, power_by_shell
+from spectroscope.perturbation.tables import resampled_weights
 from spectroscope.spectrum import dct2, idct2, shells
 from spectroscope.stats import StatisticsSettings
 
 EXACT = {"rtol": 0, "atol": 1e-10}
-SETTINGS = PerturbationSettings(channels="each", noise_seed=0, resamples=40)
+SETTINGS = PerturbationSettings(
+    n_images=1000, channels="each", shapes=["linf"], noise_seed=0, noise_draws=6, resamples=40, splits=3
+)
 STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0, reference="standard")
 every_estimator = pytest.mark.parametrize("estimator", ESTIMATORS)
 
@@ -160,16 +165,34 @@ def test_two_halves_agree_for_the_stable_estimators_only():
     assert gaps["mean_of_ratios"] > 2 * max(gaps["median_of_ratios"], gaps["ratio_of_means"])
 
 
-def test_relative_changes_are_the_maps_as_rows():
-    x, adversarial = images(4, 3, 5, 7), images(4, 3, 5, 7, seed=1)
-    rows = relative_changes(x, adversarial, SETTINGS)
-    assert list(rows) == ["estimator", "u", "v", "value"]
-    assert len(rows) == 3 * 35
-    for estimator in ESTIMATORS:
-        part = rows[rows["estimator"] == estimator]
-        np.testing.assert_array_equal(
-            part.pivot(index="u", columns="v", values="value"), rct_map(x, adversarial, estimator)
-        )
+@every_estimator
+def test_a_draw_equals_the_map_of_the_rows_it_repeats(estimator):
+    x, adversarial = images(9, 3, 5, 7), images(9, 3, 5, 7, seed=1)
+    x[4] = 0.5  # no ratios outside DC
+    change, reference = spectra(x, adversarial, "each")
+    weights = torch.from_numpy(np.random.default_rng(0).integers(0, 4, (8, 9))).double()
+    drawn = relative_change(change, reference, estimator, weights.repeat_interleave(3, 1))
+    for counts, map_ in zip(weights, drawn, strict=True):
+        rows = np.repeat(np.arange(9), counts.int())
+        torch.testing.assert_close(map_, rct_map(x[rows], adversarial[rows], estimator), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 60])
+def test_the_weighted_median_is_numpy_s_of_repeated_rows(size):
+    rng = np.random.default_rng(size)
+    values = rng.normal(size=(size, 6))
+    values[rng.random(values.shape) < 0.2] = np.nan
+    values[:, 0] = np.nan
+    values[:, 1] = np.arange(size)
+    counts = rng.integers(0, 3, (12, size))
+    counts[:, 0] += 1
+    counts[0, : (size + 1) // 2] += 40  # this draw's medians lie outside the middle ranks
+    found = weighted_median(torch.from_numpy(values), torch.from_numpy(counts).double()).numpy()
+    for row, draw in zip(found, counts, strict=True):
+        for k in range(values.shape[1]):
+            repeated = np.repeat(values[:, k], draw)
+            there = repeated[np.isfinite(repeated)]
+            np.testing.assert_allclose(row[k], np.median(there) if len(there) else np.nan, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +319,149 @@ def test_a_low_perturbation_stands_out_from_its_control():
     assert (ratio[4:] < 1e-6).all()
 
 
-# Profiles
+# Score against noise
+
+
+def white(x: torch.Tensor, seed: int, size: float = 0.05) -> torch.Tensor:
+    """Gaussian noise through the clip."""
+    return (x + size * torch.randn(x.shape, generator=generator(seed), dtype=x.dtype)).clamp(0, 1) - x
+
+
+def banded(x: torch.Tensor, inside: torch.Tensor, seed: int = 1) -> torch.Tensor:
+    """A perturbation of these coefficients alone."""
+    return 0.02 * idct2(torch.randn(x.shape, generator=generator(seed), dtype=x.dtype) * inside)
+
+
+def test_gaussian_noise_scores_zero_within_its_interval():
+    x = natural(240)
+    change, pairs = white(x, 1), units(3, 80)
+    null = tables.null(x, change, SETTINGS)
+    rows = tables.calibrated(change, null, pairs, SETTINGS, STATISTICS)
+    inside = (rows["low"] <= 0) & (rows["high"] >= 0)
+    assert inside.mean() >= 0.9
+    assert rows["mean"].abs().max() < 0.1
+    assert rows["z"].abs().median() < 2
+    assert rows["z"].abs().max() < 12  # 5 degrees of freedom
+
+
+def test_the_score_is_null_whatever_the_size_of_the_noise_and_the_clip():
+    x = images(200, 1, 8, 8).round(decimals=1)  # a fifth of the pixels are at or near black and white
+    for size in (0.001, 0.3):
+        change = white(x, 3, size)
+        rows = tables.calibrated(change, tables.null(x, change, SETTINGS), units(2, 100), SETTINGS, STATISTICS)
+        assert rows["mean"].iloc[1:].abs().max() < 0.12, size
+
+
+def test_the_score_of_a_band_is_the_log_of_its_concentration():
+    x, index = natural(60).mul(0.4).add(0.3), shells(16, 16)  # far from the clip
+    change = banded(x, index >= 8)
+    null = tables.null(x, change, SETTINGS)
+    rows = tables.calibrated(change, null, units(2, 30), SETTINGS, STATISTICS).set_index("shell")
+    expected = math.log(256 / (256 - 64)) / 2  # all the power in three quarters of the coefficients
+    np.testing.assert_allclose(rows.loc[8:, "mean"], expected, atol=0.05)
+    assert (rows.loc[8:, "z"] > 5).all()
+    assert (rows.loc[:7, "mean"] < -5).all()
+    assert (rows.loc[:7, "z"] < -50).all()
+
+
+def test_the_score_of_a_shell_pools_power_and_that_of_a_coefficient_does_not():
+    x = natural(30)
+    change = white(x, 1)
+    null = tables.null(x, change, SETTINGS)
+    power = dct2(change).square().sum(1)
+    whole = tables.scored(change, null, units(1, 30), SETTINGS, STATISTICS).whole
+    torch.testing.assert_close(whole, (power.sum(0) / null.power.sum(0)).log() / 2, rtol=1e-9, atol=1e-9)
+    rows = tables.calibrated(change, null, units(1, 30), SETTINGS, STATISTICS)
+    index = shells(16, 16)
+    for shell in (0, 5, 15):
+        expected = math.log(power[:, index == shell].sum() / null.power[:, index == shell].sum()) / 2
+        assert rows["mean"][shell] == pytest.approx(expected)
+
+
+def test_the_null_is_the_mean_of_its_draws_and_no_draw_is_the_control():
+    x = natural(20)
+    change = white(x, 1)
+    null = tables.null(x, change, SETTINGS)
+    again = generator_draws(x, change)
+    torch.testing.assert_close(null.power, torch.stack(again).mean(0), rtol=1e-9, atol=0)
+    torch.testing.assert_close(null.totals, torch.stack([draw.sum(0) for draw in again]), rtol=1e-9, atol=0)
+    first = dct2(matched_noise(x, change, runtime.generator(SETTINGS.noise_seed))).square().sum(1)
+    assert all((draw - first).abs().max() > 1e-4 for draw in again)
+    assert (again[0] - again[1]).abs().max() > 1e-4
+
+
+def generator_draws(x: torch.Tensor, change: torch.Tensor) -> list[torch.Tensor]:
+    source = runtime.generator(SETTINGS.noise_seed, 1)
+    return [dct2(matched_noise(x, change, source)).square().sum(1) for _ in range(SETTINGS.noise_draws)]
+
+
+def test_the_spread_of_the_null_is_that_of_draws_against_the_others():
+    totals = torch.tensor([[1.0, 4.0], [2.0, 4.0], [4.0, 4.0]], dtype=torch.float64)
+    scores = np.log([1 / 3, 2 / 2.5, 4 / 1.5]) / 2
+    torch.testing.assert_close(
+        control.null_spread(totals), torch.tensor([scores.std(ddof=1), 0.0], dtype=torch.float64), **EXACT
+    )
+
+
+# Phase and amplitude
+
+
+def test_phase_and_amplitude_add_up_to_the_power_of_the_change():
+    x, change = images(4, 3, 7, 10), 0.3 * images(4, 3, 7, 10, seed=1)
+    phase, amplitude = phase_and_amplitude(x, change)
+    power = torch.fft.fft2(change, norm="ortho").abs().square().sum(1)
+    torch.testing.assert_close(phase + amplitude, power, rtol=1e-9, atol=1e-12)
+    before, after = np.fft.fft2(x[0, 0], norm="ortho"), np.fft.fft2((x + change)[0, 0], norm="ortho")
+    by_hand = 2 * abs(before) * abs(after) * (1 - np.cos(np.angle(after) - np.angle(before)))
+    np.testing.assert_allclose(phase_and_amplitude(x[:1, :1], change[:1, :1])[0][0], by_hand, atol=1e-12)
+
+
+def test_a_shift_turns_phases_and_more_contrast_scales_amplitudes():
+    x = images(6, 1, 8, 8)
+    pairs = units(2, 3)
+    shifted = tables.phases(x, x.roll(1, 3) - x, pairs, SETTINGS, STATISTICS)
+    np.testing.assert_allclose(shifted["mean"][1:], 1, atol=1e-9)
+    louder = tables.phases(x, 0.2 * x, pairs, SETTINGS, STATISTICS)
+    np.testing.assert_allclose(louder["mean"], 0, atol=1e-9)
+    assert louder["shell"].tolist() == [0, 1, 2, 3, 4]
+
+
+# Agreement of halves
+
+
+def test_the_paper_s_estimator_disagrees_with_itself_and_the_others_do_not():
+    x = natural(2000)
+    change = 0.03 * torch.randn(x.shape, generator=generator(1), dtype=x.dtype)
+    rows = tables.agreement(x, change, tables.null(x, change, SETTINGS), units(1, 2000), SETTINGS, STATISTICS)
+    gap = rows.set_index("estimator")["mean"]
+    assert gap["mean_of_ratios"] > 0.15
+    assert gap[["median_of_ratios", "ratio_of_means", "score"]].max() < 0.05
+
+
+def test_the_gap_of_halves_is_that_of_their_maps_and_all_seeds_of_an_image_are_in_one():
+    x = natural(8).repeat(3, 1, 1, 1)
+    change = white(x, 1)
+    once = SETTINGS.model_copy(update={"splits": 1})
+    null = tables.null(x, change, once)
+    rows = tables.agreement(x, change, null, units(3, 8), once, STATISTICS).set_index("estimator")
+    first = np.isin(np.tile(np.arange(8), 3), np.random.default_rng([STATISTICS.seed, 2]).permutation(8)[:4])
+    for estimator in ESTIMATORS:
+        a, b = (rct_map(x[half], (x + change)[half], estimator) for half in (first, ~first))
+        assert rows.loc[estimator, "mean"] == pytest.approx(((a - b).abs() / ((a + b) / 2)).median().item())
+    power = dct2(change).square().sum(1)
+    a, b = ((power[half].sum(0) / null.power[half].sum(0)).log() / 2 for half in (first, ~first))
+    assert rows.loc["score", "mean"] == pytest.approx((a - b).abs().median().item())
+
+
+def test_one_image_has_no_halves():
+    x = natural(1)
+    change = white(x, 1)
+    rows = tables.agreement(x, change, tables.null(x, change, SETTINGS), units(1, 1), SETTINGS, STATISTICS)
+    assert rows["estimator"].tolist() == [*ESTIMATORS, "score"]
+    assert rows[["mean", "low", "high"]].isna().all(axis=None)
+
+
+# Tables
 
 
 def units(seeds: int, n: int) -> np.ndarray:
@@ -304,48 +469,96 @@ def units(seeds: int, n: int) -> np.ndarray:
     return np.stack([np.repeat(np.arange(seeds) * 10, n), np.tile(np.arange(n), seeds)], axis=1)
 
 
+def profile(x: torch.Tensor, change: torch.Tensor, pairs: np.ndarray, settings=SETTINGS):
+    maps = tables.estimated(x, change, pairs, ESTIMATORS, settings, STATISTICS)
+    return maps, tables.profile(change, maps, pairs, settings, STATISTICS)
+
+
 def test_a_profile_has_its_numbers_n_and_intervals_around_the_point():
     x = natural(30).repeat(3, 1, 1, 1)
-    adversarial = x + 0.05 * torch.randn(x.shape, generator=generator(1), dtype=x.dtype)
-    index = shells(16, 16)
-    rows = profile(x, adversarial, units(3, 30), index, SETTINGS, STATISTICS)
-    assert list(rows) == ["measure", "shell", "mean", "low", "high", "n_images", "n_seeds"]
+    change = white(x, 1)
+    _, rows = profile(x, change, units(3, 30), SETTINGS.model_copy(update={"shapes": ["linf", "radial"]}))
+    assert list(rows) == ["shape", "measure", "shell", "mean", "low", "high", "n_images", "n_seeds"]
     assert rows["measure"].unique().tolist() == ["power", *ESTIMATORS]
-    assert len(rows) == 4 * 16
     assert (rows["n_images"] == 90).all()
     assert (rows["n_seeds"] == 3).all()
-    mean = rows.pivot(index="measure", columns="shell", values="mean")
-    power = power_by_shell(adversarial - x, index).mean(0)
-    np.testing.assert_allclose(mean.loc["power"], power, rtol=1e-10)
-    for estimator in ESTIMATORS:
-        expected = mean_by_shell(rct_map(x, adversarial, estimator), index)
-        np.testing.assert_allclose(mean.loc[estimator], expected, rtol=1e-10)
+    for shape in ("linf", "radial"):
+        index = shells(16, 16, shape)
+        mean = rows[rows["shape"] == shape].pivot(index="measure", columns="shell", values="mean")
+        np.testing.assert_allclose(mean.loc["power"], power_by_shell(change, index).mean(0), rtol=1e-10)
+        for estimator in ESTIMATORS:
+            expected = mean_by_shell(rct_map(x, x + change, estimator), index)
+            np.testing.assert_allclose(mean.loc[estimator], expected, rtol=1e-10)
     inside = rows[rows["measure"] != "mean_of_ratios"]  # its draws have no mean to lie around
     assert ((inside["low"] <= inside["mean"]) & (inside["mean"] <= inside["high"])).mean() > 0.95
     assert (inside["low"] < inside["high"]).all()
-    assert profile(x, adversarial, units(3, 30), index, SETTINGS, STATISTICS).equals(rows)
+
+
+def test_the_map_of_every_coefficient_has_its_interval():
+    x = natural(20).repeat(2, 1, 1, 1)
+    change = white(x, 1)
+    maps, _ = profile(x, change, units(2, 20))
+    rows = tables.map_rows(maps, units(2, 20), STATISTICS)
+    assert list(rows) == ["estimator", "u", "v", "mean", "low", "high", "n_images", "n_seeds"]
+    weights = resampled_weights(units(2, 20), SETTINGS.resamples, STATISTICS)
+    for estimator in ESTIMATORS:
+        part = rows[rows["estimator"] == estimator]
+        whole = part.pivot(index="u", columns="v", values="mean")
+        np.testing.assert_allclose(whole, rct_map(x, x + change, estimator), rtol=1e-10)
+        by_hand = [
+            rct_map(x[rows], (x + change)[rows], estimator)[3, 5].item()
+            for rows in (np.repeat(np.arange(40), counts) for counts in weights)
+        ]
+        cell = part[(part["u"] == 3) & (part["v"] == 5)]
+        np.testing.assert_allclose(cell[["low", "high"]].to_numpy()[0], np.quantile(by_hand, [0.025, 0.975]), rtol=1e-9)
 
 
 def test_the_interval_of_perturbations_that_are_all_alike_is_a_point():
     x = natural(1).expand(6, -1, -1, -1)
-    rows = profile(x, 1.1 * x, units(2, 3), shells(16, 16), SETTINGS, STATISTICS)
+    _, rows = profile(x, 0.1 * x, units(2, 3))
     np.testing.assert_allclose(rows["low"], rows["mean"], rtol=1e-10)
     np.testing.assert_allclose(rows["high"], rows["mean"], rtol=1e-10)
 
 
+def test_a_class_is_measured_on_its_own_images():
+    x = natural(20)
+    labels, pairs = torch.arange(20) % 3 * 2, units(2, 10)  # classes 0, 2, 4
+    change = white(x, 1)
+    null = tables.null(x, change, SETTINGS)
+    rows = tables.by_class(x, change, null, pairs, labels, tuple("abcde"), SETTINGS, STATISTICS)
+    assert rows["class"].unique().tolist() == ["a", "c", "e"]
+    own, index = labels == 2, shells(16, 16)
+    part = rows[rows["class"] == "c"].pivot(index="measure", columns="shell", values="mean")
+    for estimator in tables.LINEAR:
+        expected = mean_by_shell(rct_map(x[own], (x + change)[own], estimator), index)
+        np.testing.assert_allclose(part.loc[estimator], expected, rtol=1e-9)
+    sums = [by_band(each[own].sum(0), index) for each in (dct2(change).square().sum(1), null.power)]
+    np.testing.assert_allclose(part.loc["score"], (sums[0] / sums[1]).log() / 2, rtol=1e-9, atol=1e-12)
+    assert rows.loc[rows["class"] == "c", "n_images"].unique().tolist() == [7]
+
+
+def test_a_cell_measures_attack_and_control_alike():
+    x = natural(12)
+    change = banded(x, shells(16, 16) < 4)
+    found = measure(x, change, units(2, 6), torch.arange(12) % 2, ("a", "b"), SETTINGS, STATISTICS)
+    assert set(found) == {"maps", "perturbation", "calibrated", "phase", "classes", "split_half"}
+    for name, table in found.items():
+        sources = ["attack"] if name in ("classes", "split_half") else ["attack", "control"]
+        assert table["source"].unique().tolist() == sources, name
+        assert list(table)[-5:] == ["mean", "low", "high", "n_images", "n_seeds"]
+    low = found["calibrated"].query("shell < 4").groupby("source")["mean"].mean()
+    assert low["attack"] > 1 > 0.3 > abs(low["control"])
+
+
 def test_a_draw_takes_a_row_as_often_as_its_seed_times_its_image():
-    pairs = units(3, 5)
-    for rows in resampled_rows(pairs, 30, STATISTICS):
-        times = np.bincount(rows, minlength=15).reshape(3, 5)
-        assert np.linalg.matrix_rank(times) == 1
+    for times in resampled_weights(units(3, 5), 30, STATISTICS):
+        assert np.linalg.matrix_rank(times.reshape(3, 5)) == 1
         assert times.sum() == 15
 
 
 def test_draws_of_ragged_units_are_never_empty():
     pairs = np.array([[0, 0], [1, 1], [2, 2]])  # most draws of seeds and images miss each other
-    drawn = list(resampled_rows(pairs, 50, STATISTICS))
-    assert len(drawn) == 50
-    assert all(len(rows) > 0 for rows in drawn)
-    again = list(resampled_rows(pairs, 50, STATISTICS))
-    for rows, same in zip(drawn, again, strict=True):
-        torch.testing.assert_close(rows, same)
+    drawn = resampled_weights(pairs, 50, STATISTICS)
+    assert drawn.shape == (50, 3)
+    assert (drawn.sum(1) > 0).all()
+    torch.testing.assert_close(resampled_weights(pairs, 50, STATISTICS), drawn)

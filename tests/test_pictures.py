@@ -30,7 +30,7 @@ def pair(attack: np.ndarray, control: np.ndarray) -> pd.DataFrame:
     u, v = np.indices(attack.shape).reshape(2, -1)
     key = {"run": "standard", "attack": "pgd", "estimator": "median_of_ratios", "u": u, "v": v}
     given = {"attack": attack, "control": control}
-    return pd.concat(pd.DataFrame({**key, "source": name, "value": values.ravel()}) for name, values in given.items())
+    return pd.concat(pd.DataFrame({**key, "source": name, "mean": values.ravel()}) for name, values in given.items())
 
 
 def test_maps_of_attack_and_control_share_one_scale():
@@ -49,6 +49,21 @@ def test_a_map_is_upright():
     picture, _ = pictures.maps(pair(attack, np.ones((3, 3))))["standard", "pgd", "median_of_ratios"]
     darkest = np.unravel_index(picture[:, :, :3].sum(0).argmin(), (3, 3))
     assert darkest == (0, 2)
+
+
+def test_the_calibrated_map_stands_beside_the_paper_s():
+    ratios, score = np.array([[1.0, 2.0], [3.0, 8.0]]), np.log([[4.0, 1.0], [0.25, np.nan]])
+    parts = [
+        pair(values, values).assign(estimator=name) for name, values in (("mean_of_ratios", ratios), ("score", score))
+    ]
+    table = pd.concat(parts)
+    picture = pictures.calibrated(table)["standard", "pgd"]
+    assert picture.shape == (3, 2, 6)
+    np.testing.assert_allclose(picture[:, 1, 1] * 255, [0x06, 0x2B, 0x4F])  # its own maximum
+    np.testing.assert_allclose(picture[:, 0, 4] * 255, [0xB3, 0x47, 0x00])  # four times what noise does
+    np.testing.assert_allclose(picture[:, 1, 4] * 255, [0x00, 0x72, 0xB2])  # a quarter
+    np.testing.assert_allclose(picture[:, 1, 5], 0.6)
+    assert list(pictures.maps(table)) == [("standard", "pgd", "mean_of_ratios")]
 
 
 def test_a_map_without_its_control_is_refused():

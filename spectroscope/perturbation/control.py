@@ -13,7 +13,6 @@ from torch import Tensor
 from spectroscope.noise import clipped_to
 from spectroscope.perturbation.rct import seen
 from spectroscope.perturbation.settings import Channels
-from spectroscope.perturbation.shares import sum_by_shell
 from spectroscope.spectrum import dct2
 
 
@@ -28,8 +27,14 @@ def matched_noise(clean: Tensor, perturbations: Tensor, generator: torch.Generat
 
 
 def power(perturbations: Tensor, channels: Channels) -> Tensor:
-    """Squared DCT coefficients, summed over channels: (N, C, H, W) -> (N, H, W)."""
-    return dct2(seen(perturbations, channels)).square().sum(1)
+    """Squared DCT coefficients, summed over channels: (N, C, H, W) -> (N, H, W).
+
+    No power is smaller than the square of the transform's rounding error, 4 eps times the perturbation's norm: an
+    attack confined to a band then has a score outside it, a very low one, and no logarithm of 0.
+    """
+    found = dct2(seen(perturbations, channels)).square().sum(1)
+    floor = (4 * torch.finfo(found.dtype).eps) ** 2 * found.sum((1, 2), keepdim=True)
+    return torch.maximum(found, floor)
 
 
 def null_power(
@@ -41,7 +46,7 @@ def null_power(
 
 
 def score(attack: Tensor, null: Tensor) -> Tensor:
-    """Half the logarithm of power over power: the log ratio of root-mean-square changes. -inf where nothing changed."""
+    """Half the logarithm of power over power: the log ratio of root-mean-square changes."""
     return (attack / null).log() / 2
 
 
@@ -52,8 +57,3 @@ def null_spread(totals: Tensor) -> Tensor:
     """
     rest = (totals.sum(0) - totals) / (len(totals) - 1)
     return score(totals, rest).std(0)
-
-
-def shell_totals(power_maps: Tensor, index: Tensor) -> Tensor:
-    """Power of a draw summed over images, by shell: (N, H, W) -> (shells,)."""
-    return sum_by_shell(power_maps.sum(0), index)

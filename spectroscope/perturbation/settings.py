@@ -15,9 +15,9 @@ ESTIMATORS: tuple[Estimator, ...] = ("mean_of_ratios", "median_of_ratios", "rati
 class PerturbationSettings(Settings):
     """How changes are computed and what they are measured against.
 
-    `n_images`: of the attacked test images, the first so many. `shapes`: shells of the profiles, the first one for pictures and classes. `noise_draws`: independent draws of
-    norm-matched noise, whose spread is the null. `resamples`: draws behind an interval. `splits`: random halvings of
-    the images behind the agreement of an estimator with itself.
+    `n_images`: of the attacked test images, the first so many. `shapes`: shells of the profiles, the first one for
+    pictures and classes. `noise_draws`: independent draws of norm-matched noise, whose spread is the null. `resamples`:
+    draws behind an interval. `splits`: random halvings of the images behind the agreement of an estimator with itself.
     """
 
     n_images: Annotated[int, Field(ge=2)]

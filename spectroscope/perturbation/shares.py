@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from spectroscope.partitions import by_band
 from spectroscope.spectrum import dct2
 
 
@@ -11,19 +12,13 @@ def power_by_shell(perturbations: Tensor, index: Tensor) -> Tensor:
 
     `index` (H, W) as of `spectrum.shells`. Rows sum to 1; the row of a perturbation that is zero is NaN.
     """
-    by_shell = sum_by_shell(dct2(perturbations).square().sum(1), index)
+    by_shell = by_band(dct2(perturbations).square().sum(1), index)
     return by_shell / by_shell.sum(1, keepdim=True)
-
-
-def sum_by_shell(maps: Tensor, index: Tensor) -> Tensor:
-    """Sum of each map over the coefficients of each shell: (..., H, W) -> (..., shells)."""
-    flat, shell = maps.flatten(-2), index.flatten().to(maps.device)
-    return flat.new_zeros(*flat.shape[:-1], int(index.max()) + 1).index_add_(-1, shell, flat)
 
 
 def mean_by_shell(maps: Tensor, index: Tensor) -> Tensor:
     """Mean of each map over the coefficients of each shell: (..., H, W) -> (..., shells)."""
-    return sum_by_shell(maps, index) / torch.bincount(index.flatten()).to(maps)
+    return by_band(maps, index) / torch.bincount(index.flatten()).to(maps)
 
 
 def phase_and_amplitude(clean: Tensor, perturbations: Tensor) -> tuple[Tensor, Tensor]:

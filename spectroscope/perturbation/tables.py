@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from spectroscope import runtime
+from spectroscope.partitions import by_band
 from spectroscope.perturbation import control, rct, shares
 from spectroscope.perturbation.settings import ESTIMATORS, Estimator, PerturbationSettings
 from spectroscope.spectrum import shells
@@ -131,9 +132,9 @@ def calibrated(
     power, tables = control.power(perturbations, settings.channels), []
     for shape in settings.shapes:
         index = shells(*perturbations.shape[-2:], shape)
-        sums = shares.sum_by_shell(power, index), shares.sum_by_shell(against.power, index)
+        sums = by_band(power, index), by_band(against.power, index)
         rows = _shell_rows(_scores(*sums, units, settings, stats), stats)
-        spread = control.null_spread(shares.sum_by_shell(against.totals, index)).numpy()
+        spread = control.null_spread(by_band(against.totals, index)).numpy()
         tables.append(rows.assign(shape=shape, null=spread, z=rows["mean"] / spread))
     return _counted(pd.concat(tables)[["shape", "shell", "z", "null", "mean", "low", "high"]], units)
 
@@ -153,8 +154,8 @@ def by_class(
     class, measure, shell, mean, low, high, n_images, n_seeds; classes with no perturbation are left out.
     """
     tables, index = [], shells(*clean.shape[-2:], settings.shapes[0])
-    power = shares.sum_by_shell(control.power(perturbations, settings.channels), index)
-    noise = shares.sum_by_shell(against.power, index)
+    power = by_band(control.power(perturbations, settings.channels), index)
+    noise = by_band(against.power, index)
     for number, name in enumerate(classes):
         rows = (labels == number).nonzero()[:, 0]
         if not len(rows):
@@ -182,7 +183,7 @@ def phases(
     """Share of a shell's changed power that turns phases: shell (of the DFT), mean, low, high, n_images, n_seeds."""
     seen = rct.seen(clean, settings.channels), rct.seen(perturbations, settings.channels)
     index = shells(*clean.shape[-2:], settings.shapes[0], "dft")
-    phase, amplitude = (shares.sum_by_shell(part, index).double() for part in shares.phase_and_amplitude(*seen))
+    phase, amplitude = (by_band(part, index).double() for part in shares.phase_and_amplitude(*seen))
     weights = _weights(units, settings, statistics).double()
     turned = weights @ phase
     return _counted(_shell_rows(turned / (turned + weights @ amplitude), statistics), units)
@@ -196,7 +197,7 @@ def agreement(
     settings: PerturbationSettings,
     statistics: StatisticsSettings,
 ) -> pd.DataFrame:
-    """How far two halves of the images disagree: estimator, mean, low, high, n_images, n_seeds; None of one image.
+    """How far two halves of the images disagree: estimator, mean, low, high, n_images, n_seeds; NaN for a single image.
 
     For each estimator the median over coefficients of |a - b| / ((a + b) / 2), and for the score of |a - b| (a
     difference of logarithms is relative already). The mean and the percentile interval over `splits` random halvings;
@@ -215,10 +216,9 @@ def agreement(
         gap = [((a - b).abs() / ((a + b) / 2)).nanmedian().item() for a, b in pairs]
         a, b = control.score(halves @ power, halves @ against.power.flatten(1))
         gaps.append([*gap, (a - b).abs().nanmedian().item()])
-    if not gaps:
-        return _counted(pd.DataFrame(columns=["estimator", "mean", "low", "high"]), units)
-    low, high = interval(np.array(gaps), statistics)
-    rows = {"estimator": [*ESTIMATORS, "score"], "mean": np.mean(gaps, 0), "low": low, "high": high}
+    gaps = np.array(gaps or np.full((1, len(ESTIMATORS) + 1), np.nan))
+    low, high = interval(gaps, statistics)
+    rows = {"estimator": [*ESTIMATORS, "score"], "mean": gaps.mean(0), "low": low, "high": high}
     return _counted(pd.DataFrame(rows), units)
 
 
