@@ -1,8 +1,9 @@
 # make repro   make the environment and reproduce the whole pipeline
 # make test    make the environment and run every check: format, lint, import floors, tests
+# make readme  put the newest result tables into README.md
 # make lock    refresh requirements.lock from pyproject.toml
 .DEFAULT_GOAL := help
-.PHONY: help env repro test lock
+.PHONY: help env repro test readme lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -19,6 +20,9 @@ test: env
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+readme: env
+	$(BIN)/python docs/readme.py
 
 lock: $(UV)
 	$(UV) pip compile --quiet --universal --no-header --generate-hashes --upgrade \

@@ -85,6 +85,12 @@ def table(frame: pd.DataFrame, caption: str, hues: dict[str, str]) -> str:
     return _table("values", [_head(str(name), hues) for name in frame.columns], rows, caption, hues)
 
 
+def markdown(frame: pd.DataFrame, caption: str) -> str:
+    """The same table as text, for a README."""
+    lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{caption}\n"
+
+
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, hues: dict[str, str], tiles: str) -> str:
     """A table of pictures: column heads (below each: what its `tiles` are), then rows of a head and cells of HTML."""
     first, *names = (_head(name, hues) for name in head)

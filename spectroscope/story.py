@@ -55,7 +55,7 @@ def sections(
     struck = bandfigures.calibrated(table["calibrated"], hues)
     attacked, contrasts = figures.accuracy(table["accuracy"], hues), figures.contrasts(table["contrasts"], hues)
     looks = samples(test, bands, 6, BANDS), adversaries(test, cells, 10, ADVERSARIES, hues)
-    measured = results(table["accuracy"], table["reliance"], RESULTS + style.made(table["accuracy"]), hues)
+    measured = page.table(*results(table["accuracy"], table["reliance"], hues), hues)
     limits = (*LIMITS, *([OVERLAP] if about.get("source") == "photos" else []))
     return [
         Section("What ran", "What ran", _setting(settings, about, hues)),
@@ -144,8 +144,8 @@ def _setting(settings: dict[str, Any], about: dict[str, Any], hues: dict[str, st
     )
 
 
-def results(accuracy: pd.DataFrame, reliance: pd.DataFrame, caption: str, hues: dict[str, str]) -> str:
-    """Measures in rows, runs in columns: accuracy clean and under each attack, then what each run relies on."""
+def results(accuracy: pd.DataFrame, reliance: pd.DataFrame, hues: dict[str, str]) -> tuple[pd.DataFrame, str]:
+    """Measures in rows, runs in columns, and a caption: accuracy clean and attacked, then what each run relies on."""
     names = {"clean": "clean accuracy", "hf_share": "OF high-frequency share", "centroid": "OF centroid (shell)"}
     reliance = reliance[reliance["measure"].isin(names)]
     both = pd.concat([accuracy.rename(columns={"attack": "measure"}), reliance], ignore_index=True)
@@ -156,7 +156,7 @@ def results(accuracy: pd.DataFrame, reliance: pd.DataFrame, caption: str, hues: 
         rows.append((names.get(measure, f"under {measure}"), *numbers))
     lost = reliance[reliance["n_missing"] > 0]
     notes = [f" {row.run}, {row.measure}: left out {row.n_missing:g} without a value." for row in lost.itertuples()]
-    return page.table(pd.DataFrame(rows, columns=["", *hues]), caption + "".join(notes), hues)
+    return pd.DataFrame(rows, columns=["", *hues]), RESULTS + style.made(both) + "".join(notes)
 
 
 def samples(test: io.Images, bands: dict[str, io.Images], count: int, caption: str) -> str:

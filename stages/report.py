@@ -1,10 +1,12 @@
 """One page to look at: what ran, what the networks rely on, what attacks strike, and how sure that is."""
 
-from spectroscope import io, page, params, story
+from spectroscope import figures, io, page, params, story, style
 from stages import In, Out, start
 
 
-def main(metrics: In, tables: In, maps: In, images: In, bands: In, attacks: In, out: Out) -> None:
+def main(
+    metrics: In, tables: In, maps: In, images: In, bands: In, attacks: In, out: Out, summary: Out, overview: Out
+) -> None:
     settings, about = params.read(), io.read_json(metrics)["about"]
     table = {name: io.read_table(tables / f"{name}.csv") for name in story.TABLES}
     rct, test = io.read_table(maps), io.read_images(images)
@@ -15,9 +17,14 @@ def main(metrics: In, tables: In, maps: In, images: In, bands: In, attacks: In, 
             for name, (change, rows) in io.read_attack(attacks / run / f"{attack}.parquet").items():
                 cells[run, name] = story.candidates(change, rows)
 
+    hues = style.colours(list(settings["runs"]))
+    results = page.markdown(*story.results(table["accuracy"], table["reliance"], hues))
+    picture = figures.overview(table["occluded_frequency"], table["accuracy"], hues)
     sections = story.sections(settings, about, table, rct, test, filtered, cells)
 
     io.write_text(out, page.render(story.TITLE, (story.LEAD,), sections))
+    io.write_text(summary, results)
+    figures.export(picture, overview)
 
 
 if __name__ == "__main__":

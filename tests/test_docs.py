@@ -1,6 +1,7 @@
 """The documents tell the truth: their settings are valid and complete, and what they name is there."""
 
 import re
+import runpy
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.glob("*.md")), *([ROOT / "README.md"] if (ROOT / "README.md").exists() else [])]
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
 SECTIONS = {name: Study.__annotations__[name] for name in Study.model_fields}
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 
@@ -143,3 +144,10 @@ def test_the_floors_told_are_those_that_are_checked():
     floors = [layer.split(" | ") for layer in contracts[0]["layers"]]
     rows = re.findall(r"^\| \d \| (.*) \|$", (DOCS / "develop.md").read_text(), re.M)
     assert [sorted(re.findall(r"`(\w+)`", row)) for row in rows] == [sorted(floor) for floor in floors]
+
+
+def test_the_tables_of_the_readme_are_the_results():
+    text = (ROOT / "README.md").read_text()
+    filled = runpy.run_path(str(DOCS / "readme.py"))["filled"](text)
+    assert filled == text, "run `make readme`"
+    assert text.count("<!-- end -->") == 2 and filled.count("| clean accuracy |") == 2

@@ -52,7 +52,8 @@ def write_study(root: Path) -> None:
 
 def make_page(root: Path) -> str:
     parts = {name: root / name for name in ("tables", "bands", "attacks")}
-    files = {"metrics": "metrics.json", "maps": "maps.parquet", "images": "images.parquet", "out": "out/index.html"}
+    files = {"metrics": "metrics.json", "maps": "maps.parquet", "images": "images.parquet"}
+    files |= {"out": "out/index.html", "summary": "out/results.md", "overview": "out/overview.svg"}
     report.main(**parts, **{name: root / file for name, file in files.items()})
     return (root / "out/index.html").read_text()
 

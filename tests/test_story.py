@@ -9,7 +9,7 @@ import torch
 from test_figures import ATTACKS, BANDS, CLASSES, runs, tables
 from test_pictures import decoded
 
-from spectroscope import io, story, style
+from spectroscope import io, page, story, style
 
 N, SIZE = 12, 8
 SETTINGS = {
@@ -57,9 +57,20 @@ def test_a_setting_is_told_in_words(images):
 def test_values_left_out_are_told():
     table, hues = tables(2), style.colours(runs(2))
     share = table["reliance"]["measure"] == "hf_share"
-    told = story.results(table["accuracy"], table["reliance"].assign(n_missing=2 * share), "", hues)
+    _, told = story.results(table["accuracy"], table["reliance"].assign(n_missing=2 * share), hues)
     assert "standard, hf_share: left out 2 without a value." in told
-    assert "left out" not in story.results(table["accuracy"], table["reliance"], "", hues)
+    assert "left out" not in story.results(table["accuracy"], table["reliance"], hues)[1]
+
+
+def test_results_have_every_attack_and_run_and_are_the_same_as_text():
+    table, hues = tables(2), style.colours(runs(2))
+    frame, caption = story.results(table["accuracy"], table["reliance"], hues)
+    under = [f"under {attack}" for attack in ATTACKS]
+    assert frame[""].tolist() == ["clean accuracy", *under, "OF centroid (shell)", "OF high-frequency share"]
+    text = page.markdown(frame, caption).splitlines()
+    assert text[0] == "|  | standard | adversarial |"
+    assert text[2] == "| " + " | ".join(frame.iloc[0]) + " |"
+    assert text[-1] == caption
 
 
 def test_a_band_without_dc_is_shown_around_mid_grey():
