@@ -150,4 +150,4 @@ def test_the_tables_of_the_readme_are_the_results():
     text = (ROOT / "README.md").read_text()
     filled = runpy.run_path(str(DOCS / "readme.py"))["filled"](text)
     assert filled == text, "run `make readme`"
-    assert text.count("<!-- end -->") == 2 and filled.count("| clean accuracy |") == 2
+    assert text.count("<!-- end -->") == filled.count("| clean accuracy |") >= 1
