@@ -321,6 +321,7 @@ def test_train_writes_weights_of_every_seed_and_a_row_for_every_epoch(workspace,
     }
     rows = io.read_table(workspace / "out" / "epochs.csv")
     assert rows[["seed", "epoch"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
+    assert rows["kept"].tolist() == [False, True, False, True] and not rows["overfitted"].any()
     first = (workspace / "out" / "seed0.safetensors").read_bytes()
     assert run(monkeypatch, workspace, "train", **{**given, "out": "again"}) == 0
     assert (workspace / "again" / "seed0.safetensors").read_bytes() == first

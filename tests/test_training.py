@@ -209,6 +209,151 @@ def test_the_judge_never_changes_what_is_learned():
     assert torch.equal(weights(random_start), weights(untouched))
 
 
+def test_the_transform_comes_first_then_the_adversary_then_the_regulariser():
+    def darken(images, labels, generator):
+        return images * 0.5
+
+    def lighten(model, x, y, generator):
+        assert x.max() <= 0.5
+        return x + 2
+
+    met = []
+
+    def note(model, x, y, logits, generator):
+        met.append((float(x.detach().min()), x.requires_grad, torch.equal(logits, model.last)))
+        return 0 * logits.sum()
+
+    class Remembering(nn.Sequential):
+        def forward(self, x):
+            self.last = super().forward(x)
+            return self.last
+
+    fit(Remembering(*linear()), lighten, transform=darken, regulariser=note, epochs=1)
+    assert met and all(low >= 2 and differentiable and same for low, differentiable, same in met)
+
+
+def test_a_regulariser_changes_what_is_learned_and_the_loss_that_is_reported():
+    plain, pulled = linear(), linear()
+    without = fit(plain, epochs=4, learning_rate=0.02)
+    shrink = lambda model, x, y, logits, generator: 2 * logits.square().mean() + 5  # noqa: E731
+    rows = fit(pulled, epochs=4, learning_rate=0.02, regulariser=shrink)
+    assert rows[0]["loss"] > without[0]["loss"] + 4
+    images = bright_or_dark()[0]
+    assert pulled(images).abs().mean() < 0.7 * plain(images).abs().mean()
+
+
+# ---- averages, the best epoch, collapse
+
+
+def test_the_average_follows_the_weights_by_its_rule():
+    model, mean = nn.BatchNorm1d(1), nn.BatchNorm1d(1)
+    with torch.no_grad():
+        mean.weight.fill_(0.0), model.weight.fill_(1.0), model.running_var.fill_(3.0)
+    model.num_batches_tracked.fill_(7)
+    training.follow(mean, model, decay=0.9, step=1000)
+    assert float(mean.weight.detach()) == pytest.approx(0.1) and float(mean.running_var) == pytest.approx(1.2)
+    assert int(mean.num_batches_tracked) == 7
+    training.follow(mean, model, decay=0.9, step=1)  # young: decay 2 / 11
+    assert float(mean.weight.detach()) == pytest.approx(1 - 0.9 * 2 / 11)
+
+
+def test_an_averaged_network_is_what_is_measured_and_kept():
+    plain, averaged = linear(), linear()
+    fit(plain, epochs=3)
+    judged = []
+
+    def judge(model, x, y, generator):
+        judged.append(model)
+        return x
+
+    rows = fit(averaged, judge=judge, epochs=3, average=0.9)
+    assert judged[0] is not averaged and not any(weight.requires_grad for weight in judged[0].parameters())
+    images, labels = bright_or_dark()
+    _, out = training.split(labels, 0.25)
+    assert training.accuracy(averaged, images[out], labels[out]) == rows[-1]["clean"]
+    assert torch.equal(averaged[1].weight, judged[0][1].weight)
+    assert (averaged[1].weight - plain[1].weight).abs().max() > 1e-4
+
+
+def rows_of(robust, clean=None, overfitted=()):
+    clean = clean or [0.5] * len(robust)
+    return [
+        {"robust": r, "clean": c, "overfitted": i in overfitted}
+        for i, (r, c) in enumerate(zip(robust, clean, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "keep", "expected"),
+    [
+        (rows_of([0.3, 0.4, 0.35]), "last", 2),
+        (rows_of([0.3, 0.4, 0.35]), "best", 1),
+        (rows_of([0.4, 0.4, 0.3], [0.6, 0.5, 0.9]), "best", 0),
+        (rows_of([0.4, 0.4, 0.3]), "best", 1),
+        (rows_of([0.3, 0.4, 0.0, 0.1], overfitted=(2,)), "last", 1),
+    ],
+    ids=["last", "best", "tie by clean", "tie by age", "collapsed"],
+)
+def test_the_epoch_that_is_kept(rows, keep, expected):
+    assert training.kept(rows, keep) == expected
+
+
+def falling(accuracies):
+    """A judge under which held-out accuracy is at most these values, epoch by epoch, and what it met."""
+    met, calls = [], iter(accuracies)
+
+    def judge(model, x, y, generator):
+        met.append({name: value.clone() for name, value in model.state_dict().items()})
+        share = next(calls)
+        shown = x.clone()
+        shown[round(share * len(x)) :] = math.nan  # argmax of NaN logits is class 0
+        return torch.where(y[:, None, None, None] == 1, shown, x)
+
+    return judge, met
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("last", 3), ("best", 1)])
+def test_the_network_ends_with_the_weights_of_the_epoch_kept(keep, expected):
+    judge, met = falling([0.0, 1.0, 0.5, 0.5])
+    model = network()
+    rows = fit(model, judge=judge, epochs=4, keep=keep)
+    assert training.kept(rows, keep) == expected
+    assert all(torch.equal(value, met[expected][name]) for name, value in model.state_dict().items())
+    assert any(not torch.equal(value, met[4 - expected][name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("robust", "before", "expected"),
+    [(0.1, [0.2, 0.4], True), (0.2, [0.4], False), (0.19, [0.4, 0.2], True), (0.0, [0.1], False), (0.0, [], False)],
+    ids=["fell", "half is no collapse", "from the best", "chance to nothing", "first epoch"],
+)
+def test_collapse_is_a_fall_below_half_of_what_was_better_than_chance(robust, before, expected):
+    assert training.collapsed(robust, rows_of(before), n_classes=10) is expected
+
+
+def test_single_step_training_that_overfits_is_flagged_and_keeps_its_best_epoch(monkeypatch):
+    """One step without a start, far beyond what it was stepped to: held-out accuracy under PGD is lost."""
+    monkeypatch.setattr(training, "accuracies", lambda *given: {"clean": 0.9, "robust": next(robust)})
+    robust = iter([0.6, 0.7, 0.1])
+    model, seen = network(), []
+
+    def note(model, x, y, generator):
+        return x
+
+    for row in training.fit(
+        model, *bright_or_dark(), settings(epochs=3), random(), Parts(None, note, None, robust=True), untouched
+    ):
+        seen.append((row["overfitted"], {name: value.clone() for name, value in model.state_dict().items()}))
+    assert [flag for flag, _ in seen] == [False, False, True]
+    assert all(torch.equal(value, seen[1][1][name]) for name, value in model.state_dict().items())
+
+
+def test_a_regime_that_does_not_train_for_robustness_is_never_flagged(monkeypatch):
+    robust = iter([0.9, 0.1])
+    monkeypatch.setattr(training, "accuracies", lambda *given: {"clean": 0.9, "robust": next(robust)})
+    assert not any(row["overfitted"] for row in fit(network()))
+
+
 @pytest.mark.parametrize("schedule", ["cyclic", "cosine"])
 def test_a_simple_problem_is_learned(schedule):
     assert fit(network(), epochs=6, schedule=schedule)[-1]["clean"] > 0.95
@@ -311,6 +456,8 @@ def test_augmentation_comes_from_the_generator_and_leaves_its_input():
         ({"learning_rate": math.inf}, r"training\.learning_rate: expected a finite number, got inf"),
         ({"momentum": 1.0}, r"training\.momentum: .*less than 1, got 1\.0"),
         ({"held_out": 0.5}, r"training\.held_out: .*less than 0\.5, got 0\.5"),
+        ({"average": 1.0}, r"training\.average: .*less than 1, got 1\.0"),
+        ({"keep": "first"}, r"training\.keep: expected 'last' or 'best', got 'first'"),
         ({"schedule": "step"}, r"training\.schedule: expected 'cyclic' or 'cosine', got 'step'"),
         ({"augmentation": {"flip": 1, "crop": 2}}, r"training\.augmentation\.flip: expected a valid boolean, got 1"),
         ({"augmentation": {"flip": True}}, r"training\.augmentation\.crop: expected this setting, found none"),
