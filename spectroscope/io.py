@@ -219,12 +219,21 @@ def write_weights(path: Path, model: nn.Module) -> None:
 
 def read_weights(path: Path, model: nn.Module) -> nn.Module:
     """`model` with the weights of `path`; ValueError naming the file and the tensors that do not fit."""
+    return fill(model, read_tensors(path), path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file by its name."""
     try:
-        found = load_file(path)
+        return load_file(path)
     except FileNotFoundError:
         raise ValueError(f"{path}: expected weights, found no file") from None
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: expected weights as safetensors, got a damaged or other file ({error})") from None
+
+
+def fill(model: nn.Module, found: dict[str, Tensor], path: Path) -> nn.Module:
+    """`model` with these weights, which came from `path`; ValueError when a name or a shape is not the model's."""
     wanted = model.state_dict()
     faults = [f"missing {name}" for name in wanted.keys() - found.keys()]
     faults += [f"unknown {name}" for name in found.keys() - wanted.keys()]

@@ -4,11 +4,12 @@ import pandas as pd
 
 from spectroscope import claims, io, params, runtime
 from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.cards import markdown
 from spectroscope.stats import StatisticsSettings
 from stages import In, Out, start
 
 
-def main(evaluation: In, attribution: In, weights: In, images: In, tables: Out, metrics: Out) -> None:
+def main(evaluation: In, attribution: In, weights: In, images: In, tables: Out, cards: Out, metrics: Out) -> None:
     statistics = params.load("statistics", StatisticsSettings)
     settings = params.load("attribution", AttributionSettings)
     study, test = params.read(), io.read_images(images)
@@ -39,7 +40,11 @@ def main(evaluation: In, attribution: In, weights: In, images: In, tables: Out, 
         io.write_table(tables / f"{name}.csv", table)
     about = {**io.read_facts(images), **runtime.describe(), "test_images": len(test)}
     figures = claims.metrics(pd.concat([accuracy, reliance]).drop(columns="n_missing"))
-    io.write_json(metrics, {"about": about, "runs": figures})
+    collapsed = results["training"].groupby(["run", "seed"])["overfitted"].any().groupby("run").sum().to_dict()
+    io.write_json(metrics, {"about": about, "runs": figures, "overfitted_seeds": collapsed})
+    for run in runs:
+        page = markdown(io.read_json(weights / run / "card.json"), figures[run])
+        io.write_text(cards / f"{run}.md", page)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from stages import In, Name, Out, start
 
 def main(band: Name, train: In, test: In, out: Out) -> None:
     bands = params.load("bands", dict[str, Band])
-    splits = {"train": io.read_images(train), "test": io.read_images(test)}
+    paths = {"train": train, "test": test}
+    splits = {split: io.read_images(path) for split, path in paths.items()}
     for images in splits.values():
         check_bands(bands, *images.pixels.shape[-2:])
 
@@ -18,7 +19,7 @@ def main(band: Name, train: In, test: In, out: Out) -> None:
     }
 
     for split, images in filtered.items():
-        io.write_images(out / f"{split}.parquet", images, band=band)
+        io.write_images(out / f"{split}.parquet", images, **io.read_facts(paths[split]) | {"band": band})
 
 
 if __name__ == "__main__":

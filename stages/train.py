@@ -1,12 +1,14 @@
 """What does a network learn from a band, with or without an adversary?"""
 
+from pathlib import Path
+
 import pandas as pd
 
-from spectroscope import io, models, params, runtime, training
+from spectroscope import cards, given, io, models, params, runtime, training
 from spectroscope.progress import track
 from spectroscope.regimes.adversary import adversary
 from spectroscope.regimes.parts import parts
-from spectroscope.regimes.settings import Adversarial, Regime
+from spectroscope.regimes.settings import Adversarial, Given, Regime
 from stages import In, Name, Out, start
 
 
@@ -16,6 +18,13 @@ def main(run: Name, images: In, out: Out) -> None:
     name = params.load(f"runs.{run}.model", str)
     judge = adversary(params.load("judge", Adversarial))
     train = io.read_images(images)
+    told = {"regime": regime.model_dump(), "model": name, "training": settings.model_dump()}
+    if isinstance(regime, Given):
+        networks, rows = given.adopt(regime, name, train, settings, judge)
+        for seed, model in enumerate(networks):
+            io.write_weights(out / f"seed{seed}.safetensors", model)
+        describe(run, told, train, images, rows, out)
+        return
     method = parts(regime, *train.pixels.shape[-2:])
 
     rows = []
@@ -31,7 +40,13 @@ def main(run: Name, images: In, out: Out) -> None:
         rows += [{"seed": seed, **row, "kept": number == chosen} for number, row in enumerate(found)]
         io.write_weights(out / f"seed{seed}.safetensors", model)
 
-    io.write_table(out / "epochs.csv", pd.DataFrame(rows))
+    describe(run, told, train, images, rows, out)
+
+
+def describe(run: str, told: dict, train: io.Images, images: Path, rows: list[dict], out: Path) -> None:
+    table = pd.DataFrame(rows)
+    io.write_table(out / "epochs.csv", table)
+    io.write_json(out / "card.json", cards.card(run, told, train, io.read_facts(images), table))
 
 
 if __name__ == "__main__":

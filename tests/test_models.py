@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spectroscope import io, models, runtime
+from spectroscope import io, models, networks, runtime
 
 SHAPE = (3, 16, 16)
 
@@ -68,7 +68,8 @@ def test_resnet8_refuses_large_images():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match="expected a model among resnet8, resnet18, resnet50, vgg19, got 'resnet9'"):
+    known = "resnet8, resnet18, resnet50, vgg19, preactresnet18, wideresnet28, vit"
+    with pytest.raises(ValueError, match=f"expected a model among {known}, or module:function, got 'resnet9'"):
         models.build("resnet9", SHAPE, 4)
 
 
@@ -133,6 +134,131 @@ def test_freezing_leaves_the_network_itself_alone(trained, training):
 def test_a_frozen_network_sees_each_image_alone(trained):
     x, frozen = rand(6, *SHAPE), models.freeze(trained)
     torch.testing.assert_close(frozen(x)[2:3], frozen(x[2:3]), atol=1e-5, rtol=0)
+
+
+def settled(model, shape, seed=0):
+    """The model with BatchNorm statistics, scales and shifts that are not those it began with."""
+    generator = torch.Generator().manual_seed(seed)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for tensor, low in ((layer.running_var, 0.5), (layer.weight.data, 0.5), (layer.running_mean, -0.5)):
+                tensor.copy_(low + torch.rand(tensor.shape, generator=generator))
+            layer.bias.data.copy_(torch.rand(layer.bias.shape, generator=generator) - 0.5)
+    return model.eval().double()
+
+
+SMALL_WIDE = networks.WideResNet(3, 5, depth=10, width=2)
+
+
+@pytest.mark.parametrize(
+    ("network", "left"),
+    [
+        (networks.PreActResNet18(3, 5), 9),  # eight blocks' first BatchNorm but the one after the stem's, and the last
+        (SMALL_WIDE, 3),
+        (networks.VisionTransformer(3, 5, 4), 0),
+    ],
+    ids=["preactresnet18", "wideresnet", "vit"],
+)
+def test_freezing_a_pre_activation_network_changes_no_logit(network, left):
+    model = settled(nn.Sequential(models.Normalise(3), network), (3, 16, 16))
+    x = rand(4, 3, 16, 16).double()
+    frozen = models.freeze(model)
+    torch.testing.assert_close(frozen(x), model(x), atol=1e-5, rtol=0)
+    assert model(x).std() > 1e-3
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in frozen.modules()) == left
+
+
+def test_a_convolution_used_twice_is_not_folded():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.first, self.second = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            return self.second(self.conv(self.first(self.conv(x)))).mean((2, 3))
+
+    model, x = settled(Twice(), SHAPE), rand(2, *SHAPE).double()
+    torch.testing.assert_close(models.freeze(model)(x), model(x))
+
+
+def test_a_wide_network_has_its_depth_its_width_and_the_names_of_published_weights():
+    with torch.device("meta"):
+        model = networks.lookup("wideresnet28")(3, 10, True)
+    assert sum(isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) for layer in model.modules()) == 25
+    assert sum(weight.numel() for weight in model.parameters()) == 36_479_194  # 36.5 M, Zagoruyko & Komodakis 2016
+    names = {
+        "block1.layer.0.convShortcut.weight",
+        "block3.layer.3.bn2.running_var",
+        "conv1.weight",
+        "bn1.weight",
+        "fc.bias",
+    }
+    assert names <= set(model.state_dict())
+
+
+def test_the_pre_activation_resnet_has_the_size_and_the_names_of_published_weights():
+    with torch.device("meta"):
+        model = networks.lookup("preactresnet18")(3, 10, True)
+    assert sum(weight.numel() for weight in model.parameters()) == 11_172_170
+    names = {"layer2.0.shortcut.0.weight", "layer4.1.bn2.weight", "bn.running_mean", "linear.weight"}
+    assert names <= set(model.state_dict())
+
+
+@pytest.mark.parametrize("name", ["preactresnet18", "wideresnet28"])
+def test_networks_for_small_images_refuse_large_ones(name):
+    with pytest.raises(ValueError, match=f"{name}: expected images with no side above 64, got larger ones; use"):
+        build(name, (3, 65, 32))
+
+
+@pytest.mark.parametrize("side", [32, 48, 96])
+def test_the_transformer_takes_images_of_any_size(side):
+    with torch.no_grad():
+        assert build("vit", (1, side, 32), 4).eval()(rand(2, 1, side, 32)).shape == (2, 4)
+
+
+def test_the_transformer_knows_where_a_patch_is():
+    model, x = build("vit", (3, 16, 16), 4).eval(), rand(1, 3, 16, 16)
+    swapped = torch.cat([x[..., 8:], x[..., :8]], -1)
+    assert (model(x) - model(swapped)).abs().max() > 1e-4
+
+
+def own(channels, classes, small):
+    """A network that decides by its input, which tracing could not see."""
+
+    class Deciding(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(channels, classes)
+
+        def forward(self, x):
+            return self.linear(x.mean((2, 3))) * (1 if x.sum() > 0 else -1)
+
+    return Deciding()
+
+
+def test_a_network_of_ones_own_is_built_and_restored_as_it_is(tmp_path):
+    name = f"{__name__}:own"
+    io.write_weights(tmp_path / "seed0.safetensors", build(name))
+    ((_, found),) = models.restore_all(tmp_path, name, SHAPE, 4)
+    x = rand(3, *SHAPE)
+    torch.testing.assert_close(found(x), build(name)(x))
+    assert not any(weight.requires_grad for weight in found.parameters())
+    x = x.requires_grad_()
+    found(x).sum().backward()
+    assert x.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere:net", r"expected a function 'net' in a module 'nowhere', got: No module named 'nowhere'"),
+        (f"{__name__}:nothing", r"expected a function 'nothing' in a module .*no attribute 'nothing'"),
+        (f"{__name__}:SHAPE", r"expected .*:SHAPE to be a function, got tuple"),
+    ],
+)
+def test_a_network_of_ones_own_that_is_not_there_is_named(name, message):
+    with pytest.raises(ValueError, match=message):
+        models.build(name, SHAPE, 4)
 
 
 # ---- a run's folder

@@ -237,9 +237,8 @@ def test_a_bad_study_is_one_message_and_no_file(workspace):
     first, second = error.splitlines()
     assert first.startswith(f"stages.check: params.yaml: runs.standard.regime.name: {known}")
     assert first.endswith(", got 'standrad'")
-    assert second == (
-        "params.yaml: runs.standard.model: expected a model among resnet8, resnet18, resnet50, vgg19, got 'resnet9'"
-    )
+    assert second.startswith("params.yaml: runs.standard.model: expected a model among resnet8, resnet18, ")
+    assert second.endswith(", or module:function, got 'resnet9'")
     assert not (workspace / "data").exists()
 
 
@@ -314,11 +313,8 @@ def test_a_file_that_is_not_there_is_an_error_of_usage(workspace, monkeypatch, c
 def test_train_writes_weights_of_every_seed_and_a_row_for_every_epoch(workspace, monkeypatch, capsys):
     given = {"run": "adversarial", "images": "train.parquet", "out": "out"}
     assert run(monkeypatch, workspace, "train", **given) == 0
-    assert {file.name for file in (workspace / "out").iterdir()} == {
-        "seed0.safetensors",
-        "seed1.safetensors",
-        "epochs.csv",
-    }
+    names = {"seed0.safetensors", "seed1.safetensors", "epochs.csv", "card.json"}
+    assert {file.name for file in (workspace / "out").iterdir()} == names
     rows = io.read_table(workspace / "out" / "epochs.csv")
     assert rows[["seed", "epoch"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
     assert rows["kept"].tolist() == [False, True, False, True] and not rows["overfitted"].any()

@@ -10,7 +10,8 @@ from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
-REGIMES = "'standard', 'adversarial', 'confined', 'trades', 'gaussian', 'filtered', 'swap', 'gradient_penalty'"
+MODELS = "resnet8, resnet18, resnet50, vgg19, preactresnet18, wideresnet28, vit"
+REGIMES = "'standard', 'adversarial', 'confined', 'trades', 'gaussian', 'filtered', 'swap', 'gradient_penalty', 'given'"
 SMOKE = params.read(ROOT / "studies" / "smoke.yaml")
 
 
@@ -50,7 +51,7 @@ def test_a_study_of_this_repository_is_valid(path):
         (
             "runs.standard.model",
             "resnet9",
-            "runs.standard.model: expected a model among resnet8, resnet18, resnet50, vgg19, got 'resnet9'",
+            f"runs.standard.model: expected a model among {MODELS}, or module:function, got 'resnet9'",
         ),
         (
             "runs.standard.regime.name",

@@ -1,5 +1,6 @@
 """What a network is trained against or on: the settings of each regime, one class for each `name`."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -119,7 +120,40 @@ class GradientPenalty(Settings):
     weight: Annotated[float, Field(gt=0)]
 
 
+class Rename(Settings):
+    """A rule for the names of tensors: what matches the pattern becomes `to`; null leaves the tensor out."""
+
+    pattern: str
+    to: str | None
+
+    @field_validator("pattern")
+    @classmethod
+    def _is_one(cls, pattern: str) -> str:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"expected a regular expression, got {pattern!r} ({error})") from None
+        return pattern
+
+
+class Given(Settings):
+    """Nothing is trained: the weights were made elsewhere, one file for each seed, or come with your own function.
+
+    `entry`: where in a .pt the weights lie, null at the top. `keys`: whose names they have, or rules, used in turn.
+    `mean`, `std`: normalisation by channel, null where the file has it or the network takes plain pixels.
+    `least_accuracy`: less on held-out images is an error.
+    """
+
+    name: Literal["given"]
+    weights: Annotated[list[str], Field(min_length=1)] | None
+    entry: str | None
+    keys: Literal["own", "plain", "madry"] | list[Rename]
+    mean: list[float] | None
+    std: list[Annotated[float, Field(gt=0)]] | None
+    least_accuracy: Annotated[float, Field(gt=0, lt=1)]
+
+
 Regime = Annotated[
-    Standard | Adversarial | Confined | Trades | Gaussian | Filtered | Swap | GradientPenalty,
+    Standard | Adversarial | Confined | Trades | Gaussian | Filtered | Swap | GradientPenalty | Given,
     Field(discriminator="name"),
 ]
