@@ -20,7 +20,7 @@ def baseline(kind: Baseline, images: Tensor, index: Tensor, basis: Basis, genera
     if kind == "mean":
         return images.mean(0)
     if kind == "noise":
-        noise = torch.randn(images.shape, generator=generator, dtype=images.dtype).to(images.device)
+        noise = torch.randn(images.shape, generator=generator).to(images)
         spectrum, own = analyse(noise, basis), analyse(images, basis)
         energies = [by_band(each.abs().square(), index) for each in (own, spectrum)]  # (N, C, B) twice
         scale = (energies[0] / energies[1]).sqrt()[..., index.to(images.device)]  # (N, C, H, W)

@@ -1,0 +1,104 @@
+"""All measures of one network, and the checks of them, as tables."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import torch
+
+from spectroscope.attribution import faithfulness
+from spectroscope.attribution.methods import Measured, Task, measure
+from spectroscope.attribution.multiverse import bands_of, described, multiverse, shuffled
+from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.checkpoint import Store
+from spectroscope.io import Images
+from spectroscope.runtime import device, generator, images_at_once
+
+Tables = dict[str, pd.DataFrame]
+TABLES = ("values", "bands", "maps", "curves", "interventions", "sanity", "multiverse")
+_WAVES = ("heat_map", "fourier_attack")
+
+
+def explain(model: Callable, test: Images, settings: AttributionSettings, seed: int, store: Store) -> Tables:
+    """One network under every measure, and what the checks say of it: a table for each name in TABLES.
+
+    values: method, image, label, right, error, band_0, ...; bands: basis, shape, band, size, energy, position; maps:
+    method, u, v, value (mean over images; of heat maps with DC in the centre); curves, interventions, multiverse: see
+    there; sanity: method, share, image, band_0, ... Every measure is kept in `store` once it is done: a killed process
+    goes on with the next. A check that is null in the settings leaves its table empty.
+    """
+    task, waved = _task(model, test, settings, seed)
+    measured = {name: _kept(task, method, store, f"{seed}-{name}") for name, method in settings.methods.items()}
+    whole = torch.ones(1, task.bands, dtype=torch.bool)
+    right = (task.logits("zero", False, whole)[:, 0].argmax(1) == task.labels).cpu().numpy()
+    values = [_values(each).assign(method=name, right=right) for name, each in measured.items()]
+    about = [described(task.images, task.index, task.basis, settings.compared.shape)]
+    found = {name: pd.DataFrame() for name in TABLES}
+    found["maps"] = pd.concat(
+        [
+            _map(each, waved[name]).assign(method=name)
+            for name, each in measured.items()
+            if each.coefficients is not None
+        ]
+        or [pd.DataFrame()]
+    )
+    found["interventions"] = faithfulness.interventions(task)
+    if settings.faithfulness:
+        in_basis = {
+            name: each if not waved[name] else replace(each, coefficients=None) for name, each in measured.items()
+        }
+        found["curves"] = faithfulness.curves(task, in_basis, settings.faithfulness.fractions)
+    if settings.multiverse:
+        found["multiverse"], more = multiverse(task, settings.multiverse, settings.compared.bands)
+        about.append(more)
+    if settings.sanity:
+        found["sanity"] = pd.concat(_sanity(task, settings, share) for share in settings.sanity.shares)
+    found |= {"values": pd.concat(values), "bands": pd.concat(about).drop_duplicates(["basis", "shape", "band"])}
+    labels = pd.DataFrame({"image": range(len(task.labels)), "label": task.labels.cpu().numpy()})
+    for name in ("values", "curves", "interventions"):
+        found[name] = found[name].merge(labels, on="image") if len(found[name]) else found[name]
+    return {name: table.assign(seed=seed) if len(table) else table for name, table in found.items()}
+
+
+def _task(model: Callable, test: Images, settings: AttributionSettings, seed: int) -> tuple[Task, dict[str, bool]]:
+    """The network's task, and which methods live among the waves of the DFT."""
+    compared = settings.compared
+    images, labels = test.pixels.to(device()), test.labels.to(device())
+    waved = {name: method.method in _WAVES for name, method in settings.methods.items()}
+    index = bands_of(images, compared.shape, compared.bands, settings.basis)
+    waves = bands_of(images, compared.shape, compared.bands, "dft") if any(waved.values()) else index
+    options = {"score": settings.score, "seed": seed, "chunk": images_at_once()}
+    return Task(model, images, labels, settings.basis, index, waves, **options), waved
+
+
+def _kept(task: Task, method, store: Store, name: str) -> Measured:
+    """The measure from the store, or computed and put there."""
+    if (before := store.load(name)) is not None:
+        found = before[0]
+        return Measured(found["values"], found.get("coefficients"), found["error"])
+    found = measure(task, method)
+    tensors = {"values": found.values, "coefficients": found.coefficients, "error": found.error}
+    store.save(name, {key: value for key, value in tensors.items() if value is not None}, {})
+    return found
+
+
+def _sanity(task: Task, settings: AttributionSettings, share: float) -> pd.DataFrame:
+    n = settings.sanity.n_images
+    other = shuffled(task.model, share, generator(task.seed, 7))
+    part = replace(task, model=other, images=task.images[:n], labels=task.labels[:n], tables={})
+    found = {name: measure(part, method) for name, method in settings.methods.items()}
+    return pd.concat(_values(each).assign(method=name, share=share) for name, each in found.items())
+
+
+def _values(measured: Measured) -> pd.DataFrame:
+    columns = [f"band_{k}" for k in range(measured.values.shape[1])]
+    rows = pd.DataFrame(measured.values.cpu().double().numpy(), columns=columns)
+    return rows.assign(image=np.arange(len(rows)), error=measured.error.cpu().double().numpy())
+
+
+def _map(measured: Measured, centred: bool) -> pd.DataFrame:
+    mean = measured.coefficients.mean(0)
+    mean = torch.fft.fftshift(mean) if centred else mean
+    u, v = np.indices(mean.shape).reshape(2, -1)
+    return pd.DataFrame({"u": u, "v": v, "value": mean.flatten().cpu().double().numpy()})
