@@ -130,7 +130,7 @@ def test_deleting_what_a_model_reads_first_is_the_best_order():
     weights = random(math.prod(SHAPE), CLASSES)
     strong = dct2(weights.T.reshape(CLASSES, *SHAPE)) * torch.where(index == 2, 5.0, 0.01)
     model = lambda x: dct2(x).flatten(1) @ strong.flatten(1).T  # noqa: E731
-    given = Task(**{**vars(given), "model": model, "labels": model(given.images).argmax(1), "tables": {}})
+    given = Task(**{**vars(given), "model": model, "labels": model(given.images).argmax(1), "score": "margin"})
     measured = {"occluded": measure(given, params.validate(SETTINGS, AttributionSettings, "a").methods["occluded"])}
     found = faithfulness.curves(given, measured, [0, 1])
     band = found[found["unit"] == "band"].set_index(["kind", "order"])
