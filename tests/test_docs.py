@@ -53,13 +53,13 @@ def keys(kind: Any) -> Iterator[str]:
 
 
 def written(settings: Any, section: str) -> Iterator[str]:
-    """Every key of a section of a parameter file but the names of bands, runs and attacks."""
-    named = section in ("bands", "runs", "attacks")
+    """Every key of a section of a parameter file but the names of bands, runs, attacks and methods."""
+    named = section in ("bands", "runs", "attacks", "methods")
     for key, value in settings.items():
         if not named:
             yield key
         if isinstance(value, dict):
-            yield from written(value, "")
+            yield from written(value, key)
 
 
 @pytest.mark.parametrize("page", [DOCS / "datasets.md", DOCS / "settings.md"], ids=lambda page: page.name)
