@@ -27,7 +27,19 @@ PGD = {**FGSM, "method": "pgd", "norm": "linf", "step_255": 10, "steps": 8, "ran
 PGD_L2 = {**PGD, "norm": "l2", "eps": 4.0, "step_size": 1.0}
 del PGD_L2["eps_255"], PGD_L2["step_255"]
 SIMBA = {**FGSM, "method": "simba", "basis": "dct", "freq_dims": None, "step_size": 0.5, "max_queries": 300}
-TARGETED = {"pgd": PGD, "pgd-l2": PGD_L2, "cw": CW, "simba": {**SIMBA, "eps_255": None}}
+NES = {**FGSM, "method": "nes", "norm": "linf", "step_255": 10, "samples": 20, "radius": 0.01, "momentum": 0.5}
+SPSA = {**FGSM, "method": "spsa", "norm": "linf", "step_255": 10, "samples": 20, "radius": 0.01, "max_queries": 300}
+BANDS = {"half": {"keep": "lowest", "ratio": 0.75}}
+CONFINED = {**PGD, "method": "confined", "bands": BANDS, "direction": "l2"}
+TARGETED = {
+    "pgd": PGD,
+    "pgd-l2": PGD_L2,
+    "cw": CW,
+    "simba": {**SIMBA, "eps_255": None},
+    "nes": {**NES, "max_queries": 300},
+    "spsa": SPSA,
+    "confined": CONFINED,
+}
 
 
 def settings_of(entry, **changes):

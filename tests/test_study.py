@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from spectroscope import params
+from spectroscope.attacks import suite
 from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 MODELS = "resnet8, resnet18, resnet50, vgg19, preactresnet18, wideresnet28, vit"
 REGIMES = "'standard', 'adversarial', 'confined', 'trades', 'gaussian', 'filtered', 'swap', 'gradient_penalty', 'given'"
+ATTACKS = ", ".join(map(repr, suite.ATTACKS))
 SMOKE = params.read(ROOT / "studies" / "smoke.yaml")
 
 
@@ -72,7 +74,7 @@ def test_a_study_of_this_repository_is_valid(path):
         (
             "attacks.pgd.method",
             "bim",
-            "attacks.pgd.method: expected one of 'fgsm', 'pgd', 'cw', 'simba', got 'bim'",
+            f"attacks.pgd.method: expected one of {ATTACKS}, got 'bim'",
         ),
         (
             "statistics.reference",

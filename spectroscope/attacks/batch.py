@@ -57,10 +57,12 @@ def attack_batch(
     labels: Tensor,
     keys: list[tuple[int, int]],
     targets: Tensor | None,
+    others: Tensor,
 ) -> list[Outcome]:
     """An outcome for each of `radii`: settings that differ in their radius alone.
 
-    images (N, C, H, W), labels (N,), targets (N,) or None to let the settings choose; keys: of each image's generator.
+    images (N, C, H, W), labels (N,), targets (N,) or None to let the settings choose; keys: of each image's generator;
+    others (N, C, H, W): another image of the set for each, which a control goes towards.
     keep: where there is one, `attack` is asked once, without regard to the radius, and keep(settings, x, adversaries)
     gives what is left of its adversaries within each.
     """
@@ -72,11 +74,11 @@ def attack_batch(
         _check_classes("labels", labels, logits.shape[1])
         targets = _targets(radii[0], logits, labels, targets)
         attacked = torch.nonzero(logits.argmax(1) == labels)[:, 0]
-        clean, right = x[attacked], labels[attacked]
+        clean, right, away = x[attacked], labels[attacked], others.detach().to(device)[attacked]
         aims = None if targets is None else targets[attacked]
         found, asked, outcomes = None, None, []
         for settings in radii:
-            predict = Queried(model, clean, right, logits.shape[1], aims, None if keep else settings.ball)
+            predict = Queried(model, clean, right, logits.shape[1], aims, None if keep else settings.ball, away)
             if not len(attacked) or (settings.ball and settings.ball.eps == 0):
                 change = torch.zeros_like(clean)
             else:

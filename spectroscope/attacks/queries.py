@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectroscope.attacks.settings import Ball, Norm
+from spectroscope.attacks.sizes import Ball, Norm
 
 Model = Callable[[Tensor], Tensor]
 
@@ -17,8 +17,9 @@ Model = Callable[[Tensor], Tensor]
 class Queried:
     """A model that is asked about n images x (n, C, H, W) by an attack, and keeps account of it.
 
-    labels (n,); targets (n,), or None where any other class will do; n_classes. count (n,) int64: evaluations of each
-    image. first (n,) int64: its evaluations when the first one succeeded within the ball, 0 where none did.
+    labels (n,); targets (n,), or None where any other class will do; n_classes; others (n, C, H, W): another image of
+    the set for each, or None. count (n,) int64: evaluations of each image. first (n,) int64: its evaluations when the
+    first one succeeded within the ball, 0 where none did.
     """
 
     def __init__(
@@ -29,8 +30,9 @@ class Queried:
         n_classes: int,
         targets: Tensor | None = None,
         ball: Ball | None = None,
+        others: Tensor | None = None,
     ) -> None:
-        self.n_classes, self.labels, self.targets = n_classes, labels, targets
+        self.n_classes, self.labels, self.targets, self.others = n_classes, labels, targets, others
         self._model, self._x, self._ball = model, x, ball
         self._count, self._first = torch.zeros_like(labels), torch.zeros_like(labels)
         self._rows = torch.arange(len(labels), device=labels.device)
@@ -72,6 +74,7 @@ class Queried:
         part = copy.copy(self)
         part.labels, part._rows = self.labels[rows], self._rows[rows]
         part.targets = None if self.targets is None else self.targets[rows]
+        part.others = None if self.others is None else self.others[rows]
         return part
 
 

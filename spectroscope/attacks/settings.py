@@ -4,28 +4,14 @@ Sizes in the l-inf norm are in 1/255 units (`eps_255`), other sizes in units of 
 is of type `Sizes`, an entry may list several, and each is an attack of its own; see `parts`.
 """
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
+from spectroscope.attacks.settings_black_box import HopSkipJump, Nes, Spsa
+from spectroscope.attacks.settings_frequency import Confined, Fourier, Noise
+from spectroscope.attacks.sizes import Ball, Count, Size, Sizes, Step, Target
 from spectroscope.params import Settings
-
-Count = Annotated[int, Field(ge=1)]
-Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Sizes = Annotated[
-    Annotated[Size, Tag("one")] | Annotated[list[Size], Tag("several"), Field(min_length=1)],
-    Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
-]
-Norm = Literal["linf", "l2", "l1"]
-Target = Literal["runner_up", "least_likely"] | None
-
-
-class Ball(NamedTuple):
-    """Perturbations of norm <= eps, in units of pixels in [0, 1]."""
-
-    norm: Norm
-    eps: float
 
 
 class Fgsm(Settings):
@@ -102,14 +88,14 @@ class Cw(Settings):
 
 
 class Simba(Settings):
-    """Random search along single pixels or single DCT coefficients by scores alone (Guo et al. 2019).
+    """Random search along the directions of an orthonormal basis by scores alone (Guo et al. 2019).
 
     `step_size`: l2 norm of one step. `freq_dims`: only the coefficients of that many lowest rows and columns, null for
     all. `eps_255`: l-inf bound of Wang et al. 2020, null for none as in Guo et al. `max_queries`: for one image.
     """
 
     method: Literal["simba"]
-    basis: Literal["pixel", "dct"]
+    basis: Literal["pixel", "dct", "random"]
     freq_dims: Count | None
     n_images: Count
     target: Target
@@ -123,16 +109,18 @@ class Simba(Settings):
 
     @model_validator(mode="after")
     def _frequencies_need_a_spectrum(self) -> "Simba":
-        if self.basis == "pixel" and self.freq_dims is not None:
-            raise ValueError(f"expected freq_dims null where basis is pixel, got {self.freq_dims}")
+        if self.basis != "dct" and self.freq_dims is not None:
+            raise ValueError(f"expected freq_dims null where basis is {self.basis}, got {self.freq_dims}")
         return self
 
 
 Pgd = Annotated[PgdLinf | PgdL2, Field(discriminator="norm")]
-AttackSettings = Annotated[Fgsm | Pgd | Cw | Simba, Field(discriminator="method")]
+AttackSettings = Annotated[
+    Fgsm | Pgd | Cw | Simba | Nes | Spsa | HopSkipJump | Confined | Fourier | Noise, Field(discriminator="method")
+]
 
 RADII = ("eps", "eps_255")
-VARIANTS: dict[str, str] = {}  # by method, the key whose words or names are attacks of their own
+VARIANTS = {"confined": "bands", "noise": "kinds"}  # by method, the key whose words or names are attacks of their own
 
 
 def parts(settings: AttackSettings) -> list[tuple[str, list[AttackSettings]]]:

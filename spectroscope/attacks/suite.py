@@ -12,8 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import gradient
+from spectroscope.attacks import confined, control, estimated, gradient
 from spectroscope.attacks.batch import Method, Outcome, attack_batch, joined
+from spectroscope.attacks.hop_skip_jump import hop_skip_jump
 from spectroscope.attacks.queries import Model
 from spectroscope.attacks.settings import AttackSettings, label, parts
 from spectroscope.attacks.simba import simba
@@ -27,6 +28,12 @@ ATTACKS: dict[str, Method] = {
     "pgd": gradient.pgd,
     "cw": gradient.cw,
     "simba": simba,
+    "nes": estimated.nes,
+    "spsa": estimated.spsa,
+    "hop_skip_jump": hop_skip_jump,
+    "confined": confined.confined,
+    "fourier": confined.fourier,
+    "noise": control.noise,
 }
 # Methods that search without regard to the radius: an entry with several radii searches once, and this function
 # (settings, x, adversaries) -> adversaries then keeps to each.
@@ -66,7 +73,7 @@ def run(
     found = []
     for rows in track(torch.arange(len(images)).split(batch_size), settings.method):
         aims = None if targets is None else targets[rows]
-        found += _batch([each], model, images[rows], labels[rows], seed, rows, aims)
+        found += _batch([each], model, images, labels, seed, rows, aims)
     return joined(found)
 
 
@@ -92,7 +99,7 @@ def run_entry(
         piece = f"seed{seed}-variant{number}-images{rows[0]}-{rows[-1]}"
         outcomes = store and _load(store, piece, len(radii))
         if not outcomes:
-            outcomes = _batch(radii, model, images[rows], labels[rows], seed, rows, None)
+            outcomes = _batch(radii, model, images, labels, seed, rows, None)
             if store:
                 _save(store, piece, outcomes)
         for place, outcome in enumerate(outcomes):
@@ -132,9 +139,11 @@ def _batch(
     rows: Tensor,
     targets: Tensor | None,
 ) -> list[Outcome]:
-    method = radii[0].method
+    """One batch, `rows` of the set. The other image of each is the one before it, of the first the second."""
+    attack, keep = lookup(radii[0].method), SHARED.get(radii[0].method)
     keys = [(seed, row) for row in rows.tolist()]
-    return attack_batch(lookup(method), SHARED.get(method), radii, model, images, labels, keys, targets)
+    others = images[torch.where(rows > 0, rows - 1, min(1, len(images) - 1))]
+    return attack_batch(attack, keep, radii, model, images[rows], labels[rows], keys, targets, others)
 
 
 def _check(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
