@@ -41,5 +41,4 @@ def _scale_l2(speed: Tensor, room: Tensor, wall: Tensor, size: Tensor) -> Tensor
     last = here.clamp_max(wall.shape[1] - 1)
     left = (size.square() - (at_wall - room).gather(1, last)).clamp_min(0)
     moving = moving.gather(1, last)
-    scale = (left / torch.where(moving > 0, moving, 1)).sqrt()
-    return torch.where(here < wall.shape[1], scale, wall[:, -1:])[:, 0]
+    return (left / torch.where(moving > 0, moving, 1)).sqrt()[:, 0]  # beyond the last wall where there is no room

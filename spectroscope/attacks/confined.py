@@ -98,11 +98,11 @@ def projection(band: Band | Lowest, height: int, width: int) -> Projection:
 
 
 def lowest(ratio: float, height: int, width: int) -> Tensor:
-    """The DCT coefficients of the lowest `ratio` of rows and of columns: (H, W) (Guo, Frank & Weinberger 2019, Eq. 4).
+    """DCT coefficients of the lowest `ratio` of rows and of columns: (H, W) (Guo, Frank & Weinberger 2019, section 3).
 
-    ValueError where that is not a single row or column.
+    Rounded to whole rows and columns; ValueError where there is none.
     """
-    rows, columns = int(ratio * height), int(ratio * width)
+    rows, columns = round(ratio * height), round(ratio * width)
     if not (rows and columns):
         raise ValueError(f"expected a ratio that keeps a coefficient of {height} x {width} images, got {ratio:g}")
     return (torch.arange(height) < rows)[:, None] & (torch.arange(width) < columns)
