@@ -23,6 +23,11 @@ TABLES = (
     "perturbation",
     "calibrated",
     "split_half",
+    "probes",
+    "class_spectra",
+    "margins",
+    "masks",
+    "counterparts",
     "contrasts",
     "training",
 )
@@ -52,6 +57,12 @@ def sections(
     hues, attacks = style.colours(list(settings["runs"])), list(dict.fromkeys(attack for _, attack in cells))
     reliance = figures.occluded_frequency(*(table[name] for name in CURVES), hues)
     transfer, power = figures.transfer(table["transfer"], hues), figures.power(table["perturbation"], hues)
+    held = bandfigures.information(table["probes"], table["class_spectra"])
+    shown = (
+        chart(bandfigures.margins(table["margins"], hues)),
+        chart(bandfigures.masks(table["masks"], hues)),
+        chart(bandfigures.counterparts(table["counterparts"], hues)),
+    )
     struck = bandfigures.calibrated(table["calibrated"], hues)
     attacked, contrasts = figures.accuracy(table["accuracy"], hues), figures.contrasts(table["contrasts"], hues)
     looks = samples(test, bands, 6, BANDS), adversaries(test, cells, 10, ADVERSARIES, hues)
@@ -61,6 +72,7 @@ def sections(
         Section("What ran", "What ran", _setting(settings, about, hues)),
         Section("Results", "How often is each run right, and what does it rely on?", (measured,)),
         Section("Images", "What do the bands and the attacks look like?", looks),
+        Section("Information", "What information is in each band?", (chart(held),)),
         Section("Reliance", "Which frequencies does each run rely on?", (chart(reliance),)),
         Section("Bands", "What can each run still do with one band?", (chart(transfer),)),
         Section(
@@ -68,6 +80,7 @@ def sections(
         ),
         Section("Against noise", "Which shells does an attack change more than noise does?", (chart(struck),)),
         Section("Power", "Where does the power of an attack lie?", (chart(power),)),
+        Section("Examination", "Which bands does each run need, remember, and give way in?", shown),
         Section("Attacks", "What does each run withstand?", (chart(attacked),)),
         Section("Contrasts", "Which differences do the data show?", (chart(contrasts),)),
         Section("Training", "How did training go?", (chart(figures.training(table["training"], hues)),)),

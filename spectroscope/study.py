@@ -7,6 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.datasets.sources import DatasetSettings
+from spectroscope.examination.settings import InversionSettings, MarginSettings, MaskSettings
+from spectroscope.information import InformationSettings
 from spectroscope.models import lookup
 from spectroscope.params import Settings
 from spectroscope.perturbation.settings import PerturbationSettings
@@ -46,6 +48,10 @@ class Study(Settings):
     judge: Adversarial
     attacks: Annotated[dict[str, AttackSettings], Field(min_length=1)]
     evaluation: EvaluationSettings
+    information: InformationSettings
+    margins: MarginSettings
+    masks: MaskSettings
+    inversion: InversionSettings
     perturbation: PerturbationSettings
     attribution: AttributionSettings
     statistics: StatisticsSettings
@@ -58,6 +64,9 @@ class Study(Settings):
         if self.statistics.reference not in self.runs:
             known, got = ", ".join(self.runs), self.statistics.reference
             raise ValueError(f"statistics.reference: expected a run among {known}, got {got!r}")
+        if self.masks.attack not in self.attacks:
+            known, got = ", ".join(self.attacks), self.masks.attack
+            raise ValueError(f"masks.attack: expected an attack among {known}, got {got!r}")
         if "clean" in self.attacks:
             raise ValueError("attacks.clean: expected another name, since `clean` stands for no attack")
         return self

@@ -19,7 +19,7 @@ def main(images: In, attacks: In, maps: Out, classes: Out, tables: Out) -> None:
     cells = [(run, attack) for run in study["runs"] for attack in study["attacks"]]
     for run, entry in track(cells, "perturb"):
         for attack, (change, rows) in io.read_attack(attacks / run / f"{entry}.parquet").items():
-            fooled = rows.index[rows["success"] & (rows["image"] < settings.n_images)].to_numpy()
+            fooled = rows.index[rows["success"] & (rows["image"] < settings.n_images)].to_numpy(copy=True)
             if not len(fooled):
                 continue
             units = rows.loc[fooled, ["seed", "image"]].to_numpy(copy=True)

@@ -43,6 +43,8 @@ def tables(n_runs: int = 4, attacks: list[str] = ATTACKS, shells: int = SHELLS) 
     power = rows(rng, 1 / shells, **shares, shape=["linf"], measure=["power", "mean_of_ratios"], shell=shell)
     estimators = ["mean_of_ratios", "median_of_ratios", "ratio_of_means", "score"]
     score = rows(rng, **shares, shape=["linf", "radial"], shell=shell)
+    probes = rows(rng, band=["all", "0", "1"], features=["signed", "magnitude"], labels=["true", "permuted"])
+    spectra = rows(rng, **{"class": CLASSES}, measure=["magnitude", "adcs"], shell=shell)
     return {
         "accuracy": rows(rng, run=names, attack=["clean", *attacks]),
         "transfer": rows(rng, run=names, band=BANDS),
@@ -52,6 +54,11 @@ def tables(n_runs: int = 4, attacks: list[str] = ATTACKS, shells: int = SHELLS) 
         "perturbation": power,
         "calibrated": score.assign(z=30 * score["mean"], null=0.01),
         "split_half": rows(rng, run=names, attack=attacks, source=["attack"], estimator=estimators),
+        "probes": probes.assign(coefficients=9).drop(columns="n_seeds"),
+        "class_spectra": spectra.drop(columns="n_seeds"),
+        "margins": rows(rng, run=names, band=[0, 1, 2]).assign(unreached=0.0),
+        "masks": rows(rng, run=names, mask=["network", "essential", "adversarial"], shell=shell),
+        "counterparts": rows(rng, run=names, measure=["change", "control", "remaining"], shell=shell),
         "contrasts": contrast,
         "training": epochs.assign(loss=2 / epochs["epoch"], clean=0.6, robust=0.3),
         "maps": rows(rng, 10, **shares, estimator=estimators, u=shell, v=shell),
@@ -69,6 +76,9 @@ def charts(table: dict[str, pd.DataFrame], hues: dict[str, str]) -> dict[str, di
         "contrasts": figures.contrasts(table["contrasts"], hues),
         "perturbation": figures.power(table["perturbation"], hues),
         "calibrated": bandfigures.calibrated(table["calibrated"], hues),
+        "margins": bandfigures.margins(table["margins"], hues),
+        "masks": bandfigures.masks(table["masks"], hues),
+        "counterparts": bandfigures.counterparts(table["counterparts"], hues),
         "training": figures.training(table["training"], hues),
     }
     return {name: chart.to_dict() for name, chart in made.items()}
@@ -101,7 +111,7 @@ def specs(table) -> dict[str, dict[str, Any]]:
     return charts(table, style.colours(runs(4)))
 
 
-@pytest.mark.parametrize("name", ["transfer", "accuracy", "contrasts", "training"])
+@pytest.mark.parametrize("name", ["transfer", "accuracy", "contrasts", "training", "margins", "masks"])
 def test_a_chart_holds_exactly_the_rows_of_its_table(specs, table, name):
     rows = drawn(specs[name])
     order = [column for column in rows if not pd.api.types.is_float_dtype(rows[column])]
@@ -113,6 +123,20 @@ def test_the_power_chart_leaves_the_other_measures_out(specs, table):
     power = table["perturbation"].query("measure == 'power'")
     assert len(power) == len(table["perturbation"]) / 2
     np.testing.assert_allclose(drawn(specs["perturbation"])["mean"], power["mean"], rtol=1e-5)
+
+
+def test_the_chart_of_counterparts_shows_what_remains(specs, table):
+    remaining = table["counterparts"].query("measure == 'remaining'")
+    np.testing.assert_allclose(drawn(specs["counterparts"])["mean"], remaining["mean"], rtol=1e-5)
+
+
+def test_the_chart_of_information_holds_the_probes_and_the_adcs_of_each_class(table):
+    chart = bandfigures.information(table["probes"], table["class_spectra"]).to_dict()
+    shown, own = drawn(chart), table["class_spectra"].query("measure == 'adcs'")
+    found = [len(part) for part in (shown.dropna(subset=["band"]), shown.dropna(subset=["shell"]))]
+    assert found == [len(table["probes"]), len(own)]
+    np.testing.assert_allclose(shown.dropna(subset=["shell"])["mean"], own["mean"], rtol=1e-5)
+    assert "NaN" not in vl_convert.vegalite_to_svg(chart)
 
 
 def test_the_chart_against_noise_shows_one_shape_and_counts_the_intervals_of_noise(table):

@@ -344,6 +344,17 @@ def test_gaussian_noise_scores_zero_within_its_interval():
     assert rows["z"].abs().max() < 12  # 5 degrees of freedom
 
 
+def test_gaussian_noise_on_one_image_scores_zero_within_its_interval_too():
+    x = natural(1)
+    found = []
+    for seed in range(12):
+        change = white(x, seed)
+        rows = tables.calibrated(change, tables.null(x, change, SETTINGS), units(1, 1), SETTINGS, STATISTICS)
+        found.append((rows["low"] <= 0) & (rows["high"] >= 0))
+        assert (rows["low"] < rows["high"]).all()
+    assert np.mean(found) > 0.85
+
+
 def test_the_score_is_null_whatever_the_size_of_the_noise_and_the_clip():
     x = images(200, 1, 8, 8).round(decimals=1)  # a fifth of the pixels are at or near black and white
     for size in (0.001, 0.3):

@@ -35,9 +35,9 @@ def cell(images: io.Images, right: list[int], fooled: list[int]) -> tuple[torch.
 
 def sections(images: io.Images, **about: str) -> dict[str, str]:
     """HTML of each section of a study that never ran, by label."""
-    table = tables(2)
+    table, maps = {name: tables(2)[name] for name in story.TABLES}, tables(2)["maps"]
     cells = {(run, attack): cell(images, [1], [1]) for run in runs(2) for attack in ATTACKS}
-    told = story.sections(SETTINGS, about, table, table["maps"], images, dict.fromkeys(BANDS, images), cells)
+    told = story.sections(SETTINGS, about, table, maps, images, dict.fromkeys(BANDS, images), cells)
     return {section.label: "".join(section.blocks) for section in told}
 
 

@@ -86,6 +86,7 @@ def test_a_study_of_this_repository_is_valid(path):
             SMOKE["attacks"]["pgd"],
             "attacks.clean: expected another name, since `clean` stands for no attack",
         ),
+        ("masks.attack", "fgsm", "masks.attack: expected an attack among pgd, simba-dct, got 'fgsm'"),
         ("judge", ..., "judge: expected this setting, found none"),
         ("juge", 1, "juge: unknown setting (misspelt?), got 1"),
     ],

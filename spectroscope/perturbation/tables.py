@@ -85,7 +85,7 @@ def scored(
 ) -> Maps:
     """Calibrated score of every coefficient."""
     drawn = _scores(control.power(perturbations, settings.channels), against.power, units, settings, stats)
-    return Maps(drawn[0], drawn[1:])
+    return Maps(drawn[0], _widened(drawn, control.null_spread(against.totals), settings, stats)[1:])
 
 
 def map_rows(maps: dict[str, Maps], units: np.ndarray, statistics: StatisticsSettings) -> pd.DataFrame:
@@ -127,15 +127,16 @@ def calibrated(
     """Calibrated score by shell: shape, shell, z, null, mean, low, high, n_images, n_seeds.
 
     null: the standard deviation of noise's score against noise; z: the score in units of it. Power is summed over a
-    shell before the logarithm.
+    shell before the logarithm. The interval is that of the seeds and images widened by the null: one image alone has
+    no other width, and a score of noise on one image is not 0 either.
     """
     power, tables = control.power(perturbations, settings.channels), []
     for shape in settings.shapes:
         index = shells(*perturbations.shape[-2:], shape)
         sums = by_band(power, index), by_band(against.power, index)
-        rows = _shell_rows(_scores(*sums, units, settings, stats), stats)
-        spread = control.null_spread(by_band(against.totals, index)).numpy()
-        tables.append(rows.assign(shape=shape, null=spread, z=rows["mean"] / spread))
+        spread = control.null_spread(by_band(against.totals, index))
+        rows = _shell_rows(_widened(_scores(*sums, units, settings, stats), spread, settings, stats), stats)
+        tables.append(rows.assign(shape=shape, null=spread.numpy(), z=rows["mean"] / spread.numpy()))
     return _counted(pd.concat(tables)[["shape", "shell", "z", "null", "mean", "low", "high"]], units)
 
 
@@ -151,7 +152,8 @@ def by_class(
 ) -> pd.DataFrame:
     """Relative change (its linear estimators) and score of each class, by shells of the first shape.
 
-    class, measure, shell, mean, low, high, n_images, n_seeds; classes with no perturbation are left out.
+    class, measure, shell, mean, low, high, n_images, n_seeds; classes with no perturbation are left out. Intervals are
+    over seeds and images alone.
     """
     tables, index = [], shells(*clean.shape[-2:], settings.shapes[0])
     power = by_band(control.power(perturbations, settings.channels), index)
@@ -235,6 +237,16 @@ def _scores(
     weights = _weights(units, settings, statistics).double()
     totals = [(weights @ each.double().flatten(1)).unflatten(1, each.shape[1:]) for each in (attack, noise)]
     return control.score(*totals)
+
+
+def _widened(scores: Tensor, spread: Tensor, settings: PerturbationSettings, statistics: StatisticsSettings) -> Tensor:
+    """Scores with the null's spread added to each draw: (1 + draws, ...), (...) -> (1 + draws, ...).
+
+    The spread is estimated from few draws of noise, so it comes as a t variable of as many degrees of freedom less 1.
+    """
+    rng = np.random.default_rng([statistics.seed, 6])
+    noise = torch.from_numpy(rng.standard_t(settings.noise_draws - 1, scores[1:].shape))
+    return torch.cat([scores[:1], scores[1:] + spread * noise])
 
 
 def _shell_rows(curves: Tensor, statistics: StatisticsSettings) -> pd.DataFrame:

@@ -1,0 +1,108 @@
+"""What images hold in a band, where it is known because it was planted there."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from spectroscope.information import InformationSettings, adcs, class_spectra, magnitudes, probe, probes
+from spectroscope.partitions import partition
+from spectroscope.spectrum import dct2, idct2
+from spectroscope.stats import StatisticsSettings
+
+STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0, reference="standard")
+SETTINGS = InformationSettings(n_train=300, n_test=200, partition="octave", bands=None, penalty=1e-3, steps=40, seed=0)
+
+
+def planted(n: int, band: int, how: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise images of three classes that differ in one octave only: by a fixed pattern, or by how strong it is."""
+    random = torch.Generator().manual_seed(seed)
+    labels = torch.arange(n) % 3
+    spectrum = torch.randn(n, 1, 16, 16, generator=random)
+    inside = partition(16, 16, "octave", None, "dct") == band
+    if how == "pattern":
+        patterns = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(99))
+        spectrum = spectrum + 1.5 * (patterns * inside)[labels][:, None]
+    else:
+        spectrum = torch.where(inside, spectrum * torch.tensor([1.0, 3.0, 9.0])[labels][:, None, None, None], spectrum)
+    return 0.5 + 0.02 * idct2(spectrum), labels
+
+
+@pytest.mark.parametrize(("how", "features"), [("pattern", "signed"), ("strength", "magnitude")])
+@pytest.mark.parametrize("band", [2, 4])
+def test_the_probe_finds_the_planted_band_and_no_other(how, features, band):
+    train, test = planted(300, band, how, 0), planted(200, band, how, 1)
+    table = probes(train, test, 3, SETTINGS, STATISTICS, lambda items, _: items)
+    assert list(table)[-4:] == ["mean", "low", "high", "n_images"]
+    true = table[(table["features"] == features) & (table["labels"] == "true")].set_index("band")
+    assert true.loc[str(band), "mean"] > 0.9
+    assert true.loc["all", "mean"] > 0.75
+    others = true.drop(index=[str(band), "all"])["mean"]
+    assert len(others) == 4 and others.between(0.2, 0.47).all()
+    permuted = table[(table["labels"] == "permuted") & ~table["band"].isin([str(band), "all"])]
+    assert permuted["mean"].mean() == pytest.approx(
+        1 / 3, abs=0.05
+    )  # where classes are no clusters, hits are independent
+    assert true["coefficients"].tolist() == [256, 1, 3, 12, 48, 192]
+    assert (table["low"] <= table["mean"]).all() and (table["mean"] <= table["high"]).all()
+
+
+def test_strength_without_a_pattern_is_invisible_to_signed_coefficients():
+    train, test = planted(300, 4, "strength", 0), planted(200, 4, "strength", 1)
+    table = probes(train, test, 3, SETTINGS, STATISTICS, lambda items, _: items).set_index(
+        ["features", "labels", "band"]
+    )
+    assert table.loc[("signed", "true", "4"), "mean"] < 0.5 < 0.9 < table.loc[("magnitude", "true", "4"), "mean"]
+
+
+def test_the_probe_is_the_minimum_scipy_finds():
+    random = torch.Generator().manual_seed(0)
+    x, y = torch.randn(60, 4, generator=random, dtype=torch.float64), torch.arange(60) % 3
+    x[:, 0] += y
+    scaled = ((x - x.mean(0)) / x.std(0)).numpy()
+
+    def loss(flat: np.ndarray) -> float:
+        logits = scaled @ flat[:12].reshape(4, 3) + flat[12:]
+        top = logits.max(1)
+        log_sum = top + np.log(np.exp(logits - top[:, None]).sum(1))
+        return (log_sum - logits[np.arange(60), y]).mean() + 0.01 * (flat[:12] ** 2).sum()
+
+    best = minimize(loss, np.zeros(15), method="BFGS", tol=1e-9).x
+    points = torch.randn(500, 4, generator=random, dtype=torch.float64) * 2
+    expected = ((points - x.mean(0)) / x.std(0)).numpy() @ best[:12].reshape(4, 3) + best[12:]
+    found = probe(x, y, points, 3, 0.01, 200).numpy()
+    assert (found == expected.argmax(1)).mean() > 0.995
+
+
+def test_adcs_counts_the_classes_that_are_weaker_less_those_that_are_stronger():
+    spectra = torch.tensor([3.0, 1.0, 1.0, 2.0])[:, None, None].expand(4, 2, 3).clone()
+    spectra[:, 0, 0] = torch.tensor([0.0, 1.0, 2.0, 3.0])
+    found = adcs(spectra)
+    assert found[:, 0, 0].tolist() == [-3, -1, 1, 3]
+    assert found[:, 1, 2].tolist() == [3, -2, -2, 1]
+    by_hand = [[sum(np.sign(a - b) for b in spectra[:, 0, 1].tolist()) for a in spectra[:, 0, 1].tolist()]]
+    assert found[:, 0, 1].tolist() == by_hand[0]
+
+
+def test_class_spectra_are_means_of_magnitudes_by_shell():
+    images, labels = planted(90, 3, "strength", 0)
+    table = class_spectra(images.repeat(1, 3, 1, 1), labels, ("a", "b", "c"), STATISTICS)
+    assert list(table) == ["class", "measure", "shell", "mean", "low", "high", "n_images"]
+    assert (table["n_images"] == 30).all()
+    index = partition(16, 16, "linf", None, "dct")
+    mean = dct2(images[labels == 1, 0]).abs().mean(0)
+    rows = table[(table["class"] == "b") & (table["measure"] == "magnitude")]
+    for shell in (0, 6, 15):
+        assert rows["mean"].iloc[shell] == pytest.approx(mean[index == shell].mean().item(), rel=1e-5)
+    own = table[(table["measure"] == "adcs") & table["shell"].between(4, 7)].groupby("class")["mean"].mean()
+    assert own.tolist() == pytest.approx([-2, 0, 2], abs=0.2)
+    assert table.loc[table["measure"] == "adcs", "mean"].between(-2, 2).all()
+    inside = (table["low"] <= table["mean"] + 1e-6) & (table["mean"] <= table["high"] + 1e-6)
+    assert inside[table["measure"] == "magnitude"].all()
+    torch.testing.assert_close(magnitudes(images.repeat(1, 3, 1, 1)), magnitudes(images))
+
+
+def test_a_class_without_images_is_named():
+    images, labels = planted(30, 2, "pattern", 0)
+    with pytest.raises(ValueError, match="expected images of every class, got none of d"):
+        class_spectra(images, labels, ("a", "b", "c", "d"), STATISTICS)
