@@ -24,13 +24,20 @@ CW = {
     "steps": 20,
 }
 PGD = {**FGSM, "method": "pgd", "norm": "linf", "step_255": 10, "steps": 8, "random_start": True}
-PGD_L2 = {**PGD, "norm": "l2", "eps": 4.0, "step_size": 1.0}
+PGD |= {"direction": "sign", "momentum": 0, "stop_early": False}
+PGD_L2 = {**PGD, "norm": "l2", "eps": 4.0, "step_size": 1.0, "direction": "l2"}
 del PGD_L2["eps_255"], PGD_L2["step_255"]
 SIMBA = {**FGSM, "method": "simba", "basis": "dct", "freq_dims": None, "step_size": 0.5, "max_queries": 300}
 NES = {**FGSM, "method": "nes", "norm": "linf", "step_255": 10, "samples": 20, "radius": 0.01, "momentum": 0.5}
 SPSA = {**FGSM, "method": "spsa", "norm": "linf", "step_255": 10, "samples": 20, "radius": 0.01, "max_queries": 300}
 BANDS = {"half": {"keep": "lowest", "ratio": 0.75}}
 CONFINED = {**PGD, "method": "confined", "bands": BANDS, "direction": "l2"}
+APGD = {**FGSM, "method": "apgd", "norm": "linf", "loss": "cross_entropy", "n_targets": None, "steps": 20}
+DDN = {"method": "ddn", "n_images": 12, "target": None, "initial_norm": 1.0, "gamma": 0.1, "steps": 60}
+FAB = {"method": "fab", "n_images": 12, "target": None, "norm": "l2", "n_targets": None, "steps": 20}
+SQUARE = {**FGSM, "method": "square", "norm": "linf", "first_share": 0.5, "max_queries": 300}
+SQUARE_L2 = {**SQUARE, "norm": "l2", "eps": 8.0}
+del SQUARE_L2["eps_255"]
 TARGETED = {
     "pgd": PGD,
     "pgd-l2": PGD_L2,
@@ -39,6 +46,13 @@ TARGETED = {
     "nes": {**NES, "max_queries": 300},
     "spsa": SPSA,
     "confined": CONFINED,
+    "ddn": DDN,
+    "fab": FAB,
+    "fab-linf": {**FAB, "norm": "linf"},
+    "apgd": APGD,
+    "apgd-dlr": {**APGD, "loss": "dlr"},
+    "square": SQUARE,
+    "square-l2": SQUARE_L2,
 }
 
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from spectroscope import io, params, runtime
 from spectroscope.attacks import advertorch_adapter, suite
-from spectroscope.attacks.queries import Queried, evaluating
+from spectroscope.attacks.queries import Queried, evaluating, norms
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.spectrum import dct2
 
@@ -26,6 +26,9 @@ CASES = {
         "step_255": 2.0,
         "steps": 10,
         "random_start": True,
+        "direction": "sign",
+        "momentum": 0,
+        "stop_early": False,
     },
     "pgd-l2": {
         "method": "pgd",
@@ -36,6 +39,22 @@ CASES = {
         "step_size": 0.15,
         "steps": 10,
         "random_start": True,
+        "direction": "l2",
+        "momentum": 0,
+        "stop_early": True,
+    },
+    "pgd-l1": {
+        "method": "pgd",
+        "norm": "l1",
+        "n_images": 60,
+        "target": None,
+        "eps": 6.0,
+        "step_size": 2.0,
+        "steps": 10,
+        "random_start": True,
+        "direction": "l2",
+        "momentum": 0.5,
+        "stop_early": False,
     },
     "cw": {
         "method": "cw",
@@ -47,6 +66,77 @@ CASES = {
         "initial_const": 0.1,
         "search_steps": 3,
         "steps": 40,
+    },
+    "ddn": {"method": "ddn", "n_images": 60, "target": None, "initial_norm": 1.0, "gamma": 0.05, "steps": 40},
+    "fab-linf": {"method": "fab", "norm": "linf", "n_images": 60, "target": None, "n_targets": None, "steps": 10},
+    "fab-l2": {"method": "fab", "norm": "l2", "n_images": 60, "target": None, "n_targets": 2, "steps": 10},
+    "apgd-linf": {
+        "method": "apgd",
+        "norm": "linf",
+        "n_images": 60,
+        "target": None,
+        "eps_255": 8,
+        "loss": "cross_entropy",
+        "n_targets": None,
+        "steps": 20,
+    },
+    "apgd-l2": {
+        "method": "apgd",
+        "norm": "l2",
+        "n_images": 60,
+        "target": None,
+        "eps": 0.5,
+        "loss": "dlr",
+        "n_targets": None,
+        "steps": 20,
+    },
+    "apgd-t": {
+        "method": "apgd",
+        "norm": "linf",
+        "n_images": 60,
+        "target": None,
+        "eps_255": 8,
+        "loss": "targeted_dlr",
+        "n_targets": 3,
+        "steps": 20,
+    },
+    "autoattack-linf": {
+        "method": "autoattack",
+        "norm": "linf",
+        "n_images": 60,
+        "eps_255": 8,
+        "apgd_steps": 20,
+        "fab_steps": 10,
+        "n_targets": 3,
+        "max_queries": 50,
+    },
+    "autoattack-l2": {
+        "method": "autoattack",
+        "norm": "l2",
+        "n_images": 60,
+        "eps": 0.5,
+        "apgd_steps": 20,
+        "fab_steps": 10,
+        "n_targets": 3,
+        "max_queries": 50,
+    },
+    "square-linf": {
+        "method": "square",
+        "norm": "linf",
+        "n_images": 60,
+        "target": None,
+        "eps_255": 8,
+        "first_share": 0.3,
+        "max_queries": 150,
+    },
+    "square-l2": {
+        "method": "square",
+        "norm": "l2",
+        "n_images": 60,
+        "target": None,
+        "eps": 1.0,
+        "first_share": 0.1,
+        "max_queries": 150,
     },
     "simba-pixel": {
         "method": "simba",
@@ -196,8 +286,17 @@ BOUNDED = {
     "fourier": "eps_255",
     "noise-l2": "eps",
     "noise-linf": "eps_255",
+    "pgd-l1": "eps",
+    "apgd-linf": "eps_255",
+    "apgd-l2": "eps",
+    "autoattack-linf": "eps_255",
+    "square-l2": "eps",
 }
-SEEDLESS = ("fgsm", "cw", "confined-linf", "fourier", "noise-linf")
+SEEDLESS = ("fgsm", "cw", "ddn", "fab-linf", "fab-l2", "confined-linf", "fourier", "noise-linf")
+ONE_BY_ONE = [case for case in CASES if case.startswith(("simba", "square"))]  # queries of scores
+WHITE_BOX = [
+    case for case in CASES if not case.startswith(("simba", "square", "nes", "spsa", "hop", "fourier", "noise"))
+]
 
 
 def settings_of(case, **changes):
@@ -293,7 +392,7 @@ def test_bounds_hold_after_save_and_load(case, outcomes, data, tmp_path):
     np.testing.assert_allclose(table["l2"], change.double().flatten(1).norm(dim=1), rtol=1e-5)
     np.testing.assert_allclose(table["linf"], change.abs().flatten(1).amax(1))
     if settings.ball:
-        sizes = table[settings.ball.norm]
+        sizes = norms(change.double(), settings.ball.norm)
         assert sizes.max() <= settings.ball.eps + 1e-6
         assert sizes.max() > 0.5 * settings.ball.eps
 
@@ -410,8 +509,6 @@ def test_the_adapter_takes_an_integer_eps(model, data):
     for eps in (1, 1.0, np.float32(1)):
         predict = Queried(model, x, labels, 4)
         assert (advertorch_adapter.fgsm(predict, x, labels, eps) - x).abs().amax() > 0.5
-        start = torch.zeros_like(x)
-        assert advertorch_adapter.pgd(predict, x, labels, start, "l2", eps, eps, 1).ne(x).any()
 
 
 @EVERY
@@ -460,7 +557,7 @@ def test_bad_input_is_refused(change, message, model, data):
         suite.run(settings_of("fgsm"), seed=0, **call)
 
 
-@pytest.mark.parametrize("case", ["fgsm", "pgd-linf", "pgd-l2", "cw", "confined-l2", "confined-linf"])
+@pytest.mark.parametrize("case", WHITE_BOX)
 def test_a_model_without_a_gradient_is_refused(case, model, data):
     with pytest.raises(ValueError, match="expected a model that is differentiable in its input"):
         suite.run(settings_of(case), lambda x: model(x).detach(), *data, seed=0)
@@ -473,7 +570,7 @@ def test_an_attack_that_leaves_its_bounds_is_an_error(case, model, data, monkeyp
         suite.run(settings_of(case), model, *data, seed=0)
     monkeypatch.setitem(suite.ATTACKS, CASES[case]["method"], lambda settings, predict, x, *others: 1 - x)
     if settings_of(case).ball:
-        with pytest.raises(RuntimeError, match=r"expected perturbations of l(inf|2) norm <= "):
+        with pytest.raises(RuntimeError, match=r"expected perturbations of l(inf|2|1) norm <= "):
             suite.run(settings_of(case), model, *data, seed=0)
 
 
@@ -527,17 +624,17 @@ def test_the_same_seed_gives_the_same_adversary(case, model, data, outcomes):
 
 
 @pytest.mark.parametrize(
-    ("case", "queries"), [("fgsm", 1), ("pgd-linf", 10), ("pgd-l2", 10), ("cw", 120)]
-)  # one, `steps`, `steps`, `search_steps` x `steps`
+    ("case", "queries"), [("fgsm", 1), ("pgd-linf", 10), ("pgd-l1", 10), ("cw", 120), ("ddn", 41)]
+)  # one, `steps`, `steps`, `search_steps` x `steps`, `steps` and the last point
 def test_a_gradient_method_counts_its_forward_passes(case, queries, data, outcomes):
     attacked = outcomes[case].before == data[1]
     assert (outcomes[case].queries[attacked] == queries).all()
     assert not outcomes[case].queries[~attacked].any()
 
 
-@pytest.mark.parametrize("case", ["simba-pixel", "simba-dct"])
+@pytest.mark.parametrize("case", ONE_BY_ONE)
 @pytest.mark.parametrize("budget", [1, 2, 40])
-def test_simba_keeps_to_its_budget_and_takes_no_gradient(case, budget, model, data):
+def test_a_search_by_single_queries_keeps_to_its_budget_and_takes_no_gradient(case, budget, model, data):
     seen = []
 
     def counting(x):
@@ -677,7 +774,17 @@ def test_pgd_fools_at_least_as_many_as_fgsm(outcomes):
         ("pgd-linf", "steps", [1, 3, 10]),
         ("pgd-l2", "eps", [0.1, 0.4, 1.0, 2.0]),
         ("pgd-l2", "steps", [1, 3, 10]),
+        ("pgd-l1", "eps", [1, 4, 12, 30]),
         ("cw", "eps", [0.1, 0.4, 1.0, 3.0]),
+        ("apgd-linf", "eps_255", [1, 4, 12, 24]),
+        ("apgd-l2", "eps", [0.1, 0.4, 1.0, 2.0]),
+        ("apgd-t", "steps", [1, 5, 20]),
+        ("autoattack-linf", "eps_255", [1, 4, 12]),
+        ("autoattack-l2", "eps", [0.1, 0.4, 1.0]),
+        ("square-linf", "eps_255", [2, 8, 24]),
+        ("square-linf", "max_queries", [1, 30, 150]),
+        ("square-l2", "eps", [0.3, 1.0, 2.0]),
+        ("square-l2", "max_queries", [1, 30, 150]),
         ("simba-pixel", "eps_255", [5, 25, 51]),
         ("simba-pixel", "max_queries", [1, 30, 150]),
         ("simba-dct", "max_queries", [1, 30, 150]),
@@ -704,7 +811,17 @@ def test_success_does_not_fall_with_size_steps_or_queries(case, name, values, mo
     [
         ("pgd-linf", {"eps_255": 255, "step_255": 20, "steps": 30}),
         ("pgd-l2", {"eps": 40, "step_size": 2, "steps": 30}),
+        ("pgd-l1", {"eps": 400, "step_size": 20, "steps": 40}),
         ("cw", {"search_steps": 6, "steps": 100}),
+        ("ddn", {"steps": 100}),
+        ("fab-linf", {"steps": 30}),
+        ("fab-l2", {"n_targets": 3, "steps": 30}),
+        ("apgd-linf", {"eps_255": 255}),
+        ("apgd-l2", {"eps": 40}),
+        ("apgd-t", {"eps_255": 255}),
+        ("autoattack-linf", {"eps_255": 255}),
+        ("square-linf", {"eps_255": 255, "max_queries": 500}),
+        ("square-l2", {"eps": 20, "max_queries": 500}),
         ("simba-dct", {"max_queries": 4000, "freq_dims": None, "step_size": 0.5}),
         ("simba-random", {"max_queries": 4000}),
         ("nes-linf", {"eps_255": 255, "step_255": 20, "max_queries": 1000}),

@@ -17,6 +17,9 @@ PGD = {
     "step_255": 10,
     "steps": 5,
     "random_start": True,
+    "direction": "sign",
+    "momentum": 0,
+    "stop_early": False,
 }
 
 

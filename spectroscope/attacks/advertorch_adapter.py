@@ -5,49 +5,20 @@ the caller checks bounds and success with forward passes of its own.
 """
 
 import importlib
-import math
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import Literal
 
 from torch import Tensor
 
 from spectroscope.attacks.queries import Queried
 
-_ORDER = {"linf": math.inf, "l2": 2}
 _MARGIN = 0.1
 
 
 def fgsm(predict: Queried, x: Tensor, labels: Tensor, eps: float) -> Tensor:
     """One step of l-inf size eps: x (N, C, H, W) -> adversaries (N, C, H, W)."""
     return _attacks().GradientSignAttack(predict, _loss(predict), eps=float(eps)).perturb(x, labels)
-
-
-def pgd(
-    predict: Queried,
-    x: Tensor,
-    labels: Tensor,
-    start: Tensor,
-    norm: Literal["linf", "l2"],
-    eps: float,
-    step_size: float,
-    steps: int,
-) -> Tensor:
-    """The last of `steps` projected steps from x + start, (N, C, H, W): advertorch draws its own start from torch's
-    global generator for the whole batch at once, so the start is given."""
-    last = _attacks("iterative_projected_gradient").perturb_iterative(
-        x,
-        labels,
-        predict,
-        nb_iter=steps,
-        eps=float(eps),
-        eps_iter=float(step_size),
-        loss_fn=_loss(predict),
-        delta_init=start.clone(),
-        ord=_ORDER[norm],
-    )
-    return last.detach()
 
 
 def cw(
@@ -90,14 +61,14 @@ def _loss(predict: Queried) -> Callable[[Tensor, Tensor], Tensor]:
     return lambda logits, labels: -predict.odds(logits).sum()
 
 
-def _attacks(module: str = "") -> ModuleType:
-    """`advertorch.attacks` or a module of it. torch lacks `zero_gradients` since 1.9; only FAB, unused, calls it.
+def _attacks() -> ModuleType:
+    """`advertorch.attacks`. torch lacks `zero_gradients` since 1.9; only advertorch's FAB, unused, calls it.
 
     `torch.autograd.gradcheck` names a function too, hence `sys.modules`.
     """
     gradcheck = sys.modules["torch.autograd.gradcheck"]
     gradcheck.zero_gradients = None
     try:
-        return importlib.import_module(".".join(["advertorch.attacks", *filter(None, [module])]))
+        return importlib.import_module("advertorch.attacks")
     finally:
         del gradcheck.zero_gradients

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from spectroscope import runtime
 from spectroscope.attacks.queries import Model, Queried, evaluating, logits_of, norms, tolerance
-from spectroscope.attacks.settings import AttackSettings, Ball
+from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attacks.sizes import Ball
 
 Method = Callable[..., Tensor]
 UNTARGETED = -1

@@ -12,6 +12,7 @@ from spectroscope.attacks.queries import norms
 from spectroscope.attacks.sizes import Norm
 
 Direction = Literal["sign", "l2", "raw"]
+_ROUNDING = 2.0**-25  # by which adding a perturbation to a pixel of [0, 1] may lengthen it in float32: in l1 it adds up
 
 
 def each(values: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ def project(change: Tensor, norm: Norm, eps: float) -> Tensor:
     if norm == "l2":
         length = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
         return change * each((eps / length).clamp(max=1))
-    return _project_l1(change, eps)
+    return _project_l1(change, max(0.0, eps - _ROUNDING * change[0].numel()))
 
 
 def random_point(shape: tuple[int, ...], norm: Norm, eps: float, generator: torch.Generator) -> Tensor:

@@ -1,27 +1,16 @@
-"""White-box attacks by the gradient of the logits: FGSM, PGD and CW, computed by advertorch."""
+"""White-box attacks by the gradient of the logits: FGSM and CW, computed by advertorch."""
 
 import torch
 from torch import Tensor
 
 from spectroscope.attacks import advertorch_adapter
 from spectroscope.attacks.queries import Queried
-from spectroscope.attacks.settings import Ball, Cw, Fgsm, PgdL2, PgdLinf
+from spectroscope.attacks.settings import Cw, Fgsm
 
 
 def fgsm(settings: Fgsm, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
     """x + eps sign(gradient), (N, C, H, W) (Goodfellow et al. 2015, section 4); no randomness."""
     return advertorch_adapter.fgsm(predict, x, labels, settings.ball.eps)
-
-
-def pgd(
-    settings: PgdLinf | PgdL2, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
-) -> Tensor:
-    """The last iterate, (N, C, H, W) (Madry et al. 2018, section 2.1); each image starts by its own generator."""
-    start = torch.zeros_like(x)
-    if settings.random_start:
-        start = torch.stack([_start(settings.ball, x.shape[1:], generator) for generator in generators]).to(x)
-        start = (x + start).clamp(0, 1) - x
-    return advertorch_adapter.pgd(predict, x, labels, start, *settings.ball, settings.step_size, settings.steps)
 
 
 def cw(settings: Cw, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
@@ -48,11 +37,3 @@ def drawn_back(settings: Cw, x: Tensor, adversaries: Tensor) -> Tensor:
     change = adversaries - x
     length = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
     return x + change * (settings.eps / length).clamp(max=1)[:, None, None, None]
-
-
-def _start(ball: Ball, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """A point of the ball, (C, H, W): l-inf uniform in the cube; l2 uniform in direction and in radius."""
-    if ball.norm == "linf":
-        return (2 * torch.rand(shape, generator=generator) - 1) * ball.eps
-    direction = torch.randn(shape, generator=generator)
-    return direction * (ball.eps * torch.rand((), generator=generator) / direction.norm())

@@ -144,4 +144,4 @@ class _InputGradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return torch.autograd.grad(ctx.logits, ctx.x, gradient)[0], None
+        return torch.autograd.grad(ctx.logits, ctx.x, gradient, retain_graph=True)[0], None  # once for each class

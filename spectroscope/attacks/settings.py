@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from spectroscope.attacks.settings_black_box import HopSkipJump, Nes, Spsa
 from spectroscope.attacks.settings_frequency import Confined, Fourier, Noise
+from spectroscope.attacks.settings_white_box import Ddn, Fab, Pgd
+from spectroscope.attacks.settings_yardstick import Apgd, Autoattack, Square
 from spectroscope.attacks.sizes import Ball, Count, Size, Sizes, Step, Target
 from spectroscope.params import Settings
 
@@ -25,44 +27,6 @@ class Fgsm(Settings):
     @property
     def ball(self) -> Ball:
         return Ball("linf", self.eps_255 / 255)
-
-
-class PgdLinf(Settings):
-    """Projected steps along the sign of the gradient (Madry et al. 2018)."""
-
-    method: Literal["pgd"]
-    norm: Literal["linf"]
-    n_images: Count
-    target: Target
-    eps_255: Sizes
-    step_255: Step
-    steps: Count
-    random_start: bool
-
-    @property
-    def ball(self) -> Ball:
-        return Ball("linf", self.eps_255 / 255)
-
-    @property
-    def step_size(self) -> float:
-        return self.step_255 / 255
-
-
-class PgdL2(Settings):
-    """Projected steps along the gradient scaled to norm 1 (Madry et al. 2018)."""
-
-    method: Literal["pgd"]
-    norm: Literal["l2"]
-    n_images: Count
-    target: Target
-    eps: Sizes
-    step_size: Step
-    steps: Count
-    random_start: bool
-
-    @property
-    def ball(self) -> Ball:
-        return Ball("l2", self.eps)
 
 
 class Cw(Settings):
@@ -114,9 +78,23 @@ class Simba(Settings):
         return self
 
 
-Pgd = Annotated[PgdLinf | PgdL2, Field(discriminator="norm")]
 AttackSettings = Annotated[
-    Fgsm | Pgd | Cw | Simba | Nes | Spsa | HopSkipJump | Confined | Fourier | Noise, Field(discriminator="method")
+    Fgsm
+    | Pgd
+    | Cw
+    | Ddn
+    | Fab
+    | Apgd
+    | Autoattack
+    | Square
+    | Simba
+    | Nes
+    | Spsa
+    | HopSkipJump
+    | Confined
+    | Fourier
+    | Noise,
+    Field(discriminator="method"),
 ]
 
 RADII = ("eps", "eps_255")

@@ -13,11 +13,17 @@ import torch
 from torch import Tensor
 
 from spectroscope.attacks import confined, control, estimated, gradient
+from spectroscope.attacks.apgd import apgd
+from spectroscope.attacks.autoattack import autoattack
 from spectroscope.attacks.batch import Method, Outcome, attack_batch, joined
+from spectroscope.attacks.ddn import ddn
+from spectroscope.attacks.fab import fab
 from spectroscope.attacks.hop_skip_jump import hop_skip_jump
+from spectroscope.attacks.pgd import pgd
 from spectroscope.attacks.queries import Model
 from spectroscope.attacks.settings import AttackSettings, label, parts
 from spectroscope.attacks.simba import simba
+from spectroscope.attacks.square import square
 from spectroscope.checkpoint import Store
 from spectroscope.progress import track
 
@@ -25,8 +31,13 @@ BATCH_SIZE = 64
 
 ATTACKS: dict[str, Method] = {
     "fgsm": gradient.fgsm,
-    "pgd": gradient.pgd,
+    "pgd": pgd,
     "cw": gradient.cw,
+    "ddn": ddn,
+    "fab": fab,
+    "apgd": apgd,
+    "autoattack": autoattack,
+    "square": square,
     "simba": simba,
     "nes": estimated.nes,
     "spsa": estimated.spsa,

@@ -1,0 +1,161 @@
+"""What a user would take instead: the same attacks of other libraries at the same settings, where they are installed.
+
+Each is a function (network, x, labels, settings) -> adversaries, named by attack and library; settings are ours.
+"""
+
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Peer = Callable[[nn.Module, Tensor, Tensor, Any], Tensor]
+MODULES = {"advertorch": "advertorch", "torchattacks": "torchattacks", "foolbox": "foolbox", "ART": "art"}
+
+
+def installed() -> list[str]:
+    """The libraries that are here; one line says which are not."""
+    missing = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        print(f"not installed, left out: {', '.join(missing)}")
+    return [name for name in MODULES if name not in missing]
+
+
+def versions(libraries: list[str]) -> str:
+    """Name and version of each."""
+    names = {"ART": "adversarial-robustness-toolbox"}
+    return ", ".join(f"{name} {importlib.metadata.version(names.get(name, name))}" for name in libraries)
+
+
+def _advertorch() -> Any:
+    sys.modules["torch.autograd.gradcheck"].zero_gradients = None  # which torch lacks since 1.9
+    import advertorch.attacks
+
+    return advertorch.attacks
+
+
+def _advertorch_pgd(network, x, labels, settings):
+    loss = nn.CrossEntropyLoss(reduction="sum")
+    attack = _advertorch().LinfPGDAttack(
+        network, loss, settings.ball.eps, settings.steps, settings.step_size, settings.random_start
+    )
+    return attack.perturb(x, labels)
+
+
+def _torchattacks_pgd(network, x, labels, settings):
+    import torchattacks
+
+    return torchattacks.PGD(network, settings.ball.eps, settings.step_size, settings.steps, settings.random_start)(
+        x, labels
+    )
+
+
+def _foolbox(network, x, labels, attack, eps):
+    import foolbox
+
+    return attack(foolbox.PyTorchModel(network, bounds=(0, 1)), x, labels, epsilons=eps)[1]
+
+
+def _foolbox_pgd(network, x, labels, settings):
+    import foolbox
+
+    attack = foolbox.attacks.LinfPGD(
+        abs_stepsize=settings.step_size, steps=settings.steps, random_start=settings.random_start
+    )
+    return _foolbox(network, x, labels, attack, settings.ball.eps)
+
+
+def _torchattacks_apgd(network, x, labels, settings):
+    import torchattacks
+
+    return torchattacks.APGD(network, "Linf", settings.ball.eps, settings.steps)(x, labels)
+
+
+def _torchattacks_square(network, x, labels, settings):
+    import torchattacks
+
+    attack = torchattacks.Square(
+        network, "Linf", settings.ball.eps, settings.max_queries, p_init=settings.first_share, seed=0
+    )
+    return attack(x, labels)
+
+
+def _advertorch_cw(network, x, labels, settings):
+    attack = _advertorch().CarliniWagnerL2Attack(
+        network,
+        network(x[:1]).shape[1],
+        settings.confidence,
+        learning_rate=settings.learning_rate,
+        binary_search_steps=settings.search_steps,
+        max_iterations=settings.steps,
+        initial_const=settings.initial_const,
+    )
+    return attack.perturb(x, labels)
+
+
+def _foolbox_cw(network, x, labels, settings):
+    import foolbox
+
+    attack = foolbox.attacks.L2CarliniWagnerAttack(
+        settings.search_steps,
+        settings.steps,
+        settings.learning_rate,
+        settings.confidence,
+        settings.initial_const,
+    )
+    return _foolbox(network, x, labels, attack, None)
+
+
+def _foolbox_ddn(network, x, labels, settings):
+    import foolbox
+
+    attack = foolbox.attacks.DDNAttack(init_epsilon=settings.initial_norm, steps=settings.steps, gamma=settings.gamma)
+    return _foolbox(network, x, labels, attack, None)
+
+
+def _torchattacks_fab(network, x, labels, settings):
+    import torchattacks
+
+    classes = network(x[:1]).shape[1]
+    norm = {"linf": "Linf", "l2": "L2"}[settings.norm]
+    targeted = settings.n_targets is not None
+    attack = torchattacks.FAB(
+        network, norm, 1e3, settings.steps, multi_targeted=targeted, n_classes=(settings.n_targets or classes - 1) + 1
+    )
+    return attack(x, labels)
+
+
+def _art_simba(network, x, labels, settings):
+    from art.attacks.evasion import SimBA
+    from art.estimators.classification import PyTorchClassifier
+
+    classes = network(x[:1]).shape[1]
+    probabilities = nn.Sequential(network, nn.Softmax(1))
+    classifier = PyTorchClassifier(
+        probabilities, nn.NLLLoss(), tuple(x.shape[1:]), classes, clip_values=(0.0, 1.0), device_type="cpu"
+    )
+    # one look before, then at most two for each iteration
+    attack = SimBA(
+        classifier,
+        "dct",
+        max_iter=(settings.max_queries - 1) // 2,
+        epsilon=settings.step_size,
+        freq_dim=x.shape[-1],
+        stride=1,
+        verbose=False,
+    )
+    return torch.from_numpy(attack.generate(x.numpy(), nn.functional.one_hot(labels, classes).numpy()))
+
+
+PEERS: dict[str, dict[str, Peer]] = {
+    "pgd": {"advertorch": _advertorch_pgd, "torchattacks": _torchattacks_pgd, "foolbox": _foolbox_pgd},
+    "apgd": {"torchattacks": _torchattacks_apgd},
+    "square": {"torchattacks": _torchattacks_square},
+    "cw": {"foolbox": _foolbox_cw, "advertorch": _advertorch_cw},
+    "ddn": {"foolbox": _foolbox_ddn},
+    "fab": {"torchattacks": _torchattacks_fab},
+    "simba": {"ART": _art_simba},
+}

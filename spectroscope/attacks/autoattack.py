@@ -1,0 +1,48 @@
+"""AutoAttack: the standard ensemble of Croce & Hein 2020, each part on the images that the parts before left."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from spectroscope.attacks import apgd, fab, losses, square
+from spectroscope.attacks.queries import Queried
+from spectroscope.attacks.settings_yardstick import AutoattackL2, AutoattackLinf
+
+_FIRST_SHARE = 0.8  # of Square in the ensemble
+
+
+def autoattack(
+    settings: AutoattackLinf | AutoattackL2,
+    predict: Queried,
+    x: Tensor,
+    labels: Tensor,
+    generators: list[torch.Generator],
+) -> Tensor:
+    """Adversaries of the first part that succeeded, x where none did: (N, C, H, W) (Croce & Hein 2020, section 5)."""
+    norm, eps = settings.ball
+    everything = torch.arange(len(x), device=x.device)
+    targets = losses.runners_up(predict(x, everything).detach(), labels, settings.n_targets)
+    losses.targeted_dlr(predict, targets[:, 0])  # refuses too few classes, whatever the first part does
+    parts: dict[str, Callable[..., Tensor]] = {
+        "apgd_ce": lambda part, x, targets, generators: apgd.climb(
+            part, x, losses.cross_entropy(part), norm, eps, settings.apgd_steps, generators
+        ),
+        "apgd_t": lambda part, x, targets, generators: apgd.towards_each(
+            part, x, targets, norm, eps, settings.apgd_steps, generators
+        ),
+        "fab_t": lambda part, x, targets, generators: fab.approach(part, x, targets, norm, settings.fab_steps, eps),
+        "square": lambda part, x, targets, generators: square.search(
+            part, x, norm, eps, _FIRST_SHARE, settings.max_queries, generators
+        ),
+    }
+    reached, rows = x.clone(), everything
+    for run in parts.values():
+        part = predict.only(rows)
+        found = run(part, x[rows], targets[rows], [generators[row] for row in rows.tolist()])
+        fooled = part.first > 0
+        reached[rows[fooled]] = found[fooled]
+        rows = rows[~fooled]
+        if not len(rows):
+            break
+    return reached

@@ -1,0 +1,76 @@
+"""Linearised decision boundaries: the planes that DeepFool and FAB step to, and the way to them.
+
+At a point z the boundary of a difference f of logits, negative before it, is the plane f + <weight, z' - z> = 0.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from spectroscope.attacks import geometry, losses
+from spectroscope.attacks.queries import Queried, norms
+from spectroscope.attacks.sizes import Norm
+
+_DUAL: dict[str, Literal["l1", "l2"]] = {"linf": "l1", "l2": "l2"}
+
+
+def towards(predict: Queried, at: Tensor, rows: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits (m, K), f (m,) and weight (m, C, H, W) at `at`, versions of the images `rows`, at one gradient.
+
+    With targets (m,), f is the target's logit minus the label's. Without, it is the margin of the attack's own goal.
+    """
+
+    def difference(logits: Tensor, rows: Tensor) -> Tensor:
+        wanted, label = (logits.gather(1, classes[:, None])[:, 0] for classes in (targets, predict.labels[rows]))
+        return wanted - label
+
+    loss = losses.margin(predict) if targets is None else difference
+    return losses.value_and_gradient(predict, at, rows, loss)
+
+
+def nearest(
+    predict: Queried, at: Tensor, rows: Tensor, norm: Norm, within: Callable[[Tensor], Tensor] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same for the class whose boundary is nearest by the linear model, |f| / dual norm of the weight.
+
+    A gradient for each class. `within`: a projection to the subspace in which weights are taken, None for no other.
+    """
+    labels = predict.labels[rows]
+    with torch.enable_grad():
+        x = at.detach().requires_grad_()
+        logits = predict(x, rows)
+        differences = logits - logits.gather(1, labels[:, None])  # (m, K)
+        value, weight = at.new_zeros(len(at)), torch.zeros_like(at)
+        least = at.new_full((len(at),), math.inf)
+        for other in range(logits.shape[1]):
+            (gradient,) = torch.autograd.grad(differences[:, other].sum(), x, retain_graph=True)
+            gradient = within(gradient) if within else gradient
+            f = differences[:, other].detach()
+            distance = f.abs() / norms(gradient, _DUAL[norm]).clamp_min(losses.TINY)
+            nearer = (labels != other) & (distance < least)
+            least, value = torch.where(nearer, distance, least), torch.where(nearer, f, value)
+            weight = torch.where(geometry.each(nearer), gradient, weight)
+    return logits.detach(), value, weight
+
+
+def onto(point: Tensor, weight: Tensor, f: Tensor, norm: Norm) -> Tensor:
+    """The nearest point of the plane and of [0, 1], or the nearest to the plane where they do not meet: (m, C, H, W).
+
+    Exact (Croce & Hein 2020, FAB, Eq. 8): pixels move in proportion to their weight (l2) or all alike (l-inf) until
+    they meet 0 or 1; the pixels sorted by the length at which they do give the length that is needed.
+    """
+    flat, weight = point.flatten(1), weight.flatten(1) * -f.sign()[:, None]
+    way = weight if norm == "l2" else weight.sign()
+    room = torch.where(way > 0, 1 - flat, flat)
+    stops, order = (room / way.abs().clamp_min(losses.TINY)).sort(1)
+    rates = (weight * way).gather(1, order)  # the gain in f by unit of length, of each pixel
+    gained = (stops * rates).cumsum(1) - stops * rates  # by the pixels that have stopped before
+    moving = rates.flip(1).cumsum(1).flip(1)
+    enough = gained + stops * moving >= f.abs()[:, None]
+    first = torch.where(enough.any(1), enough.long().argmax(1), flat.shape[1] - 1)[:, None]
+    needed = (f.abs()[:, None] - gained.gather(1, first)) / moving.gather(1, first).clamp_min(losses.TINY)
+    length = torch.where(enough.any(1, keepdim=True), needed, stops[:, -1:])
+    return (flat + length * way).clamp(0, 1).view_as(point)

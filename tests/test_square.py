@@ -1,0 +1,86 @@
+"""Square: windows, schedule and bumps of the paper."""
+
+import pytest
+import torch
+from test_attacks import data, model, settings_of  # noqa: F401
+
+from spectroscope.attacks import square, suite
+
+
+def test_the_windows_shrink_at_the_marks_of_the_paper():
+    """p halves after 10, 50, 200, 500, 1000, ... of 10,000 iterations: sides of sqrt(p 32 32)."""
+    sides = [square._side(0.8, iteration, 10_000, 32, 32) for iteration in (0, 10, 11, 51, 201, 501, 1001, 8001)]
+    assert sides == [29, 29, 20, 14, 10, 7, 5, 1]
+    assert [square._side(0.8, iteration, 1000, 32, 32) for iteration in (0, 1, 2, 6, 21)] == [29, 29, 20, 14, 10]
+    assert square._side(1.0, 0, 100, 8, 20) == 8
+
+
+def test_windows_are_squares_inside_the_image_wherever_they_are_drawn():
+    draws = torch.rand(400, 2, generator=torch.Generator().manual_seed(0))
+    windows = square._windows(draws, 3, 5, 7)
+    assert windows.shape == (400, 1, 5, 7)
+    assert (windows.sum((2, 3)) == 9).all()
+    assert windows.any(0).all()
+    corners = {(int(w[0].any(1).long().argmax()), int(w[0].any(0).long().argmax())) for w in windows}
+    assert len(corners) == 3 * 5
+
+
+def test_a_bump_grows_ring_by_ring_to_the_middle():
+    """n = 2: rings of 1/9, 1/9 + 1/4, 1/9 + 1/4 + 1 (Andriushchenko et al. 2020, Eq. 2)."""
+    outer, middle, inner = 1 / 9, 1 / 9 + 1 / 4, 1 / 9 + 1 / 4 + 1
+    expected = torch.full((5, 5), outer)
+    expected[1:4, 1:4], expected[2, 2] = middle, inner
+    torch.testing.assert_close(square._bump(5, 5), expected)
+
+
+def test_the_first_perturbations_fill_the_ball():
+    stripes = square._stripes((3, 12, 12), 0.2, torch.Generator().manual_seed(0))
+    assert (stripes.abs() == 0.2).all() and torch.equal(stripes, stripes[:, :1].expand_as(stripes))
+    assert len(stripes[:, 0].unique()) == 2
+    tiles = square._tiles((3, 12, 12), 0.7, torch.Generator().manual_seed(0))
+    assert tiles.norm().item() == pytest.approx(0.7, rel=1e-5)
+
+
+@pytest.mark.parametrize(("norm", "propose"), [("linf", square._propose_linf), ("l2", square._propose_l2)])
+def test_a_proposal_changes_its_windows_alone(norm, propose):
+    generator = torch.Generator().manual_seed(3)
+    x = 0.3 + 0.4 * torch.rand(50, 3, 12, 12, generator=generator)
+    start = {"linf": square._stripes, "l2": square._tiles}[norm]
+    now = x + torch.stack([start((3, 12, 12), 0.1, generator) for _ in x])
+    draws = torch.rand(50, 8, generator=generator)
+    tried = propose(x, now, 0.1, 3, draws)
+    window = square._windows(draws[:, :2], 3, 12, 12)
+    if norm == "l2":
+        window = window | square._windows(draws[:, 2:4], 3, 12, 12)
+        torch.testing.assert_close((tried - x).flatten(1).norm(dim=1), torch.full((50,), 0.1), rtol=1e-4, atol=0)
+    else:
+        torch.testing.assert_close((tried - x).abs(), torch.full_like(x, 0.1))
+    changed = (tried - now).abs() > 1e-6
+    assert not (changed & ~window).any() and changed.flatten(1).any(1).float().mean() > 0.8
+
+
+def test_square_keeps_what_raises_the_margin_and_nothing_else():
+    """Brightness alone counts: every point asked about is one window away from the brightest so far."""
+    x, seen = torch.full((1, 3, 12, 12), 0.5), []
+
+    def bright(z):
+        seen.append(float(z.mean()))
+        score = z.mean((1, 2, 3)) - 0.61
+        return torch.stack([-score, score], 1)
+
+    settings = settings_of("square-linf", eps_255=25.5, max_queries=400)
+    outcome = suite.run(settings, bright, x, torch.tensor([0]), seed=0)
+    assert not outcome.success.any() and outcome.queries.tolist() == [400]
+    asked = torch.tensor(seen[1:401])
+    best = asked.cummax(0).values
+    assert best[-1] > best[0] + 0.03
+    for query in range(1, 400):
+        pixels = square._side(0.3, query - 1, 400, 12, 12) ** 2
+        assert abs(asked[query] - best[query - 1]) <= 2 * 0.1 * pixels / 144 + 1e-6  # one window from the best so far
+
+
+def test_an_image_that_is_fooled_stops_asking(model, data):  # noqa: F811
+    outcome = suite.run(settings_of("square-linf", eps_255=16), model, *data, seed=0)
+    asked = outcome.queries[outcome.success]
+    assert asked.max() <= 150 and len(set(asked.tolist())) > 3
+    assert torch.equal(asked, outcome.queries_to_success[outcome.success])
