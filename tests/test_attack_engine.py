@@ -34,6 +34,7 @@ BANDS = {"half": {"keep": "lowest", "ratio": 0.75}}
 CONFINED = {**PGD, "method": "confined", "bands": BANDS, "direction": "l2"}
 APGD = {**FGSM, "method": "apgd", "norm": "linf", "loss": "cross_entropy", "n_targets": None, "steps": 20}
 DDN = {"method": "ddn", "n_images": 12, "target": None, "initial_norm": 1.0, "gamma": 0.1, "steps": 60}
+DEEPFOOL = {"method": "deepfool", "n_images": 12, "target": None, "bands": None, "overshoot": 0.02, "steps": 40}
 FAB = {"method": "fab", "n_images": 12, "target": None, "norm": "l2", "n_targets": None, "steps": 20}
 SQUARE = {**FGSM, "method": "square", "norm": "linf", "first_share": 0.5, "max_queries": 300}
 SQUARE_L2 = {**SQUARE, "norm": "l2", "eps": 8.0}
@@ -49,6 +50,7 @@ TARGETED = {
     "ddn": DDN,
     "fab": FAB,
     "fab-linf": {**FAB, "norm": "linf"},
+    "deepfool": DEEPFOOL,
     "apgd": APGD,
     "apgd-dlr": {**APGD, "loss": "dlr"},
     "square": SQUARE,

@@ -70,6 +70,22 @@ CASES = {
     "ddn": {"method": "ddn", "n_images": 60, "target": None, "initial_norm": 1.0, "gamma": 0.05, "steps": 40},
     "fab-linf": {"method": "fab", "norm": "linf", "n_images": 60, "target": None, "n_targets": None, "steps": 10},
     "fab-l2": {"method": "fab", "norm": "l2", "n_images": 60, "target": None, "n_targets": 2, "steps": 10},
+    "deepfool": {
+        "method": "deepfool",
+        "n_images": 60,
+        "target": None,
+        "bands": None,
+        "overshoot": 0.02,
+        "steps": 20,
+    },
+    "deepfool-low": {
+        "method": "deepfool",
+        "n_images": 60,
+        "target": None,
+        "bands": {"low": {"keep": "lowest", "ratio": 0.5}},
+        "overshoot": 0.02,
+        "steps": 20,
+    },
     "apgd-linf": {
         "method": "apgd",
         "norm": "linf",
@@ -292,7 +308,18 @@ BOUNDED = {
     "autoattack-linf": "eps_255",
     "square-l2": "eps",
 }
-SEEDLESS = ("fgsm", "cw", "ddn", "fab-linf", "fab-l2", "confined-linf", "fourier", "noise-linf")
+SEEDLESS = (
+    "fgsm",
+    "cw",
+    "ddn",
+    "fab-linf",
+    "fab-l2",
+    "deepfool",
+    "deepfool-low",
+    "confined-linf",
+    "fourier",
+    "noise-linf",
+)
 ONE_BY_ONE = [case for case in CASES if case.startswith(("simba", "square"))]  # queries of scores
 WHITE_BOX = [
     case for case in CASES if not case.startswith(("simba", "square", "nes", "spsa", "hop", "fourier", "noise"))
@@ -816,6 +843,7 @@ def test_success_does_not_fall_with_size_steps_or_queries(case, name, values, mo
         ("ddn", {"steps": 100}),
         ("fab-linf", {"steps": 30}),
         ("fab-l2", {"n_targets": 3, "steps": 30}),
+        ("deepfool", {"steps": 50}),
         ("apgd-linf", {"eps_255": 255}),
         ("apgd-l2", {"eps": 40}),
         ("apgd-t", {"eps_255": 255}),

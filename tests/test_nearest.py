@@ -8,6 +8,7 @@ from test_attacks import data, linear, model, outcomes, settings_of  # noqa: F40
 
 from spectroscope.attacks import boundaries, suite
 from spectroscope.attacks.queries import Queried, norms
+from spectroscope.spectrum import dct2, idct2
 
 SHAPE = (3, 12, 12)
 SLOPE = torch.linspace(-1, 1, 12).expand(SHAPE)
@@ -68,6 +69,7 @@ def test_no_point_of_plane_and_cube_is_nearer(norm):
         ("ddn", {"initial_norm": 0.3, "steps": 300, "gamma": 0.02}, 1.03),
         ("fab-l2", {"n_targets": None, "steps": 10}, 1.01),
         ("fab-l2", {"n_targets": 1, "steps": 10}, 1.01),
+        ("deepfool", {}, 1.021),
     ],
 )
 def test_the_nearest_point_across_a_plane_is_found_in_l2(case, changes, excess):
@@ -132,6 +134,32 @@ def test_ddn_shrinks_where_it_fools_and_grows_where_not():
     assert asked[0] == 0 and asked[1] == pytest.approx(1.5 * distance, rel=1e-4)
     for before, after in itertools.pairwise(asked[1:]):
         assert after == pytest.approx(before * (0.9 if before > distance else 1.1), rel=1e-4)
+
+
+def test_deepfool_in_a_band_stays_there_and_needs_more(model, data, outcomes):  # noqa: F811
+    free, low = outcomes["deepfool"], outcomes["deepfool-low"]
+    spectrum = dct2(low.perturbation[low.success].double())
+    outside = spectrum.clone()
+    outside[..., :6, :6] = 0
+    assert outside.pow(2).sum((1, 2, 3)).max() <= 2e-4 * spectrum.pow(2).sum((1, 2, 3)).max()
+    both = free.success & low.success
+    assert both.sum() > 10 and low.l2[both].median() > 1.1 * free.l2[both].median()
+
+
+def test_deepfool_in_a_band_finds_the_nearest_point_of_the_plane_in_that_band():
+    """A plane whose normal has half of its energy in the band: sqrt(2) times as far."""
+    x = torch.full((1, *SHAPE), 0.5)
+    low, high = (
+        idct2(torch.zeros(12, 12).index_put((torch.tensor(k), torch.tensor(k)), torch.tensor(1.0))) for k in (2, 9)
+    )
+
+    def plane(x):
+        score = ((x - 0.5) * (low + high)).flatten(1).sum(1) - 0.5
+        return torch.stack([-score, score], 1)
+
+    for bands, far in ((None, 0.5 / 6**0.5), ({"low": {"keep": "lowest", "ratio": 0.5}}, 0.5 / 3**0.5)):
+        outcome = suite.run(settings_of("deepfool", bands=bands), plane, x, torch.tensor([0]), seed=0)
+        assert outcome.l2.item() == pytest.approx(1.02 * far, rel=1e-2)
 
 
 def test_bad_settings_are_refused():

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from spectroscope.attacks.settings_black_box import HopSkipJump, Nes, Spsa
 from spectroscope.attacks.settings_frequency import Confined, Fourier, Noise
-from spectroscope.attacks.settings_white_box import Ddn, Fab, Pgd
+from spectroscope.attacks.settings_white_box import Ddn, Deepfool, Fab, Pgd
 from spectroscope.attacks.settings_yardstick import Apgd, Autoattack, Square
 from spectroscope.attacks.sizes import Ball, Count, Size, Sizes, Step, Target
 from spectroscope.params import Settings
@@ -84,6 +84,7 @@ AttackSettings = Annotated[
     | Cw
     | Ddn
     | Fab
+    | Deepfool
     | Apgd
     | Autoattack
     | Square
@@ -98,7 +99,8 @@ AttackSettings = Annotated[
 ]
 
 RADII = ("eps", "eps_255")
-VARIANTS = {"confined": "bands", "noise": "kinds"}  # by method, the key whose words or names are attacks of their own
+# By method, the key whose words or names are attacks of their own.
+VARIANTS = {"confined": "bands", "deepfool": "bands", "noise": "kinds"}
 
 
 def parts(settings: AttackSettings) -> list[tuple[str, list[AttackSettings]]]:
@@ -106,8 +108,7 @@ def parts(settings: AttackSettings) -> list[tuple[str, list[AttackSettings]]]:
     settings, one for each radius in the order given."""
     key = VARIANTS.get(settings.method)
     variants = [("", settings)]
-    if key:
-        given = getattr(settings, key)
+    if key and (given := getattr(settings, key)) is not None:
         single = [{name: given[name]} if isinstance(given, dict) else [name] for name in given]
         variants = [(name, settings.model_copy(update={key: one})) for name, one in zip(given, single, strict=True)]
     return [(name, _radii(variant)) for name, variant in variants]

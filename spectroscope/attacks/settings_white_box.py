@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from spectroscope.attacks.settings_frequency import AttackedBand
 from spectroscope.attacks.sizes import Ball, Count, Sizes, Step, StepsInL2, StepsInLinf, Target
 from spectroscope.params import Settings
 
@@ -90,6 +91,26 @@ class Fab(Settings):
         if self.target is not None and self.n_targets is not None:
             raise ValueError(f"expected n_targets null where target is {self.target}, got {self.n_targets}")
         return self
+
+    @property
+    def ball(self) -> None:
+        return None
+
+
+class Deepfool(Settings):
+    """Small l2 change found in at most `steps` steps (Moosavi-Dezfooli et al. 2016).
+
+    `bands`: null for the attack as published; else each is a variant, a change within that band alone (Ortiz-Jimenez et
+    al. 2020).
+    `overshoot`: the part by which the sum of the steps goes beyond the boundary (0.02 in the paper).
+    """
+
+    method: Literal["deepfool"]
+    n_images: Count
+    target: Target
+    bands: Annotated[dict[str, AttackedBand], Field(min_length=1)] | None
+    overshoot: Annotated[float, Field(gt=0)]
+    steps: Count
 
     @property
     def ball(self) -> None:

@@ -17,6 +17,7 @@ from spectroscope.attacks.apgd import apgd
 from spectroscope.attacks.autoattack import autoattack
 from spectroscope.attacks.batch import Method, Outcome, attack_batch, joined
 from spectroscope.attacks.ddn import ddn
+from spectroscope.attacks.deepfool import deepfool
 from spectroscope.attacks.fab import fab
 from spectroscope.attacks.hop_skip_jump import hop_skip_jump
 from spectroscope.attacks.pgd import pgd
@@ -35,6 +36,7 @@ ATTACKS: dict[str, Method] = {
     "cw": gradient.cw,
     "ddn": ddn,
     "fab": fab,
+    "deepfool": deepfool,
     "apgd": apgd,
     "autoattack": autoattack,
     "square": square,
