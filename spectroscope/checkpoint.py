@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from spectroscope import io
+from spectroscope import io, processes
 
 ROOT = ".checkpoints"
 FINISHED, LOCK = "finished", "lock"
+SECONDS = "SPECTROSCOPE_CHECKPOINT_SECONDS"  # between two saves of work that goes on; else:
+EVERY = 300
 Saved = tuple[dict[str, Tensor], dict[str, Any]]
 
 
@@ -69,9 +72,36 @@ class Store:
             raise ValueError(f"{file}: expected a checkpoint of this work, got one of another {', '.join(differing)}")
         return tensors, facts
 
+    def slot(self, name: str) -> "Slot":
+        """The piece of this name, to be saved again and again."""
+        return Slot(self, name, time.monotonic())
+
     def file(self, name: str) -> Path:
         """Where a piece lies."""
         return self.folder / f"{name}.safetensors"
+
+
+@dataclass
+class Slot:
+    """A piece that long work overwrites as it goes on. Of several processes the first alone writes."""
+
+    store: Store
+    name: str
+    saved: float
+
+    def load(self) -> Saved | None:
+        """As in the store."""
+        return self.store.load(self.name)
+
+    def save(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """As in the store, in the first process."""
+        if processes.rank() == 0:
+            self.store.save(self.name, tensors, facts)
+            self.saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether this process should save: the last time was a while ago."""
+        return processes.rank() == 0 and time.monotonic() - self.saved >= float(os.environ.get(SECONDS, EVERY))
 
 
 @contextmanager
@@ -79,13 +109,19 @@ def opened(stage: str, **facts: Any) -> Iterator[Store]:
     """The store of a stage's work, locked for this process and marked as finished when the block ends well.
 
     `stage` names it where dvc did not start the process. `facts`: all that decides the result, as JSON holds it; add a
-    `digest` of each input. OSError when another process works on the same.
+    `digest` of each input. Of several processes at a stage the first holds the lock for all. OSError when others work
+    on the same.
     """
     work = json.loads(json.dumps({**facts, "code": _code()}, sort_keys=True))  # as it is read back
     fingerprint = hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
     name = os.environ.get("DVC_STAGE", stage).rsplit(":", 1)[-1]
     root = Path(os.environ.get("DVC_ROOT", "."))
     folder = root / ROOT / name / fingerprint
+    if processes.rank() > 0:
+        processes.wait()  # for the lock
+        yield Store(folder, work)
+        processes.wait()
+        return
     _sweep(root)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder) as alone:
@@ -93,7 +129,9 @@ def opened(stage: str, **facts: Any) -> Iterator[Store]:
             raise OSError(f"{folder}: expected to be the only process at this work, got another one: end it or wait")
         for left in folder.glob(".*.part"):
             left.unlink()
+        processes.wait()
         yield Store(folder, work)
+        processes.wait()  # for those who still read
         if "DVC_STAGE" in os.environ:
             (folder / FINISHED).touch()
         else:

@@ -98,9 +98,9 @@ def examine(
     wanted = (len(y), len(train.classes))
     if tuple(logits.shape) != wanted or not logits.isfinite().all():
         raise ValueError(f"expected finite logits of shape {wanted}, got shape {tuple(logits.shape)}")
-    figures = training.accuracies(model, x, y, judge, generator)
+    figures = training.accuracies(model, x, y, judge, generator.initial_seed())
     loss = F.cross_entropy(logits, y).item()
-    return {"epoch": 0, "loss": loss, **figures, "overfitted": False, "images_per_second": None}
+    return {"epoch": 0, "loss": loss, **figures, "overfitted": False, "images_per_second": None, "processes": None}
 
 
 def _renamed(name: str, rules: list[Rename]) -> str | None:

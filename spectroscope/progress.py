@@ -1,5 +1,6 @@
 """Progress of long work: a bar with an estimate on a terminal, a line now and then where there is none."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
@@ -11,7 +12,13 @@ SECONDS_BETWEEN_LINES = 20.0
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items`, reporting on stderr how many are done, how fast, and how long the rest will take."""
+    """Yield `items`, reporting on stderr how many are done, how fast, and how long the rest will take.
+
+    Of several processes at a stage the first alone reports.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield from items
+        return
     if total is None and isinstance(items, Sized):
         total = len(items)
     if sys.stderr.isatty():

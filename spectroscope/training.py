@@ -8,6 +8,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from spectroscope import runtime
+from spectroscope import batchnorm, checkpoint, processes, runtime, snapshot
 from spectroscope.params import Settings
 from spectroscope.regimes.adversary import Adversary
 from spectroscope.regimes.parts import Parts
@@ -36,6 +37,7 @@ class TrainingSettings(Settings):
 
     After `warmup`, a part of all steps in which the learning rate rises, `cyclic` falls linearly and `cosine` smoothly.
     `average`: decay of a moving average of the weights, which then is what is measured and kept; null for none.
+    `batch_norm`: whether several processes take statistics over the whole batch, as one does, or each over its share.
     `keep`: the weights of the last epoch or of the best one (early stopping, Rice et al. 2020).
     """
 
@@ -49,6 +51,7 @@ class TrainingSettings(Settings):
     warmup: Annotated[float, Field(ge=0, lt=1)]
     average: Annotated[float, Field(gt=0, lt=1)] | None
     keep: Literal["last", "best"]
+    batch_norm: Literal["synchronised", "per_process"]
     held_out: Annotated[float, Field(gt=0, lt=0.5)]
     augmentation: Augmentation
 
@@ -76,6 +79,18 @@ def split(labels: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
     return torch.cat(kept).sort().values, torch.cat(out).sort().values
 
 
+@dataclass
+class Progress:
+    """How far a training is: the rows of whole epochs, and what is known of the one under way."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the best epoch
+    order: Tensor | None = None  # of the images; None before the epoch's first batch
+    batch: int = 0
+    total: float = 0.0  # loss, summed over images
+    seconds: float = 0.0
+
+
 def fit(
     model: nn.Module,
     images: Tensor,
@@ -84,20 +99,29 @@ def fit(
     generator: torch.Generator,
     parts: Parts,
     judge: Adversary,
+    slot: checkpoint.Slot | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train `model` in place on images (N, C, H, W) and labels (N,); yield a row of figures after each epoch.
 
     The row: epoch, loss (on what was trained on), clean and robust (held-out accuracies, robust under `judge`),
-    overfitted (a regime that trains for robustness has lost it), images_per_second. The parts of the regime are called
-    with the model in training mode, the judge in evaluation mode and with random numbers of its own: it never changes
-    what is learned. The model ends in evaluation mode, with the weights of the epoch that `kept` names. ValueError when
-    the loss is no longer finite.
+    overfitted (a regime that trains for robustness has lost it), images_per_second, processes. The parts of the regime
+    are called with the model in training mode, the judge in evaluation mode and with random numbers of its own: it
+    never changes what is learned. The model ends in evaluation mode, with the weights of the epoch that `kept` names.
+
+    With a `slot` the training is saved there after every epoch and every few minutes, and goes on from what is found
+    there: the weights are those of a training that was never stopped. With several processes each takes its share of
+    every batch; the gradients are summed by hand, since DistributedDataParallel excludes `autograd.grad`, which
+    adversaries and penalties need. ValueError when the loss is no longer finite, or a batch has no image for a process.
     """
-    device, judging = next(model.parameters()).device, runtime.generator(generator.initial_seed(), 1)
+    if settings.batch_size < processes.world():
+        raise ValueError(f"expected batch_size >= {processes.world()}, one image a process, got {settings.batch_size}")
+    device, seed = next(model.parameters()).device, generator.initial_seed()
     inner, out = split(labels, settings.held_out)
     held = images[out].to(device), labels[out].to(device)
     images, labels = images[inner].to(device), labels[inner].to(device)
     model.to(memory_format=torch.channels_last)
+    if settings.batch_norm == "synchronised" and processes.world() > 1:
+        batchnorm.synchronise(model)
     optimiser = torch.optim.SGD(
         _groups(model, settings.weight_decay),
         lr=settings.learning_rate,
@@ -107,35 +131,53 @@ def fit(
     steps = math.ceil(len(images) / settings.batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _factor(settings, steps * settings.epochs))
     measured = copy.deepcopy(model).requires_grad_(False) if settings.average else model
-    rows, best = [], {}
-    for epoch in range(1, settings.epochs + 1):
-        started, total = time.perf_counter(), torch.zeros((), dtype=torch.float64, device=device)
+    state = {"model": model, "optimiser": optimiser, "schedule": schedule, "generator": generator}
+    state |= {"measured": measured} if settings.average else {}
+    now = Progress()
+    if slot and (saved := slot.load()):
+        now = Progress(**snapshot.put_back(saved, state))
+        model.eval()
+    processes.wait()  # else the first could overwrite what another is about to read
+    yield from now.rows
+    for epoch in range(len(now.rows) + 1, settings.epochs + 1):
+        started = time.perf_counter() - now.seconds
+        total = torch.tensor(now.total, dtype=torch.float64, device=device)
         model.train()
-        order = torch.randperm(len(images), generator=generator)
-        for batch in order.split(settings.batch_size):
+        now.order = torch.randperm(len(images), generator=generator) if now.order is None else now.order
+        for number, batch in list(enumerate(now.order.split(settings.batch_size)))[now.batch :]:
             x, y = augment(images[batch.to(device)], settings.augmentation, generator), labels[batch.to(device)]
-            loss = objective(model, x, y, parts, generator)
+            own = runtime.generator(int(torch.randint(2**31, (), generator=generator)), processes.rank())
+            share, weight = processes.share(len(batch))
+            loss = weight * objective(model, x[share], y[share], parts, own)
             optimiser.zero_grad()
             loss.backward()
+            loss = loss.detach()
+            processes.add_up([loss, *(tensor.grad for tensor in model.parameters() if tensor.grad is not None)])
             optimiser.step()
             schedule.step()
             if settings.average:
                 follow(measured, model, settings.average, schedule.last_epoch)
-            total += loss.detach().double() * len(batch)
-        total = float(total)
-        if not math.isfinite(total):
-            raise ValueError(f"expected a finite training loss, got {total} in epoch {epoch}: lower the learning rate")
-        speed = len(images) / (time.perf_counter() - started)
-        figures = accuracies(measured.eval(), *held, judge, judging)
-        overfitted = parts.robust and collapsed(figures["robust"], rows, n_classes=int(labels.max()) + 1)
-        row = {"epoch": epoch, "loss": total / len(images), **figures, "overfitted": overfitted}
-        rows.append({**row, "images_per_second": speed})
-        if kept(rows, "best") == epoch - 1:
-            best = copy.deepcopy(measured.state_dict())
+            total += loss.double() * len(batch)
+            if slot and slot.due():
+                now.batch, now.total, now.seconds = number + 1, float(total), time.perf_counter() - started
+                slot.save(*snapshot.take(state, **vars(now)))
+        loss, speed = float(total) / len(images), len(images) / (time.perf_counter() - started)
+        if not math.isfinite(loss):
+            raise ValueError(f"expected a finite training loss, got {loss} in epoch {epoch}: lower the learning rate")
+        processes.send_first(measured.buffers())
+        figures = accuracies(measured.eval(), *held, judge, seed, epoch)
+        overfitted = parts.robust and collapsed(figures["robust"], now.rows, n_classes=int(labels.max()) + 1)
+        row = {"epoch": epoch, "loss": loss, **figures, "overfitted": overfitted}
+        now.rows.append({**row, "images_per_second": speed, "processes": processes.world()})
+        if kept(now.rows, "best") == epoch - 1:
+            now.best = copy.deepcopy(measured.state_dict())
         if epoch == settings.epochs:
-            last = kept(rows, settings.keep) == epoch - 1
-            model.eval().load_state_dict(measured.state_dict() if last else best)
-        yield rows[-1]
+            last = kept(now.rows, settings.keep) == epoch - 1
+            model.eval().load_state_dict(measured.state_dict() if last else now.best)
+        now = Progress(now.rows, now.best)
+        if slot:
+            slot.save(*snapshot.take(state, **vars(now)))
+        yield now.rows[-1]
 
 
 def objective(model: nn.Module, x: Tensor, y: Tensor, parts: Parts, generator: torch.Generator) -> Tensor:
@@ -148,13 +190,20 @@ def objective(model: nn.Module, x: Tensor, y: Tensor, parts: Parts, generator: t
     return loss if parts.regulariser is None else loss + parts.regulariser(model, x, y, logits, generator)
 
 
-def accuracies(
-    model: nn.Module, images: Tensor, labels: Tensor, judge: Adversary, generator: torch.Generator
-) -> dict[str, float]:
-    """Clean and robust accuracy, the latter on what the judge makes of the images, a bounded number at a time."""
-    parts = zip(images.split(JUDGED), labels.split(JUDGED), strict=True)
-    attacked = torch.cat([judge(model, x, y, generator) for x, y in parts])
-    return {"clean": accuracy(model, images, labels), "robust": accuracy(model, attacked, labels)}
+def accuracies(model: nn.Module, images: Tensor, labels: Tensor, judge: Adversary, *keys: int) -> dict[str, float]:
+    """Clean and robust accuracy, the latter on what the judge makes of the images, a bounded number at a time.
+
+    The processes share them out; the judge's random numbers for part i are those of (*keys, i), whoever does it.
+    """
+    parts = list(zip(images.split(JUDGED), labels.split(JUDGED), strict=True))
+    right = torch.zeros(2, dtype=torch.float64, device=images.device)
+    for number in processes.mine(range(len(parts))):
+        x, y = parts[number]
+        attacked = judge(model, x, y, runtime.generator(*keys, number))
+        right += torch.stack([_hits(model, x, y), _hits(model, attacked, y)])
+    processes.add_up([right])
+    clean, robust = (right / len(labels)).tolist()
+    return {"clean": clean, "robust": robust}
 
 
 def kept(rows: list[dict[str, Any]], keep: Literal["last", "best"]) -> int:
@@ -208,13 +257,15 @@ def augment(images: Tensor, settings: Augmentation, generator: torch.Generator) 
     return images
 
 
-@torch.no_grad()
 def accuracy(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, batch_size: int = 256) -> float:
     """Share of images whose largest logit is at the label."""
-    right = 0
-    for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True):
-        right += int((model(x).argmax(1) == y).sum())
-    return right / len(labels)
+    parts = zip(images.split(batch_size), labels.split(batch_size), strict=True)
+    return sum(int(_hits(model, x, y)) for x, y in parts) / len(labels)
+
+
+@torch.no_grad()
+def _hits(model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    return (model(images).argmax(1) == labels).sum()
 
 
 def _groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

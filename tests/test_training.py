@@ -23,6 +23,7 @@ SETTINGS = {
     "warmup": 0.3,
     "average": None,
     "keep": "last",
+    "batch_norm": "synchronised",
     "held_out": 0.25,
     "augmentation": {"flip": True, "crop": 1},
 }
@@ -124,9 +125,9 @@ def test_accuracy_is_right_over_total_with_a_short_last_batch(batch_size):
 def test_each_epoch_has_a_row():
     rows = fit(network(), epochs=3)
     assert [row["epoch"] for row in rows] == [1, 2, 3]
-    columns = ["epoch", "loss", "clean", "robust", "overfitted", "images_per_second"]
+    columns = ["epoch", "loss", "clean", "robust", "overfitted", "images_per_second", "processes"]
     assert all(list(row) == columns for row in rows)
-    assert all(row["images_per_second"] > 0 and 0 <= row["robust"] <= 1 for row in rows)
+    assert all(row["images_per_second"] > 0 and row["processes"] == 1 and 0 <= row["robust"] <= 1 for row in rows)
 
 
 def test_robust_accuracy_is_that_under_the_judge():
