@@ -24,6 +24,7 @@ COUNT = "SPECTROSCOPE_PROCESSES"  # how many; else one for each GPU, or one
 LAUNCHER = "SPECTROSCOPE_LAUNCHER"  # a command that starts them, such as `srun --ntasks=8`; else this module does
 MEMBER = "SPECTROSCOPE_MEMBER"  # set for the processes that were started
 _SLURM = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID", "WORLD_SIZE": "SLURM_NTASKS"}
+_MEETING = ("MASTER_ADDR", "MASTER_PORT")
 Item = TypeVar("Item")
 
 
@@ -131,7 +132,7 @@ def together(module: str, words: Sequence[str]) -> Iterator[None]:
 
 def _join() -> None:
     """Meet the other processes; on GPUs take the one of this process's number on its machine."""
-    gpus, missing = torch.cuda.device_count(), [name for name in _SLURM if name not in os.environ]
+    gpus, missing = torch.cuda.device_count(), [name for name in (*_SLURM, *_MEETING) if name not in os.environ]
     if missing:
         raise ValueError(f"{LAUNCHER}: expected it to set {' and '.join(missing)}, got none")
     if gpus:

@@ -1,0 +1,113 @@
+"""What each of the processes of test_processes.py does: `python -m tests.members FOLDER` writes FOLDER/<rank>.pt."""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from spectroscope import batchnorm, checkpoint, params, processes, runtime, training
+from spectroscope.regimes.adversary import projected_gradient
+from spectroscope.regimes.parts import Parts
+
+SETTINGS = {
+    "seeds": [0],
+    "epochs": 2,
+    "batch_size": 15,  # 60 images: 4 batches, of which two processes have 7 and 8
+    "learning_rate": 0.05,
+    "momentum": 0.9,
+    "weight_decay": 0.0005,
+    "schedule": "cyclic",
+    "warmup": 0.3,
+    "average": None,
+    "keep": "last",
+    "batch_norm": "synchronised",
+    "held_out": 0.25,
+    "augmentation": {"flip": True, "crop": 1},
+}
+
+
+def network(normalised: bool) -> nn.Module:
+    runtime.seed(0)
+    between = nn.BatchNorm2d(4) if normalised else nn.Identity()
+    body = nn.Conv2d(2, 4, 3, padding=1), between, nn.ReLU(), nn.Conv2d(4, 4, 3)
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
+
+
+def penalty(model, images, labels, logits, generator):
+    """The squared gradient by the images: differentiated twice."""
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return 10 * gradient.square().sum() / len(images)
+
+
+def train(normalised: bool, regulariser=None, adversary=None, slot=None, **changes) -> tuple[list[dict], dict]:
+    """Rows and weights of a small training."""
+    labels = torch.arange(80) % 2
+    images = 0.7 * torch.rand(80, 2, 8, 8, generator=runtime.generator(0)) + 0.3 * labels[:, None, None, None]
+    settings = params.validate({**SETTINGS, **changes}, training.TrainingSettings, "training")
+    judge = projected_gradient("linf", 8 / 255, 4 / 255, 2, True)
+    parts, model = Parts(None, adversary, regulariser, robust=False), network(normalised)
+    rows = list(training.fit(model, images, labels, settings, runtime.generator(0), parts, judge, slot))
+    return rows, model.state_dict()
+
+
+def batch() -> torch.Tensor:
+    return 3 + 2 * torch.randn(5, 3, 4, 4, generator=runtime.generator(7))
+
+
+def normalised(x: torch.Tensor, share: slice) -> dict[str, torch.Tensor]:
+    """A BatchNorm's outputs, first and second derivatives and running statistics for this share of a batch."""
+    layer = nn.Sequential(nn.BatchNorm2d(3))
+    nn.init.uniform_(layer[0].weight, generator=runtime.generator(8))
+    batchnorm.synchronise(layer)
+    mine = x[share].clone().requires_grad_()
+    out = layer(mine)
+    (first,) = torch.autograd.grad(out.sin().sum(), mine, create_graph=True)
+    first.square().sum().backward()
+    buffers = {"mean": layer[0].running_mean, "var": layer[0].running_var}
+    return {"out": out.detach(), "first": first.detach(), "second": mine.grad, **buffers}
+
+
+def work(folder: Path) -> None:
+    rank = processes.rank()
+    summed, scalar = torch.full((2, 3), float(rank + 1)), torch.tensor(10.0 * (rank + 1))
+    processes.add_up([summed, scalar])
+    sent = torch.tensor([rank])
+    processes.send_first([sent])
+    with checkpoint.opened("members", folder=str(folder)) as store:
+        kept = train(True, slot=store.slot("kept"))
+        files = sorted(file.name for file in store.folder.iterdir())
+    found = {
+        "world": processes.world(),
+        "mine": list(processes.mine(range(5))),
+        "shares": [(share.start, share.stop, weight) for share, weight in map(processes.share, (5, 2, 1))],
+        "summed": summed,
+        "scalar": scalar,
+        "sent": sent,
+        "plain": train(False),
+        "normalised": train(True),
+        "apart": train(True, batch_norm="per_process"),
+        "penalty": train(True, penalty),
+        "adversary": train(True, adversary=projected_gradient("linf", 8 / 255, 4 / 255, 2, False)),
+        "ragged": train(False, batch_size=59),  # the last batch has fewer images than there are processes
+        "layer": normalised(batch(), processes.share(5)[0]),
+        "kept": kept,
+        "files": files,
+    }
+    try:
+        train(False, batch_size=1)
+    except ValueError as error:
+        found["refused"] = str(error)
+    torch.save(found, folder / f"{rank}.pt")
+
+
+if __name__ == "__main__":
+    folder, *order = sys.argv[1:]
+    with processes.together("tests.members", sys.argv[1:]):
+        if order == ["fail"] and processes.rank() == 1:
+            sys.exit(3)
+        elif order == ["meet"]:
+            (Path(folder) / f"{processes.rank()} of {processes.world()}").touch()
+        else:
+            work(Path(folder))
+        sys.exit(0)
