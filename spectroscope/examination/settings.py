@@ -36,7 +36,10 @@ class MaskSettings(Settings):
 
 
 class InversionSettings(Settings):
-    """Number of images and steps of Adam on the pixels. `seed`: which start image stands against which."""
+    """Number of images, steps of gradient descent on the pixels, and the part of Polyak's step that each takes.
+
+    `seed`: which start image stands against which.
+    """
 
     n_images: Annotated[int, Field(ge=2)]
     steps: Annotated[int, Field(ge=1)]
