@@ -64,7 +64,9 @@ def information(probes: pd.DataFrame, spectra: pd.DataFrame) -> alt.TopLevelMixi
     bars = base.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), alt.X2("high"))
     dots = base.mark_point(size=60, strokeWidth=2).encode(
         alt.X("mean:Q", title="accuracy", axis=alt.Axis(format=".0%")),
-        fill=alt.condition("datum.labels == 'true'", alt.Color("features:N", scale=looks), alt.value("white")),
+        fill=alt.condition(
+            "datum.labels == 'true'", alt.Color("features:N", scale=looks, legend=None), alt.value("white")
+        ),
         tooltip=style.tooltip("band", "features", "labels", "coefficients", share=True),
     )
     left = alt.layer(bars, dots).properties(width=360, height=34 * len(bands), title="What a linear probe can tell")
