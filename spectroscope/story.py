@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from torch import Tensor
 
-from spectroscope import bandfigures, figures, io, page, pictures, style
+from spectroscope import attack_story, bandfigures, figures, io, page, pictures, style
 from spectroscope.page import Section, chart
 from spectroscope.pictures import picture, ramp
 
@@ -30,6 +30,7 @@ TABLES = (
     "counterparts",
     "contrasts",
     "training",
+    *attack_story.TABLES,
 )
 CANDIDATES = 64  # images among which one is chosen to show what attacks do to it
 
@@ -43,6 +44,7 @@ def candidates(perturbations: Tensor, rows: pd.DataFrame) -> tuple[Tensor, pd.Da
 def sections(
     settings: dict[str, Any],
     about: dict[str, Any],
+    warnings: dict[str, dict[str, str]],
     table: dict[str, pd.DataFrame],
     maps: pd.DataFrame,
     test: io.Images,
@@ -51,7 +53,8 @@ def sections(
 ) -> list[Section]:
     """The page of a study, from its first question to its limits.
 
-    `settings`: params.yaml; `about`: what made the numbers; `table`: one for each name in TABLES; `maps`: RCT maps;
+    `settings`: params.yaml; `about`: what made the numbers; `warnings`: what speaks against the attacks;
+    `table`: one for each name in TABLES; `maps`: RCT maps;
     `bands`: the test images in each band; `cells`: `candidates` by (run, attack).
     """
     hues, attacks = style.colours(list(settings["runs"])), list(dict.fromkeys(attack for _, attack in cells))
@@ -82,6 +85,7 @@ def sections(
         Section("Power", "Where does the power of an attack lie?", (chart(power),)),
         Section("Examination", "Which bands does each run need, remember, and give way in?", shown),
         Section("Attacks", "What does each run withstand?", (chart(attacked),)),
+        attack_story.section(table, warnings, hues),
         Section("Contrasts", "Which differences do the data show?", (chart(contrasts),)),
         Section("Training", "How did training go?", (chart(figures.training(table["training"], hues)),)),
         Section("Limits", "How to read this page, and what it cannot say", (page.items(*limits),)),
@@ -153,7 +157,11 @@ def _setting(settings: dict[str, Any], about: dict[str, Any], hues: dict[str, st
     return (
         page.facts(facts | {"intervals": level}),
         page.table(pd.DataFrame(runs, columns=["run", "trained on", "regime", "model"]), RUNS, hues),
-        page.table(pd.DataFrame(attacks, columns=["attack", "settings"]), "The attacks, all untargeted.", {}),
+        page.table(
+            pd.DataFrame(attacks, columns=["attack", "settings"]),
+            "The attacks; untargeted unless a `target` is set.",
+            {},
+        ),
     )
 
 

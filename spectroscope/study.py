@@ -33,9 +33,11 @@ class Run(Settings):
 
 
 class EvaluationSettings(Settings):
-    """How many test images accuracies on clean and filtered images are measured on."""
+    """How many test images accuracies on clean and filtered images are measured on, and which attacks are tried on the
+    other runs."""
 
     n_images: Annotated[int, Field(ge=1)]
+    transfer: list[str]
 
 
 class Study(Settings):
@@ -67,6 +69,10 @@ class Study(Settings):
         if self.masks.attack not in self.attacks:
             known, got = ", ".join(self.attacks), self.masks.attack
             raise ValueError(f"masks.attack: expected an attack among {known}, got {got!r}")
+        for name in self.evaluation.transfer:
+            if name not in self.attacks:
+                known = ", ".join(self.attacks)
+                raise ValueError(f"evaluation.transfer: expected attacks among {known}, got {name!r}")
         if "clean" in self.attacks:
             raise ValueError("attacks.clean: expected another name, since `clean` stands for no attack")
         return self

@@ -9,7 +9,9 @@ from spectroscope.stats import StatisticsSettings
 from stages import In, Out, start
 
 
-def main(evaluation: In, attribution: In, weights: In, images: In, tables: Out, cards: Out, metrics: Out) -> None:
+def main(
+    evaluation: In, attribution: In, weights: In, images: In, warnings: In, tables: Out, cards: Out, metrics: Out
+) -> None:
     statistics = params.load("statistics", StatisticsSettings)
     settings = params.load("attribution", AttributionSettings)
     study, test = params.read(), io.read_images(images)
@@ -41,7 +43,9 @@ def main(evaluation: In, attribution: In, weights: In, images: In, tables: Out, 
     about = {**io.read_facts(images), **runtime.describe(), "test_images": len(test)}
     figures = claims.metrics(pd.concat([accuracy, reliance]).drop(columns="n_missing"))
     collapsed = results["training"].groupby(["run", "seed"])["overfitted"].any().groupby("run").sum().to_dict()
-    io.write_json(metrics, {"about": about, "runs": figures, "overfitted_seeds": collapsed})
+    io.write_json(
+        metrics, {"about": about, "runs": figures, "overfitted_seeds": collapsed, "warnings": io.read_json(warnings)}
+    )
     for run in runs:
         page = markdown(io.read_json(weights / run / "card.json"), figures[run])
         io.write_text(cards / f"{run}.md", page)

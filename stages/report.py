@@ -7,7 +7,7 @@ from stages import In, Out, start
 def main(
     metrics: In, tables: In, maps: In, images: In, bands: In, attacks: In, out: Out, summary: Out, overview: Out
 ) -> None:
-    settings, about = params.read(), io.read_json(metrics)["about"]
+    settings, facts = params.read(), io.read_json(metrics)
     table = {name: io.read_table(tables / f"{name}.csv") for name in story.TABLES}
     rct, test = io.read_table(maps), io.read_images(images)
     filtered = {band: io.read_images(bands / band / "test.parquet") for band in settings["bands"]}
@@ -20,7 +20,7 @@ def main(
     hues = style.colours(list(settings["runs"]))
     results = page.markdown(*story.results(table["accuracy"], table["reliance"], hues))
     picture = figures.overview(table["occluded_frequency"], table["accuracy"], hues)
-    sections = story.sections(settings, about, table, rct, test, filtered, cells)
+    sections = story.sections(settings, facts["about"], facts["warnings"], table, rct, test, filtered, cells)
 
     io.write_text(out, page.render(story.TITLE, (story.LEAD,), sections))
     io.write_text(summary, results)

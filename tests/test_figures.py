@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import vl_convert
 
-from spectroscope import bandfigures, figures, style
+from spectroscope import attack_figures, bandfigures, figures, style
 
 SHELLS, SEEDS = 8, 3
 ATTACKS = ["fgsm", "pgd", "simba"]
 BANDS = ["full", "low", "high"]
 CLASSES = ["brick", "grass", "moon"]
+MATRICES = ("transfer", "attack_transfer")
 
 
 def runs(n: int) -> list[str]:
@@ -60,8 +61,23 @@ def tables(n_runs: int = 4, attacks: list[str] = ATTACKS, shells: int = SHELLS) 
         "masks": rows(rng, run=names, mask=["network", "essential", "adversarial"], shell=shell),
         "counterparts": rows(rng, run=names, measure=["change", "control", "remaining"], shell=shell),
         "contrasts": contrast,
+        **attack_tables(rng, names, attacks),
         "training": epochs.assign(loss=2 / epochs["epoch"], clean=0.6, robust=0.3),
         "maps": rows(rng, 10, **shares, estimator=estimators, u=shell, v=shell),
+    }
+
+
+def attack_tables(rng: np.random.Generator, names: list[str], attacks: list[str]) -> dict[str, pd.DataFrame]:
+    """What the stage `strength` writes."""
+    pairs = rows(rng, attack=attacks[:1], source=names, run=names)
+    bands = rows(rng, run=names, entry=["confined"], band=BANDS)
+    return {
+        "attacks": rows(rng, run=names, attack=attacks).assign(
+            kind="white box", norm="linf", eps=0.03, l2=1, queries=9
+        ),
+        "queries": rows(rng, run=names, attack=attacks[-1:], queries=[1, 10, 100]),
+        "confined": bands.assign(norm="l2", l2=0.5, relied=rng.normal(size=len(bands))),
+        "attack_transfer": pairs[pairs["source"] != pairs["run"]],
     }
 
 
@@ -80,6 +96,9 @@ def charts(table: dict[str, pd.DataFrame], hues: dict[str, str]) -> dict[str, di
         "masks": bandfigures.masks(table["masks"], hues),
         "counterparts": bandfigures.counterparts(table["counterparts"], hues),
         "training": figures.training(table["training"], hues),
+        "queries": attack_figures.queries(table["queries"], hues),
+        "confined": attack_figures.confined(table["confined"], hues),
+        "attack_transfer": attack_figures.transfer(table["attack_transfer"], hues),
     }
     return {name: chart.to_dict() for name, chart in made.items()}
 
@@ -111,7 +130,9 @@ def specs(table) -> dict[str, dict[str, Any]]:
     return charts(table, style.colours(runs(4)))
 
 
-@pytest.mark.parametrize("name", ["transfer", "accuracy", "contrasts", "training", "margins", "masks"])
+@pytest.mark.parametrize(
+    "name", ["transfer", "accuracy", "contrasts", "training", "margins", "masks", "queries", "attack_transfer"]
+)
 def test_a_chart_holds_exactly_the_rows_of_its_table(specs, table, name):
     rows = drawn(specs[name])
     order = [column for column in rows if not pd.api.types.is_float_dtype(rows[column])]
@@ -167,7 +188,7 @@ def test_every_run_has_its_one_colour_in_every_chart(specs):
         of_runs = [
             dict(zip(scale["domain"], scale["range"], strict=True)) for scale in scales if scale["domain"] != [0, 1]
         ]
-        assert of_runs or name == "transfer"
+        assert of_runs or name in MATRICES
         assert all(given == hues for given in of_runs)
 
 
@@ -201,7 +222,7 @@ def test_charts_compile_for_few_and_many_runs_and_attacks(n_runs, n_attacks):
 def test_a_click_in_the_legend_reaches_every_chart_of_runs(specs):
     for name, spec in specs.items():
         signals = [signal["name"] for signal in vl_convert.vegalite_to_vega(spec).get("signals", [])]
-        assert ("pick_run_legend" in signals) == (name != "transfer"), name
+        assert ("pick_run_legend" in signals) == (name not in MATRICES), name
 
 
 def test_logits_are_not_compared(table):

@@ -40,7 +40,9 @@ def write_study(root: Path) -> None:
             io.write_arrays(root / "attacks" / run / f"{attack}.parquet", changes, rows)
     for name, table in tables().items():
         io.write_table(root / ("maps.parquet" if name == "maps" else f"tables/{name}.csv"), table)
-    io.write_json(root / "metrics.json", {"about": {"device": "cpu", "threads": 2, "digest": "abc"}, "runs": {}})
+    io.write_json(
+        root / "metrics.json", {"about": {"device": "cpu", "threads": 2, "digest": "abc"}, "runs": {}, "warnings": {}}
+    )
     settings = {
         "runs": {run: {"band": "full", "regime": {"name": "standard"}, "model": "resnet8"} for run in runs(4)},
         "attacks": {attack: {"method": "fgsm", "eps_255": 8} for attack in ATTACKS},

@@ -9,7 +9,7 @@ import torch
 from test_figures import ATTACKS, BANDS, CLASSES, runs, tables
 from test_pictures import decoded
 
-from spectroscope import io, page, story, style
+from spectroscope import attack_story, io, page, story, style
 
 N, SIZE = 12, 8
 SETTINGS = {
@@ -37,7 +37,7 @@ def sections(images: io.Images, **about: str) -> dict[str, str]:
     """HTML of each section of a study that never ran, by label."""
     table, maps = {name: tables(2)[name] for name in story.TABLES}, tables(2)["maps"]
     cells = {(run, attack): cell(images, [1], [1]) for run in runs(2) for attack in ATTACKS}
-    told = story.sections(SETTINGS, about, table, maps, images, dict.fromkeys(BANDS, images), cells)
+    told = story.sections(SETTINGS, about, {}, table, maps, images, dict.fromkeys(BANDS, images), cells)
     return {section.label: "".join(section.blocks) for section in told}
 
 
@@ -45,6 +45,30 @@ def test_a_study_of_photographs_says_that_its_images_overlap(images):
     assert "overlap" in sections(images, source="photos")["Limits"]
     assert "overlap" not in sections(images, source="cifar10")["Limits"]
     assert "overlap" not in sections(images)["Limits"]
+
+
+def test_what_speaks_against_the_attacks_is_told_first():
+    table, hues = tables(2), style.colours(runs(2))
+    sound = "".join(attack_story.section(table, {}, hues).blocks)
+    assert "Nothing speaks against the attacks" in sound and 'class="warning"' not in sound
+    told = attack_story.section(table, {"standard": {"square": "fools 5.0% more"}}, hues).blocks
+    assert told[0].startswith('<p class="warning">') and "standard, square: fools 5.0% more." in told[0]
+
+
+def test_the_images_of_every_attack_and_what_it_needed_are_shown():
+    table, hues = tables(2), style.colours(runs(2))
+    table["attacks"]["n_images"] = [200, 190, 40, 200, 180, 40]
+    table["attacks"].loc[5, ["l2", "queries"]] = float("nan")
+    told = "".join(attack_story.section(table, {}, hues).blocks)
+    for attack, images in (("fgsm", "200"), ("pgd", "180 to 190"), ("simba", "40")):
+        assert re.search(rf">{attack}</span></th><td>white box</td><td>linf 0.03</td><td>{images}</td>", told)
+    assert told.count("· l2 1 · 9 queries") == 5
+
+
+def test_a_study_without_black_boxes_has_no_query_curve():
+    table, hues = tables(2), style.colours(runs(2))
+    whole = len(attack_story.section(table, {}, hues).blocks)
+    assert len(attack_story.section({**table, "queries": table["queries"].head(0)}, {}, hues).blocks) == whole - 1
 
 
 def test_a_setting_is_told_in_words(images):
