@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from spectroscope import params
-from spectroscope.attacks import suite
+from spectroscope.attacks import described, suite
 from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +37,11 @@ def message(path, value):
 def test_a_study_of_this_repository_is_valid(path):
     study = params.validate(params.read(path), Study, "", path)
     assert study.runs and study.statistics.reference in study.runs
+
+
+def test_the_full_study_runs_every_attack_there_is():
+    study = params.validate(params.read(ROOT / "studies" / "full.yaml"), Study, "")
+    assert {entry.method for entry in study.attacks.values()} == set(suite.ATTACKS) == set(described.KINDS)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +92,11 @@ def test_a_study_of_this_repository_is_valid(path):
             "attacks.clean: expected another name, since `clean` stands for no attack",
         ),
         ("masks.attack", "fgsm", "masks.attack: expected an attack among pgd, simba-dct, got 'fgsm'"),
+        (
+            "evaluation.transfer",
+            ["pgd", "pdg"],
+            "evaluation.transfer: expected attacks among pgd, simba-dct, got 'pdg'",
+        ),
         ("judge", ..., "judge: expected this setting, found none"),
         ("juge", 1, "juge: unknown setting (misspelt?), got 1"),
     ],
