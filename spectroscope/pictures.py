@@ -60,6 +60,12 @@ def _triple(key: tuple[str, str, str], cell: pd.DataFrame) -> tuple[np.ndarray, 
     return np.concatenate([tiles[0], gap, tiles[1], gap, tiles[2]], axis=2), span
 
 
+def signed(values: np.ndarray) -> np.ndarray:
+    """A map (H, W) as colours, blue below and orange above zero, on the scale of its 99th percentile: (3, H, W)."""
+    size = float(np.quantile(np.abs(values), 0.99)) or 1.0
+    return _shaded(values / (2 * size) + 0.5, DIVERGING)
+
+
 def picture(pixels: np.ndarray | Tensor, text: str, note: str = "", height: int = 64) -> str:
     """Pixels (C, H, W), clipped to [0, 1], as a PNG inside the page, `height` points high, with a note below."""
     values = (np.clip(np.asarray(pixels, float), 0, 1) * 255).round().astype(np.uint8)  # (C, H, W)

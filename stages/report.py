@@ -1,15 +1,26 @@
 """One page to look at: what ran, what the networks rely on, what attacks strike, and how sure that is."""
 
-from spectroscope import figures, io, page, params, story, style
+from spectroscope import evidence, figures, io, page, params, story, style
 from stages import In, Out, start
 
 
 def main(
-    metrics: In, tables: In, maps: In, images: In, bands: In, attacks: In, out: Out, summary: Out, overview: Out
+    metrics: In,
+    tables: In,
+    maps: In,
+    measures: In,
+    images: In,
+    bands: In,
+    attacks: In,
+    out: Out,
+    summary: Out,
+    overview: Out,
 ) -> None:
     settings, facts = params.read(), io.read_json(metrics)
     table = {name: io.read_table(tables / f"{name}.csv") for name in story.TABLES}
     rct, test = io.read_table(maps), io.read_images(images)
+    weighed = {name: io.read_table(tables / f"{name}.csv") for name in evidence.TABLES}
+    mapped = {run: io.read_table(measures / run / "maps.parquet") for run in settings["runs"]}
     filtered = {band: io.read_images(bands / band / "test.parquet") for band in settings["bands"]}
     cells = {}
     for run in settings["runs"]:
@@ -20,7 +31,8 @@ def main(
     hues = style.colours(list(settings["runs"]))
     results = page.markdown(*story.results(table["accuracy"], table["reliance"], hues))
     picture = figures.overview(table["occluded_frequency"], table["accuracy"], hues)
-    sections = story.sections(settings, facts["about"], facts["warnings"], table, rct, test, filtered, cells)
+    *told, limits = story.sections(settings, facts["about"], facts["warnings"], table, rct, test, filtered, cells)
+    sections = [*told, *evidence.sections(weighed, mapped, hues), limits]
 
     io.write_text(out, page.render(story.TITLE, (story.LEAD,), sections))
     io.write_text(summary, results)

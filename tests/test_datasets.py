@@ -647,7 +647,9 @@ def test_a_download_that_fails_is_refused_in_one_line(tmp_path, monkeypatch, tor
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"dataset\.name: expected one of 'photos', 'cifar10'.*got 'imagenet'"):
+    with pytest.raises(
+        ValueError, match=r"dataset\.name: expected one of 'photos', 'planted', 'cifar10'.*got 'imagenet'"
+    ):
         settings(name="imagenet", seed=0)
     assert "imagenet" not in SOURCES
 

@@ -94,7 +94,7 @@ def test_a_run_added_computes_only_its_own_cells(project, tmp_path):
     stages = ran(call(copy, "dvc", "repro"))
     own = {"train@lowpass", "attack@lowpass-pgd", "attack@lowpass-simba-dct", "attribute@lowpass"}
     assert own <= stages
-    assert stages - own <= {"check", "evaluate", "perturb", "compare", "report"}
+    assert stages - own <= {"check", "evaluate", "perturb", "compare", "weigh", "report"}
 
 
 def test_an_experiment_on_an_attack_trains_nothing(project):

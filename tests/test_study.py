@@ -106,5 +106,5 @@ def test_a_fault_is_one_line_that_names_its_key(path, value, expected):
 
 
 def test_an_unknown_data_set_lists_the_known_ones():
-    expected = "params.yaml: dataset.name: expected one of 'photos', 'cifar10'"
+    expected = "params.yaml: dataset.name: expected one of 'photos', 'planted', 'cifar10'"
     assert message("dataset.name", "imagenet").startswith(expected)

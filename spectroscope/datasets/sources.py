@@ -5,19 +5,22 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from spectroscope.datasets import folder, parquet, photos, torchvision_sets
+from spectroscope.datasets import folder, parquet, photos, planted, torchvision_sets
 from spectroscope.datasets.folder import FolderSettings
 from spectroscope.datasets.parquet import ParquetSettings
 from spectroscope.datasets.photos import PhotosSettings
+from spectroscope.datasets.planted import PlantedSettings
 from spectroscope.datasets.splits import Dataset
 from spectroscope.datasets.torchvision_sets import TorchvisionSettings
 
 DatasetSettings = Annotated[
-    PhotosSettings | TorchvisionSettings | ParquetSettings | FolderSettings, Field(discriminator="name")
+    PhotosSettings | PlantedSettings | TorchvisionSettings | ParquetSettings | FolderSettings,
+    Field(discriminator="name"),
 ]
 
 SOURCES: dict[str, Callable[[Any], Dataset]] = {
     "photos": photos.load,
+    "planted": planted.load,
     "cifar10": torchvision_sets.load,
     "cifar100": torchvision_sets.load,
     "svhn": torchvision_sets.load,

@@ -1,0 +1,51 @@
+"""Do the measures of reliance agree, and how good is each of them?"""
+
+import pandas as pd
+
+from spectroscope import explanations, io, params
+from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.datasets.sources import DatasetSettings
+from spectroscope.stats import StatisticsSettings
+from stages import In, Out, start
+
+READ = ("values", "bands", "curves", "interventions", "sanity", "multiverse")
+
+
+def main(measures: In, tables: Out) -> None:
+    statistics = params.load("statistics", StatisticsSettings)
+    settings = params.load("attribution", AttributionSettings)
+    dataset, study = params.load("dataset", DatasetSettings), params.read()
+    runs = list(study["runs"])
+    read = {run: {name: io.read_table(measures / run / f"{name}.parquet") for name in READ} for run in runs}
+
+    found: dict[str, list[pd.DataFrame]] = {}
+    for stream, (run, table) in enumerate(read.items()):
+        values, about = table["values"], table["bands"]
+        cell = (run, stream, values)
+        results = {
+            "measures": explanations.curves(*cell, about, statistics),
+            "measure_reliance": explanations.reliance(*cell, about, settings.hf_from, statistics),
+            "agreement": explanations.agreement(*cell, statistics),
+            "faithfulness": explanations.faithfulness(run, stream, table["curves"], statistics),
+            "sanity": explanations.sanity(*cell, table["sanity"], statistics),
+            "recovery": pd.DataFrame(),
+        }
+        if dataset.name == "planted":
+            truth = [(cue.low / (dataset.size - 1), (cue.high - 1) / (dataset.size - 1)) for cue in dataset.cues]
+            results["recovery"] = explanations.recovery(run, values, about, table["interventions"], truth, statistics)
+        for name, rows in results.items():
+            found.setdefault(name, []).append(rows)
+    written = {name: pd.concat(parts) for name, parts in found.items()}
+    written["multiverse"] = written["signs"] = pd.DataFrame()
+    if settings.multiverse:
+        choices = {run: table["multiverse"] for run, table in read.items()}
+        bands = read[runs[0]]["bands"]
+        written["multiverse"] = explanations.multiverse(choices, bands, settings.hf_from, statistics)
+        written["signs"] = explanations.signs(written["multiverse"])
+
+    for name, rows in written.items():
+        io.write_table(tables / f"{name}.csv", rows if len(rows.columns) else pd.DataFrame(columns=["run"]))
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,85 @@
+"""The sections on measures hold the numbers of their tables, and leave out what was not computed."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spectroscope import evidence, measurefigures, pictures, style
+
+RUNS = ["standard", "adversarial"]
+HUES = style.colours(RUNS)
+END = {"low": 0.1, "high": 0.4, "n_images": 24, "n_seeds": 3}
+
+
+def rows(**columns) -> pd.DataFrame:
+    """Every combination of the columns' values, with a mean of its own and the ending of all tables."""
+    table = pd.MultiIndex.from_product(columns.values(), names=columns.keys()).to_frame(index=False)
+    return table.assign(mean=np.linspace(0.2, 0.3, len(table)), **END)
+
+
+@pytest.fixture
+def tables() -> dict[str, pd.DataFrame]:
+    measures = rows(run=RUNS, method=["occluded", "waves"], band=[0, 1, 2])
+    pairs = rows(run=RUNS, method=["occluded"], other=["waves"])
+    whole = rows(run=RUNS, method=["all"], other=["kendall_w"]).assign(mean=0.75)
+    choices = {name: ["a"] for name in ("basis", "shape", "baseline", "clip", "normalisation")}
+    multiverse = rows(
+        run=["adversarial"], reference=["standard"], measure=["hf_share"], score=["logit", "margin"], **choices
+    )
+    sign = {"run": "adversarial", "measure": "hf_share", "n_choices": 2, "median": 0.2, "same_sign": 1.0, "sure": 0.5}
+    recovery = rows(run=["standard"], method=["occluded"])
+    return {
+        "measures": measures.assign(position=measures["band"] / 2),
+        "agreement": pd.concat([pairs, whole]),
+        "faithfulness": rows(run=RUNS, order=["occluded", "energy"], unit=["band"], kind=["deletion", "insertion"]),
+        "recovery": recovery.assign(mean=0.95, hurt_named=0.4, hurt_other=0.1, hurts_more=1.0),
+        "multiverse": multiverse,
+        "signs": pd.DataFrame([sign]),
+    }
+
+
+@pytest.fixture
+def maps() -> dict[str, pd.DataFrame]:
+    u, v = np.indices((4, 4)).reshape(2, -1)
+    one = pd.DataFrame({"method": "waves", "u": u, "v": v, "value": u - 1.0 * v, "seed": 0})
+    return dict.fromkeys(RUNS, one)
+
+
+def drawn(chart) -> pd.DataFrame:
+    held = [values for values in chart.to_dict()["datasets"].values() if isinstance(values, str)]
+    return pd.concat(pd.read_csv(io.StringIO(text)) for text in held)
+
+
+def test_charts_hold_the_rows_of_their_tables(tables):
+    made = {
+        "measures": measurefigures.measures(tables["measures"], HUES),
+        "agreement": measurefigures.agreement(tables["agreement"], RUNS),
+        "faithfulness": measurefigures.faithfulness(tables["faithfulness"], HUES),
+        "multiverse": measurefigures.specification(tables["multiverse"], tables["signs"], HUES),
+    }
+    expected = dict(tables)
+    expected["measures"] = tables["measures"].query("band > 0")
+    expected["agreement"] = tables["agreement"].query("method != 'all'")
+    for name, chart in made.items():
+        np.testing.assert_allclose(sorted(drawn(chart)["mean"]), sorted(expected[name]["mean"]), rtol=1e-5)
+        assert "n\u00a0=\u00a024" in chart.to_dict()["description"] and "3 seeds" in chart.to_dict()["description"]
+    assert "standard 0.75 [0.10, 0.40]" in made["agreement"].to_dict()["description"]
+    assert "100% of 2 choices have one sign, 50% an interval" in made["multiverse"].to_dict()["description"]
+
+
+def test_the_page_has_a_section_for_each_thing_that_was_computed(tables, maps):
+    found = {section.label: "".join(section.blocks) for section in evidence.sections(tables, maps, HUES)}
+    assert list(found) == ["Measures", "Agreement", "Planted truth", "Choices"]
+    assert found["Measures"].count("<img") == 2 and "-3 to 3" in found["Measures"]
+    assert "95.0 %" in found["Planted truth"] and "40.0 %" in found["Planted truth"]
+    empty = pd.DataFrame(columns=["run"])
+    left = tables | dict.fromkeys(("agreement", "faithfulness", "recovery", "multiverse", "signs"), empty)
+    assert [section.label for section in evidence.sections(left, maps, HUES)] == ["Measures"]
+
+
+def test_a_signed_map_is_grey_at_zero_and_has_a_colour_for_each_sign():
+    below, zero, above = pictures.signed(np.array([[-1.0, 0.0, 1.0]]))[:, 0].T
+    assert below[2] > below[0] and above[0] > above[2]
+    assert zero.max() - zero.min() < 0.1
