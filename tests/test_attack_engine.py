@@ -32,6 +32,7 @@ NES = {**FGSM, "method": "nes", "norm": "linf", "step_255": 10, "samples": 20, "
 SPSA = {**FGSM, "method": "spsa", "norm": "linf", "step_255": 10, "samples": 20, "radius": 0.01, "max_queries": 300}
 BANDS = {"half": {"keep": "lowest", "ratio": 0.75}}
 CONFINED = {**PGD, "method": "confined", "bands": BANDS, "direction": "l2"}
+del CONFINED["momentum"], CONFINED["stop_early"]
 APGD = {**FGSM, "method": "apgd", "norm": "linf", "loss": "cross_entropy", "n_targets": None, "steps": 20}
 DDN = {"method": "ddn", "n_images": 12, "target": None, "initial_norm": 1.0, "gamma": 0.1, "steps": 60}
 DEEPFOOL = {"method": "deepfool", "n_images": 12, "target": None, "bands": None, "overshoot": 0.02, "steps": 40}
