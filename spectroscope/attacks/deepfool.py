@@ -11,6 +11,8 @@ from spectroscope.attacks.queries import Queried, norms
 from spectroscope.attacks.settings_white_box import Deepfool
 from spectroscope.attacks.sizes import Ball
 
+_BEYOND = 1e-4
+
 
 def deepfool(
     settings: Deepfool, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
@@ -18,7 +20,8 @@ def deepfool(
     """The first adversary on the way, or the last point: (N, C, H, W) (Moosavi-Dezfooli et al. 2016, Algorithm 2).
 
     Within a band the gradients are projected onto it (Ortiz-Jimenez et al. 2020, section 3). No randomness. Deviations:
-    each point is moved into [0, 1] (and stays in its band, as in `confined`); all classes are candidates.
+    each point is moved into [0, 1] (and stays in its band, as in `confined`); all classes are candidates; each step is
+    `_BEYOND` longer, as rounding else holds a point on the boundary, where steps end.
     """
     within = None
     if settings.bands:
@@ -36,7 +39,8 @@ def deepfool(
         left = ~predict.fooled(logits, rows)
         if taken == settings.steps or not left.any():
             break
-        step = geometry.scaled(weight, "l2", f.abs() / norms(weight, "l2").clamp_min(losses.TINY))
+        length = f.abs() / norms(weight, "l2").clamp_min(losses.TINY) + _BEYOND
+        step = geometry.scaled(weight, "l2", length)
         rows, x, walked = rows[left], x[left], (walked + step)[left]
     return reached
 
