@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spectroscope import io, processes
+from spectroscope.progress import track
 
 ROOT = ".checkpoints"
 FINISHED, LOCK = "finished", "lock"
@@ -71,6 +72,20 @@ class Store:
             differing = sorted(key for key in work.keys() | self.work.keys() if work.get(key) != self.work.get(key))
             raise ValueError(f"{file}: expected a checkpoint of this work, got one of another {', '.join(differing)}")
         return tensors, facts
+
+    def each(
+        self, names: Sequence[str], compute: Callable[[int], dict[str, Tensor]], what: str
+    ) -> list[dict[str, Tensor]]:
+        """The tensors of these pieces, in order; `compute` makes those that are not there yet, by their place.
+
+        Several processes share the pieces out; each of them then has all. `what` is said of the progress.
+        """
+        for place in track(processes.mine(range(len(names))), what):
+            if not self.file(names[place]).exists():
+                self.save(names[place], compute(place), {})
+        processes.wait()
+        found = [self.load(name) for name in names]
+        return [tensors for tensors, _ in found]
 
     def slot(self, name: str) -> "Slot":
         """The piece of this name, to be saved again and again."""

@@ -60,6 +60,16 @@ def share(n: int) -> tuple[slice, float]:
     return slice(first, end), (end - first) / n
 
 
+def at_once(n: int, most: int) -> int:
+    """How many of n images to take at once, at most `most`, so that no process is left without any.
+
+    ValueError when there are more processes than images.
+    """
+    if n < world():
+        raise ValueError(f"expected at least {world()} images, one a process, got {n}")
+    return min(most, -(-n // world()))
+
+
 def add_up(tensors: Iterable[Tensor]) -> None:
     """Replace each tensor by its sum over all processes, in one message."""
     if world() == 1:

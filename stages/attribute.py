@@ -1,8 +1,9 @@
 """Which frequencies does a trained network rely on?"""
 
 import pandas as pd
+import torch
 
-from spectroscope import checkpoint, io, models, params, runtime
+from spectroscope import checkpoint, io, models, params, processes, runtime
 from spectroscope.attribution.baselines import baseline
 from spectroscope.attribution.compared import TABLES, explain
 from spectroscope.attribution.occlusion import occluded_frequency, table
@@ -16,25 +17,35 @@ def main(run: Name, weights: In, images: In, out: Out, measures: Out) -> None:
     name = params.load(f"runs.{run}.model", str)
     whole = io.read_images(images)
     test, few = whole.head(settings.n_images), whole.head(settings.compared.n_images)
-    shape, device = test.pixels.shape[1:], runtime.device()
+    shape, n = test.pixels.shape[1:], len(test)
     index = shells(*shape[1:], settings.shape, settings.basis)
     replaced = baseline(settings.baseline, test.pixels, index, settings.basis, runtime.generator(0))
     inputs = {"weights": checkpoint.digest(weights), "images": checkpoint.digest(images)}
+    options = {"basis": settings.basis, "score": settings.score, "clip": settings.clip}
+    step = processes.at_once(n, runtime.images_at_once())
 
     tables, compared = [], []
     with checkpoint.opened("attribute", run=run, settings=settings.model_dump(mode="json"), **inputs) as store:
         for seed, model in models.restore_all(weights, name, shape, len(test.classes)):
-            x, y = test.pixels.to(device), test.labels.to(device)
-            options = {"basis": settings.basis, "baseline": replaced, "score": settings.score, "clip": settings.clip}
-            attribution = occluded_frequency(model, x, y, index, **options, chunk=runtime.images_at_once())
+
+            def occluded(place: int, model=model) -> dict[str, torch.Tensor]:
+                rows = slice(place * step, (place + 1) * step)
+                x, y = test.pixels[rows].to(runtime.device()), test.labels[rows].to(runtime.device())
+                own = replaced[rows] if replaced is not None and replaced.ndim == 4 else replaced
+                return {"of": occluded_frequency(model, x, y, index, baseline=own, chunk=step, **options)}
+
+            pieces = [f"{seed}-images{start}-{min(start + step, n) - 1}" for start in range(0, n, step)]
+            parts = store.each(pieces, occluded, "occluded frequency, parts")
+            attribution = torch.cat([part["of"] for part in parts])
             right = models.predict(model, test.pixels) == test.labels
             tables.append(table(attribution, test.labels, right, seed))
             compared.append(explain(model, few, settings, seed, store))
 
-        io.write_table(out, pd.concat(tables))
-        for each in TABLES:
-            io.write_table(measures / f"{each}.parquet", pd.concat(found[each] for found in compared))
+        if processes.rank() == 0:
+            io.write_table(out, pd.concat(tables))
+            for each in TABLES:
+                io.write_table(measures / f"{each}.parquet", pd.concat(found[each] for found in compared))
 
 
 if __name__ == "__main__":
-    start(main)
+    start(main, processes.together)

@@ -103,19 +103,21 @@ def run_entry(
 
     Rows stand variant by variant, radius by radius. `variant` has the radius in it where there are several; `eps` is in
     pixel units of [0, 1], missing without a ball. Each finished chunk is saved in `store`, and what is found there is
-    not computed again.
+    not computed again; several processes share the chunks out.
     """
     _check(images, labels, None)
     work = list(product(enumerate(parts(settings)), torch.arange(len(images)).split(batch_size)))
+    pieces = [f"seed{seed}-variant{number}-images{rows[0]}-{rows[-1]}" for (number, _), rows in work]
+
+    def compute(place: int) -> dict[str, Tensor]:
+        (_, (_, radii)), rows = work[place]
+        return _tensors(_batch(radii, model, images, labels, seed, rows, None))
+
+    places = track(range(len(work)), settings.method)
+    saved = store.each(pieces, compute, settings.method) if store else [compute(place) for place in places]
     found = {}
-    for (number, (_, radii)), rows in track(work, settings.method):
-        piece = f"seed{seed}-variant{number}-images{rows[0]}-{rows[-1]}"
-        outcomes = store and _load(store, piece, len(radii))
-        if not outcomes:
-            outcomes = _batch(radii, model, images, labels, seed, rows, None)
-            if store:
-                _save(store, piece, outcomes)
-        for place, outcome in enumerate(outcomes):
+    for ((number, (_, radii)), _), tensors in zip(work, saved, strict=True):
+        for place, outcome in enumerate(_outcomes(tensors, len(radii))):
             found.setdefault((number, place), []).append(outcome)
 
     tables, changes = [], []
@@ -129,18 +131,12 @@ def run_entry(
     return torch.cat(changes), pd.concat(tables, ignore_index=True)
 
 
-def _save(store: Store, piece: str, outcomes: list[Outcome]) -> None:
-    tensors = {f"{name}.{place}": value for place, each in enumerate(outcomes) for name, value in vars(each).items()}
-    store.save(piece, tensors, {})
+def _tensors(outcomes: list[Outcome]) -> dict[str, Tensor]:
+    return {f"{name}.{place}": value for place, each in enumerate(outcomes) for name, value in vars(each).items()}
 
 
-def _load(store: Store, piece: str, count: int) -> list[Outcome] | None:
-    saved = store.load(piece)
-    if saved is None:
-        return None
-    return [
-        Outcome(**{name: saved[0][f"{name}.{place}"] for name in Outcome.__annotations__}) for place in range(count)
-    ]
+def _outcomes(tensors: dict[str, Tensor], count: int) -> list[Outcome]:
+    return [Outcome(**{name: tensors[f"{name}.{place}"] for name in Outcome.__annotations__}) for place in range(count)]
 
 
 def _batch(

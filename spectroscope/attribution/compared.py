@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,10 +27,17 @@ def explain(model: Callable, test: Images, settings: AttributionSettings, seed: 
     values: method, image, label, right, error, band_0, ...; bands: basis, shape, band, size, energy, position; maps:
     method, u, v, value (mean over images; of heat maps with DC in the centre); curves, interventions, multiverse: see
     there; sanity: method, share, image, band_0, ... Every measure is kept in `store` once it is done: a killed process
-    goes on with the next. A check that is null in the settings leaves its table empty.
+    goes on with the next, and several processes share them out. A check that is null in the settings leaves its table
+    empty.
     """
     task, waved = _task(model, test, settings, seed)
-    measured = {name: _kept(task, method, store, f"{seed}-{name}") for name, method in settings.methods.items()}
+    methods = list(settings.methods.values())
+    pieces = [f"{seed}-{name}" for name in settings.methods]
+    parts = store.each(pieces, lambda place: _computed(task, methods[place]), "measures")
+    measured = {
+        name: Measured(part["values"], part.get("coefficients"), part["error"])
+        for name, part in zip(settings.methods, parts, strict=True)
+    }
     whole = torch.ones(1, task.bands, dtype=torch.bool)
     right = (task.logits("zero", False, whole)[:, 0].argmax(1) == task.labels).cpu().numpy()
     values = [_values(each).assign(method=name, right=right) for name, each in measured.items()]
@@ -72,15 +80,10 @@ def _task(model: Callable, test: Images, settings: AttributionSettings, seed: in
     return Task(model, images, labels, settings.basis, index, waves, **options), waved
 
 
-def _kept(task: Task, method, store: Store, name: str) -> Measured:
-    """The measure from the store, or computed and put there."""
-    if (before := store.load(name)) is not None:
-        found = before[0]
-        return Measured(found["values"], found.get("coefficients"), found["error"])
+def _computed(task: Task, method: Any) -> dict[str, torch.Tensor]:
     found = measure(task, method)
     tensors = {"values": found.values, "coefficients": found.coefficients, "error": found.error}
-    store.save(name, {key: value for key, value in tensors.items() if value is not None}, {})
-    return found
+    return {key: value for key, value in tensors.items() if value is not None}
 
 
 def _sanity(task: Task, settings: AttributionSettings, share: float) -> pd.DataFrame:

@@ -1,0 +1,95 @@
+"""The stages that attack and attribute, shared out between two processes, write what one process writes."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from spectroscope import io, models, params, processes, runtime
+
+ROOT = Path(__file__).parents[1]
+SHAPE, CLASSES = (3, 32, 32), ("a", "b")
+ATTACK = {"run": "standard", "attack": "pgd", "models": "models", "images": "test.parquet", "out": "attacked.parquet"}
+ATTRIBUTE = {
+    "run": "standard",
+    "weights": "models",
+    "images": "test.parquet",
+    "out": "of.parquet",
+    "measures": "measures",
+}
+N = 10
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A network of two seeds that has learned nothing, images labelled by one of them, and the toy study."""
+    folder = tmp_path_factory.mktemp("shared")
+    study = params.read(ROOT / "studies" / "smoke.yaml")
+    study["attacks"]["pgd"]["n_images"] = study["attribution"]["n_images"] = N
+    study["attribution"]["compared"]["n_images"] = N
+    (folder / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    x = torch.rand(N, *SHAPE, generator=runtime.generator(0))
+    for seed in (0, 1):
+        with torch.random.fork_rng():
+            runtime.seed(seed)
+            network = models.build("resnet8", SHAPE, len(CLASSES))
+        with torch.no_grad():  # as many images on either side, and close enough for an attack
+            logits = network.eval()(x)
+            network[1][-1].bias[0] -= (logits[:, 0] - logits[:, 1]).median()
+        io.write_weights(folder / "models" / f"seed{seed}.safetensors", network)
+    labels = network(x).argmax(1)
+    io.write_images(folder / "test.parquet", io.Images((x * 255).round().to(torch.uint8), labels, CLASSES))
+    return folder
+
+
+def run(workspace, stage, given, n):
+    """A stage in n processes of one thread; (exit code, stderr)."""
+    words = [word for name, value in given.items() for word in (f"--{name}", value)]
+    environment = {key: value for key, value in os.environ.items() if key not in ("DVC_STAGE", "DVC_ROOT")}
+    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), processes.COUNT: str(n)}
+    command = [sys.executable, "-m", f"stages.{stage}", *words]
+    done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True, check=False)
+    return done.returncode, done.stderr
+
+
+def test_attacks_are_the_same_row_by_row(workspace):
+    found = []
+    for n in (1, 2):
+        code, error = run(workspace, "attack", ATTACK, n)
+        assert code == 0, error
+        found.append(io.read_arrays(workspace / "attacked.parquet"))
+        (workspace / "attacked.parquet").unlink()
+    (one, rows, _), (two, again, _) = found
+    assert rows["success"].any() and len(rows) == 2 * N
+    pd.testing.assert_frame_equal(rows, again, check_exact=True)
+    assert torch.equal(one, two)
+    assert not list((workspace / ".checkpoints").rglob("*.safetensors"))
+
+
+def test_attributions_are_the_same_row_by_row(workspace):
+    found = []
+    for n in (1, 2):
+        code, error = run(workspace, "attribute", ATTRIBUTE, n)
+        assert code == 0, error
+        tables = {file.name: io.read_table(file) for file in sorted((workspace / "measures").iterdir())}
+        found.append({"of": io.read_table(workspace / "of.parquet"), **tables})
+        (workspace / "of.parquet").unlink()
+        shutil.rmtree(workspace / "measures")
+    one, two = found
+    assert one.keys() == two.keys() and len(one["of"]) == 2 * N
+    for name in one:
+        pd.testing.assert_frame_equal(one[name], two[name], check_exact=True)
+
+
+def test_images_at_once_leave_no_process_without_any(monkeypatch):
+    assert processes.at_once(10, 64) == 10 and processes.at_once(100, 64) == 64
+    monkeypatch.setattr(processes, "world", lambda: 4)
+    assert processes.at_once(10, 64) == 3 and processes.at_once(4, 64) == 1 and processes.at_once(1000, 64) == 64
+    with pytest.raises(ValueError, match="expected at least 4 images, one a process, got 3"):
+        processes.at_once(3, 64)
