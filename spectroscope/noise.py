@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+ROUNDING = 5e-7  # beyond the size; float32 images
+
 
 def clipped_to(clean: Tensor, direction: Tensor, norm: Literal["linf", "l2"], size: Tensor) -> Tensor:
     """The change clip(clean + s direction) - clean of norm `size`, s > 0: (N, C, H, W) twice, (N,) -> (N, C, H, W).
@@ -12,7 +14,8 @@ def clipped_to(clean: Tensor, direction: Tensor, norm: Literal["linf", "l2"], si
     Each image has a scale s of its own, solved for and not searched, in float64. Pixel i reaches black or white at
     t_i = room_i / |direction_i|. l2: the squared norm, sum_i min(s |direction_i|, room_i)^2, grows with s and is
     quadratic between neighbouring t_i. l-inf: the least s at which a pixel moves by `size`. Where the clip leaves no
-    room for the size, the change goes as far as black and white along the direction, and its norm is smaller.
+    room for the size, the change goes as far as black and white along the direction, and its norm is smaller. Where
+    rounding would carry the norm further than `ROUNDING` beyond the size (signs on a flat image), pixels round inward.
     """
     if clean.shape != direction.shape or clean.ndim != 4:
         shapes = f"{tuple(clean.shape)} and {tuple(direction.shape)}"
@@ -22,8 +25,17 @@ def clipped_to(clean: Tensor, direction: Tensor, norm: Literal["linf", "l2"], si
     wall = room / torch.where(speed > 0, speed, 1)
     size = size.double()[:, None]
     scale = {"linf": _scale_linf, "l2": _scale_l2}[norm](speed, room, wall, size)
-    change = direction.double() * scale[:, None, None, None]
-    return (clean + change).clamp(0, 1).to(clean.dtype) - clean
+    exact = (clean.double() + direction.double() * scale[:, None, None, None]).clamp(0, 1)
+    rounded = exact.to(clean.dtype)
+    beyond = _norm(rounded.double() - clean.double(), norm) > size[:, 0] + ROUNDING
+    outward = (rounded.double() - clean).abs() > (exact - clean).abs()
+    rounded = torch.where(beyond[:, None, None, None] & outward, rounded.nextafter(clean), rounded)
+    return rounded - clean
+
+
+def _norm(change: Tensor, norm: str) -> Tensor:
+    flat = change.flatten(1)
+    return flat.abs().amax(1) if norm == "linf" else flat.norm(dim=1)
 
 
 def _scale_linf(speed: Tensor, room: Tensor, wall: Tensor, size: Tensor) -> Tensor:

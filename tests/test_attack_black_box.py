@@ -8,7 +8,9 @@ import scipy.fft
 import torch
 
 from spectroscope import params, runtime
+from spectroscope.attacks import estimated as estimation
 from spectroscope.attacks import suite
+from spectroscope.attacks.queries import Queried
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attacks.simba import _basis
 
@@ -120,7 +122,7 @@ def estimated(case, settings, x, label, generator):
             gradient += (above - below) / (2 * settings.radius) * u / pairs
         step += 1
         if case.startswith("nes"):
-            velocity = settings.momentum * velocity + (1 - settings.momentum) * gradient
+            velocity = settings.momentum * velocity + gradient
             move = velocity.sign() if case.endswith("linf") else velocity / velocity.norm()
         else:
             first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
@@ -149,6 +151,24 @@ def test_estimated_gradients_take_the_steps_of_a_textbook_loop(case, data):
         assert bool(outcome.success[row]) == is_fooled(expected, int(labels[row]))
         if outcome.success[row]:
             torch.testing.assert_close(x[row] + outcome.perturbation[row], expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("draw", [estimation._normal, estimation._signs])
+def test_a_pair_of_probes_gives_the_slope_along_them(draw):
+    slope = torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+
+    def plane(x):
+        score = ((x - 0.5) * slope).flatten(1).sum(1) / 10
+        return torch.stack([score, -score], 1)
+
+    x, labels = torch.full((2, *SHAPE), 0.5), torch.tensor([0, 1])
+    predict, rows = Queried(plane, x, labels, 2), torch.arange(2)
+    generators = [runtime.generator(row) for row in range(2)]
+    found = estimation._estimate(predict, x, rows, generators, 1, 0.02, draw)
+    for row, sign in enumerate((1, -1)):
+        u = draw(SHAPE, runtime.generator(row))
+        torch.testing.assert_close(found[row], sign * (slope * u).sum() / 5 * u, rtol=1e-3, atol=1e-3)
+    assert predict.count.tolist() == [2, 2]
 
 
 # ---- SimBA
@@ -206,6 +226,15 @@ def test_the_random_basis_is_orthonormal_of_each_generator_s_own_and_white():
     assert bases[:, 0, 0].mean().abs() < 0.06  # either sign: QR alone prefers one
 
 
+def test_simba_keeps_a_step_that_fools_though_the_label_grows_likelier():
+    def odd(x):
+        moved = ((x - 0.5).flatten(1).abs().sum(1) > 1e-3)[:, None]
+        return torch.where(moved, torch.tensor([1.0, 1.1, -5, -5]), torch.tensor([1.0, 0.9, 0.9, 0.9]))
+
+    outcome = suite.run(simba_settings(), odd, torch.full((2, *SHAPE), 0.5), torch.tensor([0, 0]), seed=0)
+    assert outcome.success.all() and outcome.queries.tolist() == [2, 2]
+
+
 # ---- HopSkipJump
 
 
@@ -254,11 +283,11 @@ def jumped(settings, x, label, generator):
         distance = size(z - x)
         if best is None or distance < size(best - x):
             best = z
-        if budget - spent <= 1 or (settings.ball and size(best - x) <= settings.ball.eps):
+        if spent == budget or (settings.ball and size(best - x) <= settings.ball.eps):
             break
         radius = 0.1 if turn == 1 else distance * theta * (math.sqrt(d) if l2 else d)
         answers, directions = [], []
-        for _ in range(min(int(settings.initial_probes * math.sqrt(turn)), budget - spent - 1)):
+        for _ in range(min(int(settings.initial_probes * math.sqrt(turn)), budget - spent)):
             u = torch.randn(x.shape, generator=generator) if l2 else 2 * torch.rand(x.shape, generator=generator) - 1
             probe = (z + radius * (u / u.norm())).clamp(0, 1)
             answers.append(1.0 if ask(probe) else -1.0)
@@ -290,6 +319,15 @@ def test_hop_skip_jump_takes_the_steps_of_a_textbook_loop(norm, changes, data):
         assert spent == outcome.queries[row], row
         if outcome.success[row]:
             torch.testing.assert_close(x[row] + outcome.perturbation[row], expected, rtol=0, atol=1e-4)
+
+
+def test_hop_skip_jump_goes_along_its_probe_where_there_is_one_alone(data):
+    x, labels = data
+    settings = settings_of("hop-skip-jump-l2", initial_probes=1, max_queries=80)
+    outcome = suite.run(settings, model, x, labels, seed=3)
+    for row in outcome.success.nonzero()[:, 0].tolist():
+        expected, _ = jumped(settings, x[row], int(labels[row]), runtime.generator(3, row))
+        torch.testing.assert_close(x[row] + outcome.perturbation[row], expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])

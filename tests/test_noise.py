@@ -63,6 +63,17 @@ def test_without_room_it_goes_to_black_and_white(norm):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("grey", [0.25, 0.9, 254 / 255])
+def test_rounding_never_carries_the_norm_beyond_the_size(norm, grey):
+    """On a flat image all pixels of a sign pattern round alike, and their errors add up."""
+    clean = torch.full((40, 3, 32, 32), grey)
+    signs = torch.randint(0, 2, clean.shape, generator=torch.Generator().manual_seed(0)) * 2.0 - 1
+    sizes = torch.linspace(0.4, 0.6, 40) * (1 if norm == "l2" else 0.006)
+    found = size_of(clipped_to(clean, signs, norm, sizes), norm)
+    assert (found <= sizes + 5.1e-7).all() and (found >= sizes - 1e-5 * (1 if norm == "l2" else 0.02)).all()
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_no_direction_is_no_change(norm):
     clean, _ = draw()
     assert not clipped_to(clean, torch.zeros_like(clean), norm, torch.ones(6)).any()

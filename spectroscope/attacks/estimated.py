@@ -24,7 +24,7 @@ def nes(
     velocity = torch.zeros_like(x)
 
     def step(gradient: Tensor, rows: Tensor) -> Tensor:
-        velocity[rows] = settings.momentum * velocity[rows] + (1 - settings.momentum) * gradient
+        velocity[rows] = settings.momentum * velocity[rows] + gradient
         direction = "sign" if settings.norm == "linf" else "l2"
         return geometry.step(-velocity[rows], direction, settings.norm, settings.step_size)
 

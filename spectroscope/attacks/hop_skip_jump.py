@@ -37,7 +37,7 @@ def hop_skip_jump(
         length = norms(z[rows] - x[rows], settings.norm)
         nearer = length < distance[rows]
         nearest[rows[nearer]], distance[rows[nearer]] = z[rows[nearer]], length[nearer]
-        going = _left(settings, predict, rows) > 1
+        going = _left(settings, predict, rows) > 0
         if ball:
             going &= distance[rows] > ball.eps
         rows, length = rows[going], length[going]
@@ -122,13 +122,13 @@ def _gradient(
 
     phi: 1 where a probe fools, -1 where not; where all agree, the sum of phi u. u: unit directions, normal in l2 and
     uniform in l-inf, after the clip to [0, 1]. radius: 0.1 at first, then sqrt(d) theta times the distance in l2 and d
-    theta times in l-inf (section III-C). initial_probes times sqrt(turn) probes, as far as the queries last but one.
+    theta times in l-inf (section III-C). initial_probes times sqrt(turn) probes, as far as the queries last.
     """
     pixels = z[0].numel()
     radius = length * _theta(settings, z) * (math.sqrt(pixels) if settings.norm == "l2" else pixels)
     radius = torch.full_like(radius, 0.1) if turn == 1 else radius
     wanted = min(LARGEST, int(settings.initial_probes * math.sqrt(turn)))
-    wanted = (_left(settings, predict, rows) - 1).clamp_max(wanted)
+    wanted = _left(settings, predict, rows).clamp_max(wanted)
     answers = torch.zeros_like(length)
     plain, weighted = torch.zeros_like(z[rows]), torch.zeros_like(z[rows])
     for first in range(0, int(wanted.max()), share := max(1, AT_ONCE // len(rows))):
