@@ -5,7 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-ROUNDING = 5e-7  # beyond the size; float32 images
+ROUNDING = 5e-7  # how far rounding may carry a norm beyond the size
 
 
 def clipped_to(clean: Tensor, direction: Tensor, norm: Literal["linf", "l2"], size: Tensor) -> Tensor:
