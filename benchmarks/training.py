@@ -1,4 +1,4 @@
-"""The training loop beside a plain torchvision and DataLoader loop of the same network: `python -m benchmarks.training`.
+"""The training loop beside a plain loop of transforms and DataLoader, one network: `python -m benchmarks.training`.
 
 Prints images per second of both and their ratio, and the cost of an adversarial step in standard steps; medians over
 repeats taken in turns, so that a noisy machine strikes all alike.
@@ -81,7 +81,7 @@ def main() -> None:
         speeds = ", ".join(f"{statistics.median(each):.0f}" for each in (plain, ours, attacked))
         gain = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
         cost = statistics.median(a / b for a, b in zip(ours, attacked, strict=True))
-        print(f"{name}: {speeds} images per second plain, ours, ours with PGD-{STEPS}; ours {gain:.2f} x plain;", end=" ")
+        print(f"{name}: {speeds} images per second plain, ours, with PGD-{STEPS}; ours {gain:.2f} x plain;", end=" ")
         print(f"a PGD-{STEPS} step costs {cost:.2f} standard steps, {cost / (STEPS + 1):.2f} x (steps + 1);", end=" ")
         print(f"n = {IMAGES} images, {REPEATS} repeats, {runtime.describe()}")
 
