@@ -94,13 +94,14 @@ def test_a_run_added_computes_only_its_own_cells(project, tmp_path):
     stages = ran(call(copy, "dvc", "repro"))
     own = {"train@lowpass", "attack@lowpass-pgd", "attack@lowpass-simba-dct", "attribute@lowpass"}
     assert own <= stages
-    assert stages - own <= {"check", "evaluate", "perturb", "compare", "weigh", "report"}
+    after = {"check", "evaluate", "strength", "examine", "perturb", "compare", "weigh", "report"}
+    assert stages - own <= after
 
 
 def test_an_experiment_on_an_attack_trains_nothing(project):
     stages = ran(call(project, "dvc", "exp", "run", "-S", "attacks.pgd.eps_255=4"))
     attacks = {"attack@standard-pgd", "attack@adversarial-pgd"}
-    assert stages == attacks | {"check", "evaluate", "perturb", "compare", "report"}
+    assert stages == attacks | {"check", "evaluate", "strength", "examine", "perturb", "compare", "report"}
     difference = call(project, "dvc", "metrics", "diff", "HEAD", "--json")
     assert "runs.standard.pgd.mean" in difference or "runs.adversarial.pgd.mean" in difference
     call(project, "git", "checkout", "--quiet", "--", ".")
