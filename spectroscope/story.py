@@ -137,6 +137,9 @@ LIMITS = (
     "depend on the shape of a curve alone and can be compared; they leave out DC and all negative values.",
     "An image without one of its shells is unlike anything a network was trained on, most of all without DC; and "
     "shells removed one at a time say nothing about how they act together.",
+    "Share and centroid use the positive part of a curve, which noise can only enlarge: in a resample with more noise "
+    "than the data the high shells gain, so their intervals reach further up than down, and a value can stand near the "
+    "lower end of its own.",
     "Intervals resample seeds and images. With few seeds they are rough and probably too narrow; none is corrected for "
     "the number of comparisons, so that at 95 % about one filled dot in twenty is expected by chance.",
     "The spectrum of a perturbation carries its algorithm too: the sign in FGSM and PGD whitens it, and SimBA proposes "

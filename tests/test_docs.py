@@ -151,3 +151,11 @@ def test_the_tables_of_the_readme_are_the_results():
     filled = runpy.run_path(str(DOCS / "readme.py"))["filled"](text)
     assert filled == text, "run `make readme`"
     assert text.count("<!-- end -->") == filled.count("| clean accuracy |") >= 1
+
+
+def test_the_readme_names_every_stage_with_its_question_and_every_study():
+    text = (ROOT / "README.md").read_text()
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        assert f"| `{name}` | {stage.get('do', stage)['desc']} |" in text
+    for study in (ROOT / "studies").glob("*.yaml"):
+        assert f"| `studies/{study.name}` |" in text

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spectroscope.attacks.queries import Queried
 
-_MARGIN = 0.1
+_MARGIN = 0.02
 
 
 def fgsm(predict: Queried, x: Tensor, labels: Tensor, eps: float) -> Tensor:
@@ -35,7 +35,7 @@ def cw(
 
     No early abort: advertorch decides it by the loss of the whole batch, so a result would depend on batch mates.
     Carlini & Wagner map the line onto (0, 1) by tanh, whose slope is nought at 0 and at 1: a pixel that starts there
-    stays. Here tanh covers [-0.1, 1.1] and the model sees the values clamped to [0, 1], as does the caller.
+    stays. Here tanh covers [-0.02, 1.02] and the model sees the values clamped to [0, 1], as does the caller.
     """
     attack = _attacks().CarliniWagnerL2Attack(
         lambda z: predict(z.clamp(0, 1)),
