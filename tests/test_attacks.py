@@ -194,7 +194,7 @@ CASES = {
         "samples": 20,
         "radius": 0.01,
         "momentum": 0.5,
-        "max_queries": 130,
+        "max_queries": 170,
     },
     "nes-l2": {
         "method": "nes",

@@ -21,7 +21,7 @@ from spectroscope.attribution.occlusion import (
 from spectroscope.attribution.scores import score
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.attribution.summaries import centroid, hf_share, missing_shares, sums
-from spectroscope.params import validate
+from spectroscope.params import read, validate
 from spectroscope.partitions import by_band, partition
 from spectroscope.spectrum import analyse, dct2, idct2, shells, synthesise
 
@@ -343,16 +343,7 @@ def test_a_dct_index_is_refused_in_the_dft_basis(images, labels, index):
 
 @pytest.mark.parametrize("fault", [{"hf_from": 1.0}, {"n_images": 0}, {"basis": "dwt"}, {"extra": 1}])
 def test_settings_that_make_no_sense_name_their_key(fault):
-    values = {
-        "n_images": 10,
-        "images": "all",
-        "basis": "dct",
-        "shape": "linf",
-        "baseline": "zero",
-        "score": "logit",
-        "clip": False,
-        "hf_from": 0.5,
-    }
+    values = read(Path(__file__).parents[1] / "studies" / "smoke.yaml")["attribution"]
     validate(values, AttributionSettings, "attribution")
     with pytest.raises(ValueError, match=rf"attribution\.{next(iter(fault))}: "):
         validate(values | fault, AttributionSettings, "attribution")

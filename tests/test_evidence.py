@@ -19,11 +19,11 @@ def rows(**columns) -> pd.DataFrame:
     return table.assign(mean=np.linspace(0.2, 0.3, len(table)), **END)
 
 
-@pytest.fixture
-def tables() -> dict[str, pd.DataFrame]:
-    measures = rows(run=RUNS, method=["occluded", "waves"], band=[0, 1, 2])
-    pairs = rows(run=RUNS, method=["occluded"], other=["waves"])
-    whole = rows(run=RUNS, method=["all"], other=["kendall_w"]).assign(mean=0.75)
+def computed(runs: list[str]) -> dict[str, pd.DataFrame]:
+    """The tables of measures that were never taken."""
+    measures = rows(run=runs, method=["occluded", "waves"], band=[0, 1, 2])
+    pairs = rows(run=runs, method=["occluded"], other=["waves"])
+    whole = rows(run=runs, method=["all"], other=["kendall_w"]).assign(mean=0.75)
     choices = {name: ["a"] for name in ("basis", "shape", "baseline", "clip", "normalisation")}
     multiverse = rows(
         run=["adversarial"], reference=["standard"], measure=["hf_share"], score=["logit", "margin"], **choices
@@ -33,18 +33,28 @@ def tables() -> dict[str, pd.DataFrame]:
     return {
         "measures": measures.assign(position=measures["band"] / 2),
         "agreement": pd.concat([pairs, whole]),
-        "faithfulness": rows(run=RUNS, order=["occluded", "energy"], unit=["band"], kind=["deletion", "insertion"]),
+        "faithfulness": rows(run=runs, order=["occluded", "energy"], unit=["band"], kind=["deletion", "insertion"]),
         "recovery": recovery.assign(mean=0.95, hurt_named=0.4, hurt_other=0.1, hurts_more=1.0),
         "multiverse": multiverse,
         "signs": pd.DataFrame([sign]),
     }
 
 
-@pytest.fixture
-def maps() -> dict[str, pd.DataFrame]:
+def mapped(runs: list[str]) -> dict[str, pd.DataFrame]:
+    """A map of each run."""
     u, v = np.indices((4, 4)).reshape(2, -1)
     one = pd.DataFrame({"method": "waves", "u": u, "v": v, "value": u - 1.0 * v, "seed": 0})
-    return dict.fromkeys(RUNS, one)
+    return dict.fromkeys(runs, one)
+
+
+@pytest.fixture
+def tables() -> dict[str, pd.DataFrame]:
+    return computed(RUNS)
+
+
+@pytest.fixture
+def maps() -> dict[str, pd.DataFrame]:
+    return mapped(RUNS)
 
 
 def drawn(chart) -> pd.DataFrame:

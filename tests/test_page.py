@@ -14,6 +14,7 @@ import pytest
 import torch
 import vl_convert
 import yaml
+from test_evidence import computed, mapped
 from test_figures import ATTACKS, BANDS, CLASSES, runs, tables
 
 from spectroscope import io, page
@@ -40,6 +41,10 @@ def write_study(root: Path) -> None:
             io.write_arrays(root / "attacks" / run / f"{attack}.parquet", changes, rows)
     for name, table in tables().items():
         io.write_table(root / ("maps.parquet" if name == "maps" else f"tables/{name}.csv"), table)
+    for name, table in computed(runs(4)).items():
+        io.write_table(root / f"tables/{name}.csv", table)
+    for run, maps in mapped(runs(4)).items():
+        io.write_table(root / "measures" / run / "maps.parquet", maps)
     io.write_json(
         root / "metrics.json", {"about": {"device": "cpu", "threads": 2, "digest": "abc"}, "runs": {}, "warnings": {}}
     )
@@ -53,7 +58,7 @@ def write_study(root: Path) -> None:
 
 
 def make_page(root: Path) -> str:
-    parts = {name: root / name for name in ("tables", "bands", "attacks")}
+    parts = {name: root / name for name in ("tables", "bands", "attacks", "measures")}
     files = {"metrics": "metrics.json", "maps": "maps.parquet", "images": "images.parquet"}
     files |= {"out": "out/index.html", "summary": "out/results.md", "overview": "out/overview.svg"}
     report.main(**parts, **{name: root / file for name, file in files.items()})
