@@ -136,6 +136,7 @@ def together(module: str, words: Sequence[str]) -> Iterator[None]:
         yield
     except SystemExit as end:
         if not end.code:  # a process in trouble leaves at once: the others are ended for it
+            wait()  # a fast process that left would look like one that fell over
             dist.destroy_process_group()
         raise
 
@@ -148,6 +149,7 @@ def _join() -> None:
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % gpus)
     dist.init_process_group("nccl" if gpus else "gloo", timeout=timedelta(hours=1))
+    wait()
 
 
 def _start(command: list[str], n: int) -> int:

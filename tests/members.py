@@ -76,6 +76,7 @@ def work(folder: Path) -> None:
     processes.send_first([sent])
     with checkpoint.opened("members", folder=str(folder)) as store:
         kept = train(True, slot=store.slot("kept"))
+        processes.wait()  # the first may still be writing
         files = sorted(file.name for file in store.folder.iterdir())
     found = {
         "world": processes.world(),
