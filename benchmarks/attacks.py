@@ -97,7 +97,7 @@ def main(data: Path, model: str, images: int, repeats: int, threads: int, attack
             clean, aims, settings = x[right], labels[right], settings_of(attack, run)
             contenders = {"ours": (ours, models.freeze(network))}
             for library, peer in peers.PEERS[attack].items():
-                if library in libraries:
+                if library.split(",")[0] in libraries:
                     contenders[library] = (peer, network)
             seconds, reached = {name: [] for name in contenders}, {}
             for _ in range(repeats):

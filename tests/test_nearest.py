@@ -1,5 +1,6 @@
 """DDN, FAB and the planes they step to, on problems whose nearest adversary is known."""
 
+import copy
 import itertools
 
 import pytest
@@ -91,6 +92,19 @@ def test_the_nearest_point_across_a_plane_is_found_in_linf(n_targets):
     assert 0.9999 * distance <= outcome.linf[0] <= 1.01 * distance
 
 
+@NORMS
+def test_the_projection_is_exact_where_many_pixels_stop_at_different_lengths(norm):
+    """Images of usual size, half of the pixels near 0 or 1, weights over eight decades."""
+    generator = torch.Generator().manual_seed(3)
+    point = (2 * torch.rand(16, 3, 32, 32, generator=generator) - 0.5).clamp(0, 1)
+    weight = torch.randn(point.shape, generator=generator) * 10 ** (-8 * torch.rand(point.shape, generator=generator))
+    f = torch.logspace(-4, 1.5, 16)
+    found = boundaries.onto(point, weight, f, norm)
+    expected = by_bisection(point, weight, f, norm)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
+    assert 0.2 < ((found == 0) | (found == 1))[-1].float().mean() < 0.9
+
+
 def test_the_nearest_of_all_boundaries_is_measured_in_the_dual_norm():
     """Class 1 is behind one pixel of weight 4, class 2 behind 432 of weight 1: l2 distances 2/4 and 2/sqrt(432)."""
     x = torch.full((1, *SHAPE), 0.5)
@@ -111,6 +125,18 @@ def test_fab_goes_through_its_targets_until_the_nearest_is_found(model, data):  
     one, all_ = (suite.run(settings_of("fab-l2", n_targets=n, steps=10), model, *data, seed=0) for n in (1, 3))
     both = one.success & all_.success
     assert (all_.l2[both] <= one.l2[both] * 1.02).all() and (all_.l2[both] < 0.99 * one.l2[both]).any()
+
+
+@pytest.mark.parametrize("case", ["fab-linf", "fab-l2"])
+def test_rounding_does_not_undo_fab(case, model, data, outcomes):  # noqa: F811
+    """Its last search leads to the boundary, where float32 ties are decided by the batch: in float64 all still fool."""
+    x, labels = data
+    outcome = outcomes[case]
+    assert torch.equal(outcome.success, outcome.before == labels)
+    logits = copy.deepcopy(model).double()((x + outcome.perturbation).double()[outcome.success])
+    right = labels[outcome.success][:, None]
+    margin = logits.scatter(1, right, -torch.inf).amax(1) - logits.gather(1, right)[:, 0]
+    assert (margin > 5e-6 * (logits.amax(1) - logits.amin(1))).all()
 
 
 def test_minimal_norms_agree(outcomes):  # noqa: F811

@@ -40,7 +40,7 @@ def autoattack(
     for run in parts.values():
         part = predict.only(rows)
         found = run(part, x[rows], targets[rows], [generators[row] for row in rows.tolist()])
-        fooled = part.first > 0
+        fooled = (part.first > 0) & (found != x[rows]).flatten(1).any(1)  # FAB leaves what is on the boundary
         reached[rows[fooled]] = found[fooled]
         rows = rows[~fooled]
         if not len(rows):

@@ -14,6 +14,7 @@ from spectroscope.attacks import geometry, losses
 from spectroscope.attacks.queries import Queried, norms
 from spectroscope.attacks.sizes import Norm
 
+_TANGENTS = 50  # of which some five are needed
 _DUAL: dict[str, Literal["l1", "l2"]] = {"linf": "l1", "l2": "l2"}
 
 
@@ -60,17 +61,21 @@ def onto(point: Tensor, weight: Tensor, f: Tensor, norm: Norm) -> Tensor:
     """The nearest point of the plane and of [0, 1], or the nearest to the plane where they do not meet: (m, C, H, W).
 
     Exact (Croce & Hein 2020, FAB, Eq. 8): pixels move in proportion to their weight (l2) or all alike (l-inf) until
-    they meet 0 or 1; the pixels sorted by the length at which they do give the length that is needed.
+    they meet 0 or 1. What is gained in f is concave and piecewise linear in the length moved, so that the lengths at
+    which a tangent reaches the plane (Newton's method) grow up to the one that is needed, and stay there.
     """
-    flat, weight = point.flatten(1), weight.flatten(1) * -f.sign()[:, None]
+    flat, weight, wanted = point.flatten(1), weight.flatten(1) * -f.sign()[:, None], f.abs()[:, None]
     way = weight if norm == "l2" else weight.sign()
     room = torch.where(way > 0, 1 - flat, flat)
-    stops, order = (room / way.abs().clamp_min(losses.TINY)).sort(1)
-    rates = (weight * way).gather(1, order)  # the gain in f by unit of length, of each pixel
-    gained = (stops * rates).cumsum(1) - stops * rates  # by the pixels that have stopped before
-    moving = rates.flip(1).cumsum(1).flip(1)
-    enough = gained + stops * moving >= f.abs()[:, None]
-    first = torch.where(enough.any(1), enough.long().argmax(1), flat.shape[1] - 1)[:, None]
-    needed = (f.abs()[:, None] - gained.gather(1, first)) / moving.gather(1, first).clamp_min(losses.TINY)
-    length = torch.where(enough.any(1, keepdim=True), needed, stops[:, -1:])
+    stops = room / way.abs().clamp_min(losses.TINY)  # the length at which each pixel stops
+    gains, rates = room * weight.abs(), weight * way  # in f, of each pixel: up to its stop, by unit of length
+    length = torch.zeros_like(wanted)
+    for _ in range(_TANGENTS):
+        moving, last = stops > length, length
+        slope = (rates * moving).sum(1, keepdim=True)
+        needed = (wanted - (gains * ~moving).sum(1, keepdim=True)) / slope.clamp_min(losses.TINY)
+        length = torch.maximum(last, needed)
+        if torch.equal(length, last):
+            break
+    length = torch.where(gains.sum(1, keepdim=True) < wanted, stops.amax(1, keepdim=True), length)
     return (flat + length * way).clamp(0, 1).view_as(point)

@@ -14,6 +14,7 @@ _FROM_IMAGE = 0.1  # alpha_max, the largest weight of the step that starts from 
 _OVERSHOOT = 1.05  # eta
 _KEPT = 0.9  # beta, the part of the change that is kept after an adversary is found
 _SEARCHES = 3  # along the last stretch
+_CLEAR = 1e-5  # of the spread of the logits, by which an adversary is beyond the boundary
 
 
 def fab(settings: Fab, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
@@ -31,7 +32,11 @@ def approach(predict: Queried, x: Tensor, targets: Tensor | None, norm: Norm, st
     targets (N, T): the classes whose boundaries to go to in turn; None for the target of the attack or, where it has
     none, for the nearest at each step. An image is done as soon as an adversary of a norm of at most `within` is found;
     0 goes on.
+
+    Deviation: the boundary is where the margin is `_CLEAR` times the spread of the logits. Where it is 0, which is what
+    the last search leads to, rounding decides the class, and in another batch it decides otherwise.
     """
+    loss = losses.margin(predict)
     everything = torch.arange(len(x), device=x.device)
     found, least = x.clone(), x.new_full((len(x),), math.inf)
     for target in [None] if targets is None else targets.T:
@@ -42,11 +47,12 @@ def approach(predict: Queried, x: Tensor, targets: Tensor | None, norm: Norm, st
                 return found
             image, at = x[rows], now[rows]
             if target is None and predict.targets is None:
-                _, f, weight = boundaries.nearest(predict, at, rows, norm, within=None)
+                logits, f, weight = boundaries.nearest(predict, at, rows, norm, within=None)
             else:
-                _, f, weight = boundaries.towards(predict, at, rows, None if target is None else target[rows])
-            at = _step(image, at, f, weight, norm)
-            fooled = predict.fooled(predict(at, rows).detach(), rows)
+                logits, f, weight = boundaries.towards(predict, at, rows, None if target is None else target[rows])
+            at = _step(image, at, f - _clear(logits), weight, norm)
+            logits = predict(at, rows).detach()
+            fooled = loss(logits, rows) > _clear(logits)
             length = norms(at - image, norm)
             better = fooled & (length < least[rows])
             found[rows[better]], least[rows[better]] = at[better], length[better]
@@ -72,14 +78,24 @@ def _closer(predict: Queried, x: Tensor, found: Tensor, rows: Tensor) -> Tensor:
     if not len(rows):
         return found
     loss, change = losses.margin(predict), found[rows] - x[rows]
-    low, high = (loss(predict(x[rows] + part * change, rows), rows) for part in (0, 1))  # below 0, above 0
-    start, end = torch.zeros_like(low), torch.ones_like(high)
+
+    def beyond(part: Tensor) -> Tensor:
+        logits = predict(x[rows] + geometry.each(part) * change, rows)
+        return loss(logits, rows) - _clear(logits)
+
+    start, end = x.new_zeros(len(rows)), x.new_ones(len(rows))
+    low, high = beyond(start), beyond(end)
     for _ in range(_SEARCHES):
         middle = start + (end - start) * (low / (low - high)).clamp(0.05, 0.95)
-        logits = predict(x[rows] + geometry.each(middle) * change, rows)
-        value, fooled = loss(logits, rows), predict.fooled(logits, rows)
+        value = beyond(middle)
+        fooled = value > 0
         start, low = torch.where(fooled, start, middle), torch.where(fooled, low, value)
         end, high = torch.where(fooled, middle, end), torch.where(fooled, value, high)
     found = found.clone()
     found[rows] = torch.where(geometry.each(end == 1), found[rows], x[rows] + geometry.each(end) * change)
     return found
+
+
+def _clear(logits: Tensor) -> Tensor:
+    """The margin that an adversary has at least: (m, K) -> (m,)."""
+    return _CLEAR * (logits.amax(1) - logits.amin(1))
