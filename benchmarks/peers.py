@@ -39,7 +39,7 @@ def _advertorch() -> Any:
 
 def _advertorch_pgd(network, x, labels, settings):
     loss = nn.CrossEntropyLoss(reduction="sum")
-    attack = _advertorch().LinfPGDAttack(
+    attack = {"linf": _advertorch().LinfPGDAttack, "l2": _advertorch().L2PGDAttack}[settings.norm](
         network, loss, settings.ball.eps, settings.steps, settings.step_size, settings.random_start
     )
     return attack.perturb(x, labels)
@@ -48,9 +48,8 @@ def _advertorch_pgd(network, x, labels, settings):
 def _torchattacks_pgd(network, x, labels, settings):
     import torchattacks
 
-    return torchattacks.PGD(network, settings.ball.eps, settings.step_size, settings.steps, settings.random_start)(
-        x, labels
-    )
+    attack = {"linf": torchattacks.PGD, "l2": torchattacks.PGDL2}[settings.norm]
+    return attack(network, settings.ball.eps, settings.step_size, settings.steps, settings.random_start)(x, labels)
 
 
 def _foolbox(network, x, labels, attack, eps):
@@ -62,16 +61,37 @@ def _foolbox(network, x, labels, attack, eps):
 def _foolbox_pgd(network, x, labels, settings):
     import foolbox
 
-    attack = foolbox.attacks.LinfPGD(
+    attack = {"linf": foolbox.attacks.LinfPGD, "l2": foolbox.attacks.L2PGD}[settings.norm](
         abs_stepsize=settings.step_size, steps=settings.steps, random_start=settings.random_start
     )
     return _foolbox(network, x, labels, attack, settings.ball.eps)
 
 
+def _torchattacks_fgsm(network, x, labels, settings):
+    import torchattacks
+
+    return torchattacks.FGSM(network, settings.ball.eps)(x, labels)
+
+
+def _foolbox_fgsm(network, x, labels, settings):
+    import foolbox
+
+    return _foolbox(network, x, labels, foolbox.attacks.LinfFastGradientAttack(), settings.ball.eps)
+
+
+def _foolbox_deepfool(network, x, labels, settings):
+    import foolbox
+
+    classes = network(x[:1]).shape[1]
+    attack = foolbox.attacks.L2DeepFoolAttack(steps=settings.steps, candidates=classes, overshoot=settings.overshoot)
+    return _foolbox(network, x, labels, attack, None)
+
+
 def _torchattacks_apgd(network, x, labels, settings):
     import torchattacks
 
-    return torchattacks.APGD(network, "Linf", settings.ball.eps, settings.steps)(x, labels)
+    loss = {"cross_entropy": "ce", "dlr": "dlr"}[settings.loss]
+    return torchattacks.APGD(network, "Linf", settings.ball.eps, settings.steps, loss=loss)(x, labels)
 
 
 def _torchattacks_square(network, x, labels, settings):
@@ -97,6 +117,7 @@ def _advertorch_cw(network, x, labels, settings):
 
 
 def _foolbox_cw(network, x, labels, settings):
+    """Its answer where it finds no adversary is a black image, which some networks get wrong: that is the image here."""
     import foolbox
 
     attack = foolbox.attacks.L2CarliniWagnerAttack(
@@ -106,7 +127,8 @@ def _foolbox_cw(network, x, labels, settings):
         settings.confidence,
         settings.initial_const,
     )
-    return _foolbox(network, x, labels, attack, None)
+    found = _foolbox(network, x, labels, attack, None)
+    return torch.where(found.flatten(1).any(1)[:, None, None, None], found, x)
 
 
 def _foolbox_ddn(network, x, labels, settings):
@@ -166,11 +188,13 @@ def _art_simba(network, x, labels, settings):
 
 
 PEERS: dict[str, dict[str, Peer]] = {
+    "fgsm": {"torchattacks": _torchattacks_fgsm, "foolbox": _foolbox_fgsm},
     "pgd": {"advertorch": _advertorch_pgd, "torchattacks": _torchattacks_pgd, "foolbox": _foolbox_pgd},
     "apgd": {"torchattacks": _torchattacks_apgd},
     "square": {"torchattacks": _torchattacks_square},
     "cw": {"foolbox": _foolbox_cw, "advertorch": _advertorch_cw},
     "ddn": {"foolbox": _foolbox_ddn},
+    "deepfool": {"foolbox": _foolbox_deepfool},
     "fab": {
         "torchattacks": _torchattacks_fab,
         "torchattacks, every target": _torchattacks_fab_every_target,

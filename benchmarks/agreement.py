@@ -1,0 +1,108 @@
+"""Do attacks of other libraries succeed on as many of the same images at equal settings, and how far away?
+
+`python -m benchmarks.agreement data resnet8 500 standard,adversarial all`: the folder `data` of a reproduced study, the
+model of its runs, test images, runs, attacks. A library attacks the images that the network has right, in batches of 64, on the
+network as a user holds it; ours on its frozen copy. A row of a peer has the paired difference of success, ours minus
+the peer's, with the 95 % interval of the normal approximation; where the attack looks for the nearest adversary, also
+the ratio of the median l2 norms over the images that both fool. Rows are printed as they become known.
+"""
+
+import time
+import warnings
+from pathlib import Path
+
+import torch
+import typer
+from torch import Tensor
+
+from benchmarks import attacks, networks, peers
+from spectroscope import models, params, runtime
+from spectroscope.attacks.settings import AttackSettings
+
+BATCH_SIZE = 64
+NEAREST = ("fab", "ddn", "deepfool", "cw")
+FEW = {"simba": 100}  # images at most, where a peer takes one at a time
+L2_RADII = {"standard": 0.25, "adversarial": 0.5}
+PGD, APGD = attacks.ENTRIES["pgd"], attacks.ENTRIES["apgd"]
+ENTRIES = {
+    "fgsm": {"method": "fgsm", "n_images": 1, "target": None},
+    "pgd linf": PGD,
+    "pgd l2": {**PGD, "norm": "l2", "direction": "l2"},
+    "apgd cross-entropy": APGD,
+    "apgd dlr": {**APGD, "loss": "dlr"},
+    "fab": {**attacks.ENTRIES["fab"], "n_targets": 1},
+    "ddn": {**attacks.ENTRIES["ddn"], "steps": 30},
+    "deepfool": {"method": "deepfool", "n_images": 1, "target": None, "bands": None, "overshoot": 0.02, "steps": 20},
+    "square": {**attacks.ENTRIES["square"], "max_queries": 100},
+    "simba": {**attacks.ENTRIES["simba"], "max_queries": 101},
+    "cw": {**attacks.ENTRIES["cw"], "search_steps": 3, "steps": 30},
+}
+
+
+def settings_of(name: str, run: str) -> AttackSettings:
+    """An entry with the radius that suits the run; PGD in steps of a quarter of it."""
+    entry, radius = dict(ENTRIES[name]), attacks.RADII_255[run]
+    if entry.get("norm") == "l2" and entry["method"] == "pgd":
+        entry |= {"eps": L2_RADII[run], "step_size": L2_RADII[run] / 4}
+    elif entry["method"] == "fgsm" or (entry.get("norm") == "linf"):
+        entry |= {"eps_255": radius} | ({"step_255": radius / 4} if entry["method"] == "pgd" else {})
+    return params.validate(entry, AttackSettings, f"attacks.{name}")
+
+
+def paired(mine: Tensor, other: Tensor) -> tuple[float, float]:
+    """Mean of the differences of two outcomes of the same images, booleans (n,), and half its 95 % interval."""
+    difference = mine.double() - other.double()
+    return float(difference.mean()), 1.96 * float(difference.std() / len(difference) ** 0.5)
+
+
+def main(data: Path, model: str, images: int, runs: str, names: str) -> None:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    libraries = peers.installed()
+    x, labels, found = networks.restore(data, model, images)
+    print("| attack | run | library | n | success | ours - peer | median l2 | ours / peer | seconds |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for run in runs.split(","):
+        network = found[run]
+        with torch.no_grad():
+            right = torch.cat([network(part).argmax(1) for part in x.split(BATCH_SIZE)]) == labels
+        frozen = models.freeze(network)
+        for name in ENTRIES if names == "all" else names.split(","):
+            settings = settings_of(name, run)
+            clean, aims = x[right][: FEW.get(name, images)], labels[right][: FEW.get(name, images)]
+            contenders = {"ours": (attacks.ours, frozen)}
+            for library, peer in peers.PEERS[settings.method].items():
+                if library in libraries:
+                    contenders[library] = (peer, network)
+            reached = {}
+            for library, (work, victim) in contenders.items():
+                runtime.seed(0)
+                started, fooled, length = time.process_time(), [], []
+                for rows in torch.arange(len(clean)).split(BATCH_SIZE):
+                    adversary = work(victim, clean[rows], aims[rows], settings).detach()
+                    with torch.no_grad():
+                        fooled.append(network(adversary).argmax(1) != aims[rows])
+                    length.append((adversary - clean[rows]).flatten(1).norm(dim=1))
+                seconds = time.process_time() - started
+                reached[library] = torch.cat(fooled), torch.cat(length)
+                mine, (fooled, length) = reached["ours"], reached[library]
+                row = [
+                    name,
+                    run,
+                    library,
+                    len(clean),
+                    f"{fooled.double().mean():.3f}",
+                    "",
+                    f"{length[fooled].median():.4f}",
+                ]
+                if library != "ours":
+                    mean, half = paired(mine[0], fooled)
+                    row[5] = f"{mean:+.3f} +- {half:.3f}"
+                    both = mine[0] & fooled
+                    row += [f"{mine[1][both].median() / length[both].median():.3f}"] if name in NEAREST else []
+                print("|", " | ".join(map(str, [*row, *[""] * (8 - len(row)), f"{seconds:.1f}"])), "|", flush=True)
+    print(f"\n{runtime.describe()}, versions {peers.versions(libraries)}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
