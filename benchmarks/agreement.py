@@ -1,10 +1,10 @@
 """Do attacks of other libraries succeed on as many of the same images at equal settings, and how far away?
 
 `python -m benchmarks.agreement data resnet8 500 standard,adversarial all`: the folder `data` of a reproduced study, the
-model of its runs, test images, runs, attacks. A library attacks the images that the network has right, in batches of 64, on the
-network as a user holds it; ours on its frozen copy. A row of a peer has the paired difference of success, ours minus
-the peer's, with the 95 % interval of the normal approximation; where the attack looks for the nearest adversary, also
-the ratio of the median l2 norms over the images that both fool. Rows are printed as they become known.
+model of its runs, test images, runs, attacks. A library attacks the images that the network has right, 64 at once, on
+the network as a user holds it; ours on its frozen copy. The row of a peer has the paired difference of success, ours
+minus the peer's, with the 95 % interval of the normal approximation; where the attack looks for the nearest adversary,
+also the ratio of the median l2 norms over the images that both fool. Rows are printed as they become known.
 """
 
 import time

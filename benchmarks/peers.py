@@ -117,7 +117,7 @@ def _advertorch_cw(network, x, labels, settings):
 
 
 def _foolbox_cw(network, x, labels, settings):
-    """Its answer where it finds no adversary is a black image, which some networks get wrong: that is the image here."""
+    """It gives a black image where it finds no adversary, and some networks get that wrong: here the image itself."""
     import foolbox
 
     attack = foolbox.attacks.L2CarliniWagnerAttack(

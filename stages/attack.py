@@ -1,11 +1,16 @@
 """How is it fooled?"""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
+
 import pandas as pd
-import torch
+from torch import Tensor, nn
 
 from spectroscope import checkpoint, io, params, processes, runtime
-from spectroscope.attacks import suite
+from spectroscope.attacks import cells, suite
 from spectroscope.attacks.settings import AttackSettings
+from spectroscope.checkpoint import Store
+from spectroscope.io import Images
 from spectroscope.models import restore_all
 from stages import In, Name, Out, start
 
@@ -17,16 +22,22 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
     inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
 
-    perturbations, tables = [], []
     with checkpoint.opened("attack", settings=settings.model_dump(), run=run, **inputs) as store:
-        for seed, model in restore_all(models, architecture, shape=shape, n_classes=n_classes):
-            size = processes.at_once(len(test), runtime.images_at_once())
-            change, table = suite.run_entry(settings, model, test.pixels, test.labels, seed, size, store)
-            perturbations.append(change)
-            tables.append(pd.concat([pd.DataFrame({"seed": seed}, table.index), table], axis=1))
-
+        chunks = of_all_seeds(settings, restore_all(models, architecture, shape, n_classes), test, store)
         if processes.rank() == 0:
-            io.write_arrays(out, torch.cat(perturbations), pd.concat(tables, ignore_index=True))
+            cells.write(out, chunks)
+        else:
+            deque(chunks, maxlen=0)  # this process's share is saved, the first writes
+
+
+def of_all_seeds(
+    settings: AttackSettings, networks: Iterable[tuple[int, nn.Module]], test: Images, store: Store
+) -> Iterator[tuple[Tensor, pd.DataFrame]]:
+    """Perturbations and their rows, seed by seed, chunk by chunk."""
+    size = processes.at_once(len(test), runtime.images_at_once())
+    for seed, model in networks:
+        for change, table in suite.run_entry(settings, model, test.pixels, test.labels, seed, size, store):
+            yield change, pd.concat([pd.DataFrame({"seed": seed}, table.index), table], axis=1)
 
 
 if __name__ == "__main__":

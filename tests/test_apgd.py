@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_attacks import data, model, outcomes, settings_of  # noqa: F401
+from attack_cases import settings_of
 
 from spectroscope.attacks import apgd, suite
 
@@ -44,14 +44,14 @@ def test_the_step_is_halved_on_either_condition_and_the_walk_goes_on_from_the_be
     assert at.halved.item() == halves and at.rises.item() == 0 and at.checked_value.item() == best
 
 
-def test_apgd_is_at_least_as_strong_as_pgd_of_as_many_steps(model, data):  # noqa: F811
+def test_apgd_is_at_least_as_strong_as_pgd_of_as_many_steps(model, data):
     for eps in (4, 8, 12):
         plain = suite.run(settings_of("pgd-linf", eps_255=eps, step_255=eps / 4, steps=20), model, *data, seed=3)
         auto = suite.run(settings_of("apgd-linf", eps_255=eps), model, *data, seed=3)
         assert auto.success.sum() >= plain.success.sum()
 
 
-def test_queries_are_one_and_the_steps_where_an_image_resists(outcomes, data):  # noqa: F811
+def test_queries_are_one_and_the_steps_where_an_image_resists(outcomes, data):
     outcome = outcomes["apgd-linf"]
     resisted = ~outcome.success & (outcome.before == data[1])
     assert (outcome.queries[resisted] == 21).all() and resisted.any()
@@ -60,7 +60,7 @@ def test_queries_are_one_and_the_steps_where_an_image_resists(outcomes, data):  
 
 
 @pytest.mark.parametrize(("case", "norm"), [("autoattack-linf", "linf"), ("autoattack-l2", "l2")])
-def test_the_ensemble_is_at_least_as_strong_as_each_of_its_parts(case, norm, model, data):  # noqa: F811
+def test_the_ensemble_is_at_least_as_strong_as_each_of_its_parts(case, norm, model, data):
     name, eps = ("eps_255", 5) if norm == "linf" else ("eps", 0.25)
     ensemble = suite.run(settings_of(case, **{name: eps}), model, *data, seed=3)
     parts = {
@@ -78,7 +78,7 @@ def test_the_ensemble_is_at_least_as_strong_as_each_of_its_parts(case, norm, mod
     assert 0 < ensemble.success.sum() < (ensemble.before == data[1]).sum()
 
 
-def test_later_parts_ask_only_about_images_that_earlier_ones_left(model, data):  # noqa: F811
+def test_later_parts_ask_only_about_images_that_earlier_ones_left(model, data):
     outcome = suite.run(settings_of("autoattack-linf", eps_255=5), model, *data, seed=3)
     easy = outcome.queries[outcome.success]
     assert easy.min() <= 22  # the look at the clean image and at most one run of APGD
@@ -86,7 +86,7 @@ def test_later_parts_ask_only_about_images_that_earlier_ones_left(model, data): 
     assert (outcome.queries[resisted] == 1 + 4 * 21 + (3 * 2 * 10 + 5) + 50).all()  # FAB asks twice in a step
 
 
-def test_bad_settings_of_the_yardstick_are_refused(model, data):  # noqa: F811
+def test_bad_settings_of_the_yardstick_are_refused(model, data):
     with pytest.raises(ValueError, match="expected n_targets with the loss targeted_dlr and null else, got 3 and dlr"):
         settings_of("apgd-l2", n_targets=3)
     with pytest.raises(ValueError, match="expected target null where loss is targeted_dlr, got runner_up"):
@@ -97,6 +97,6 @@ def test_bad_settings_of_the_yardstick_are_refused(model, data):  # noqa: F811
         suite.run(settings_of("autoattack-linf", n_targets=2), lambda x: model(x)[:, :3], *few(model, data), seed=0)
 
 
-def few(model, data):  # noqa: F811
+def few(model, data):
     right = model(data[0])[:, :3].argmax(1) == data[1]
     return data[0][right], data[1][right]

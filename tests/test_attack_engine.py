@@ -1,5 +1,6 @@
 """What holds around every attack: targets, several radii and variants, chunks that outlive a crash, queries."""
 
+import pandas as pd
 import pytest
 import torch
 
@@ -119,9 +120,15 @@ def test_bad_targets_are_refused(targets, message, data):
         suite.run(settings_of(PGD), exact, *data, seed=0, targets=targets(data[1]))
 
 
+def entry_of(*given, **more):
+    """All chunks of an entry as one: perturbations, rows."""
+    changes, tables = zip(*suite.run_entry(*given, **more), strict=True)
+    return torch.cat(changes), pd.concat(tables, ignore_index=True)
+
+
 def test_several_radii_give_the_rows_of_each_alone(data):
     for entry, key, radii in ((PGD, "eps_255", [20, 4, 0]), (PGD_L2, "eps", [2.0, 0.5])):
-        change, table = suite.run_entry(settings_of(entry, **{key: radii}), exact, *data, seed=3, batch_size=5)
+        change, table = entry_of(settings_of(entry, **{key: radii}), exact, *data, seed=3, batch_size=5)
         names = [f"{radius:g}/255" if key == "eps_255" else f"{radius:g}" for radius in radii]
         assert table["variant"].tolist() == [name for name in names for _ in range(12)]
         assert table["image"].tolist() == [*range(12)] * len(radii)
@@ -138,7 +145,7 @@ def test_a_search_without_regard_to_the_radius_is_made_once_for_all_radii(data, 
     calls = []
     search = suite.ATTACKS["cw"]
     monkeypatch.setitem(suite.ATTACKS, "cw", lambda *given: calls.append(1) or search(*given))
-    change, table = suite.run_entry(settings_of(CW, eps=[0.3, 3.0]), exact, *data, seed=0)
+    change, table = entry_of(settings_of(CW, eps=[0.3, 3.0]), exact, *data, seed=0)
     assert len(calls) == 1
     for number, eps in enumerate((0.3, 3.0)):
         alone = suite.run(settings_of(CW, eps=eps), exact, *data, seed=0)
@@ -182,16 +189,16 @@ class Fails:
 
 def test_a_model_that_raises_leaves_finished_chunks_and_the_rest_follows(data, tmp_path):
     settings = settings_of(PGD, eps_255=[4, 20])
-    whole = suite.run_entry(settings, exact, *data, seed=3, batch_size=4)
+    whole = entry_of(settings, exact, *data, seed=3, batch_size=4)
     counting = Fails(at=0)
-    suite.run_entry(settings, counting, *data, seed=3, batch_size=4)
+    entry_of(settings, counting, *data, seed=3, batch_size=4)
     broken = Fails(at=counting.calls // 2)
     store = Store(tmp_path, {})
     with pytest.raises(ArithmeticError):
-        suite.run_entry(settings, broken, *data, seed=3, batch_size=4, store=store)
+        entry_of(settings, broken, *data, seed=3, batch_size=4, store=store)
     assert [file.stem for file in tmp_path.iterdir()] == ["seed3-variant0-images0-3"]
     rest = Fails(at=0)
-    change, table = suite.run_entry(settings, rest, *data, seed=3, batch_size=4, store=store)
+    change, table = entry_of(settings, rest, *data, seed=3, batch_size=4, store=store)
     assert rest.calls == counting.calls * 2 // 3
     assert torch.equal(change, whole[0])
     assert table.equals(whole[1])

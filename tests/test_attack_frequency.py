@@ -1,6 +1,7 @@
 """Attacks confined to frequencies and controls of exact size: where their energy lies, and how much of it there is."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.fft
 import torch
@@ -119,7 +120,7 @@ def test_a_partition_runs_as_one_entry_at_one_l2_radius(data):
     bands = {name: BANDS[name] for name in ("low", "middle", "high")}
     settings = settings_of(CONFINED, bands=bands, eps=[0.7, 2.0])
     x, labels = data
-    change, table = suite.run_entry(settings, model, x[3:], labels[3:], seed=0)
+    ((change, table),) = suite.run_entry(settings, model, x[3:], labels[3:], seed=0)
     names = [f"{name} {eps}" for name in bands for eps in ("0.7", "2")]
     assert table["variant"].tolist() == [name for name in names for _ in range(7)]
     assert (table["l2"] <= table["eps"] + 1e-6).all()
@@ -307,7 +308,7 @@ def test_every_control_has_exactly_its_size_and_asks_nothing(kind, size, data):
 def test_all_kinds_run_as_variants_of_one_entry(data):
     settings = settings_of({**NOISE, "norm": "l2", "eps": 1.0, "kinds": ["gaussian", "other_image", "pink"]})
     assert [name for name, _ in parts(settings)] == ["gaussian", "other_image", "pink"]
-    _, table = suite.run_entry(settings, model, *data, seed=0)
+    table = pd.concat([rows for _, rows in suite.run_entry(settings, model, *data, seed=0)])
     assert table["variant"].unique().tolist() == ["gaussian", "other_image", "pink"]
 
 

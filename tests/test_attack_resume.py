@@ -10,9 +10,10 @@ import pandas as pd
 ROOT = Path(__file__).parents[1]
 SCRIPT = """
 import os, signal, sys
+from pathlib import Path
 import torch
-from spectroscope import checkpoint, io, params
-from spectroscope.attacks import suite
+from spectroscope import checkpoint, params
+from spectroscope.attacks import cells, suite
 from spectroscope.attacks.settings import AttackSettings
 
 kill_at, out = int(sys.argv[1]), sys.argv[2]
@@ -31,8 +32,7 @@ def model(x):
 
 with checkpoint.opened("attack", settings=settings.model_dump()) as store:
     labels = (images.flatten(1) @ weights.T).argmax(1)
-    change, table = suite.run_entry(settings, model, images, labels, seed=0, batch_size=4, store=store)
-    io.write_arrays(io.Path(out), change, table)
+    cells.write(Path(out), suite.run_entry(settings, model, images, labels, seed=0, batch_size=4, store=store))
 print(calls)
 """
 

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 import torch
-from test_attacks import data, linear, model, outcomes, settings_of  # noqa: F401
+from attack_cases import linear, settings_of
 
 from spectroscope.attacks import boundaries, suite
 from spectroscope.attacks.queries import Queried, norms
@@ -121,14 +121,14 @@ def test_the_nearest_of_all_boundaries_is_measured_in_the_dual_norm():
     assert f.tolist() == [-2] and weight.sum() == 4
 
 
-def test_fab_goes_through_its_targets_until_the_nearest_is_found(model, data):  # noqa: F811
+def test_fab_goes_through_its_targets_until_the_nearest_is_found(model, data):
     one, all_ = (suite.run(settings_of("fab-l2", n_targets=n, steps=10), model, *data, seed=0) for n in (1, 3))
     both = one.success & all_.success
-    assert (all_.l2[both] <= one.l2[both] * 1.02).all() and (all_.l2[both] < 0.99 * one.l2[both]).any()
+    assert (all_.l2[both] <= one.l2[both] * 1.002).all() and (all_.l2[both] < 0.99 * one.l2[both]).any()
 
 
 @pytest.mark.parametrize("case", ["fab-linf", "fab-l2"])
-def test_rounding_does_not_undo_fab(case, model, data, outcomes):  # noqa: F811
+def test_rounding_does_not_undo_fab(case, model, data, outcomes):
     """Its last search leads to the boundary, where float32 ties are decided by the batch: in float64 all still fool."""
     x, labels = data
     outcome = outcomes[case]
@@ -139,7 +139,7 @@ def test_rounding_does_not_undo_fab(case, model, data, outcomes):  # noqa: F811
     assert (margin > 5e-6 * (logits.amax(1) - logits.amin(1))).all()
 
 
-def test_minimal_norms_agree(outcomes):  # noqa: F811
+def test_minimal_norms_agree(outcomes):
     """Three algorithms, one distance: medians within a tenth of the smallest."""
     l2 = {case: outcomes[case].l2[outcomes[case].success].median() for case in ("cw", "ddn", "fab-l2")}
     assert max(l2.values()) < 1.1 * min(l2.values()), l2
@@ -162,7 +162,7 @@ def test_ddn_shrinks_where_it_fools_and_grows_where_not():
         assert after == pytest.approx(before * (0.9 if before > distance else 1.1), rel=1e-4)
 
 
-def test_deepfool_in_a_band_stays_there_and_needs_more(model, data, outcomes):  # noqa: F811
+def test_deepfool_in_a_band_stays_there_and_needs_more(model, data, outcomes):
     free, low = outcomes["deepfool"], outcomes["deepfool-low"]
     spectrum = dct2(low.perturbation[low.success].double())
     outside = spectrum.clone()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from test_attacks import data, model, settings_of  # noqa: F401
+from attack_cases import settings_of
 
 from spectroscope.attacks import square, suite
 
@@ -79,7 +79,7 @@ def test_square_keeps_what_raises_the_margin_and_nothing_else():
         assert abs(asked[query] - best[query - 1]) <= 2 * 0.1 * pixels / 144 + 1e-6  # one window from the best so far
 
 
-def test_an_image_that_is_fooled_stops_asking(model, data):  # noqa: F811
+def test_an_image_that_is_fooled_stops_asking(model, data):
     outcome = suite.run(settings_of("square-linf", eps_255=16), model, *data, seed=0)
     asked = outcome.queries[outcome.success]
     assert asked.max() <= 150 and len(set(asked.tolist())) > 3

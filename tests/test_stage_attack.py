@@ -49,7 +49,7 @@ def run(workspace, **changes):
 def test_every_seed_and_image_has_a_row_and_a_perturbation(workspace):
     perturbations, table, _ = io.read_arrays(run(workspace))
     columns = ["seed", "variant", "eps", "image", "label", "target", "before", "after", "success"]
-    columns += ["queries", "queries_to_success", "l2", "linf"]
+    columns += ["queries", "queries_to_success", "l2", "linf", "part", "leak"]
     assert list(table) == columns
     assert table["seed"].tolist() == [2] * 5 + [10] * 5 and table["image"].tolist() == [*range(5)] * 2
     assert perturbations.shape == (10, *SHAPE) and perturbations.dtype == torch.float32

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spectroscope import runtime
-from spectroscope.attacks.queries import Model, Queried, evaluating, logits_of, norms, tolerance
+from spectroscope.attacks.queries import PARTS, Model, Queried, evaluating, logits_of, norms, tolerance
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attacks.sizes import Ball
 
@@ -24,7 +24,8 @@ class Outcome:
     label. before, after: predicted classes without and with it. success: right before, and the target or any wrong
     class after. queries: evaluations of the model by the attack, without the one before it and the one that verifies
     it. queries_to_success: of these, up to the first that succeeded inside the ball (all where the attack saw none),
-    -1 where it failed. l2, linf: float32 norms of the perturbation.
+    -1 where it failed. l2, linf: float32 norms of the perturbation. part: of an ensemble, the place in `PARTS` of what
+    succeeded, else -1. leak: of a confined success, the share of its energy outside the band, else NaN.
     """
 
     perturbation: Tensor
@@ -36,11 +37,14 @@ class Outcome:
     queries_to_success: Tensor
     l2: Tensor
     linf: Tensor
+    part: Tensor
+    leak: Tensor
 
     def table(self) -> pd.DataFrame:
-        """Everything but the perturbations."""
+        """Everything but the perturbations; parts by their name."""
         names = [field.name for field in fields(self) if field.name != "perturbation"]
-        return pd.DataFrame({name: getattr(self, name).numpy() for name in names})
+        table = pd.DataFrame({name: getattr(self, name).numpy() for name in names})
+        return table.assign(part=["" if place < 0 else PARTS[place] for place in self.part.tolist()])
 
 
 def joined(outcomes: list[Outcome]) -> Outcome:
@@ -106,12 +110,14 @@ def _outcome(
 ) -> Outcome:
     """What `change`, perturbations of the attacked images, does to the model."""
     perturbation, after, success = torch.zeros_like(x), before.clone(), torch.zeros_like(before, dtype=torch.bool)
-    queries, first = torch.zeros_like(before), torch.full_like(before, -1)
+    queries, first, part = torch.zeros_like(before), torch.full_like(before, -1), torch.full_like(before, -1)
+    leak = torch.full_like(x[:, 0, 0, 0], torch.nan)
     if len(attacked):
         reached = logits_of(model, x[attacked] + change)
         fooled = predict.fooled(reached)
         rows = attacked[fooled]
         perturbation[rows], after[rows], success[rows] = change[fooled], reached.argmax(1)[fooled], True
+        part[rows], leak[rows] = predict.part[fooled], predict.leak[fooled]
         first[rows] = torch.where(predict.first > 0, predict.first, predict.count)[fooled]
     queries[attacked] = predict.count
     return Outcome(
@@ -124,6 +130,8 @@ def _outcome(
         queries_to_success=first.cpu(),
         l2=norms(perturbation, "l2").cpu(),
         linf=norms(perturbation, "linf").cpu(),
+        part=part.cpu(),
+        leak=leak.cpu(),
     )
 
 

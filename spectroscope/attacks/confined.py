@@ -28,7 +28,7 @@ def confined(
     """Projected gradient steps inside one band: (N, C, H, W) (Madry et al. 2018, section 2.1, in a subspace).
 
     The gradient is projected onto the band, the step onto band, ball and box together. An image that is fooled, or
-    whose next step has no place in all three, stays where it is.
+    whose next step has no place in all three, stays where it is. Notes what leaks out of the band.
     """
     ((name, band),) = settings.bands.items()
     try:
@@ -52,7 +52,9 @@ def confined(
         moved, placed = confine(change[rows] + step, x[rows], settings.ball, project)
         rows = rows[placed]
         change[rows] = moved[placed]
-    return x + change
+    reached = x + change
+    predict.leak = leak(reached - x, project)
+    return reached
 
 
 def confine(change: Tensor, x: Tensor, ball: Ball, project: Projection) -> tuple[Tensor, Tensor]:
@@ -77,6 +79,11 @@ def confine(change: Tensor, x: Tensor, ball: Ball, project: Projection) -> tuple
         if not len(rows):
             break
     return change, placed
+
+
+def leak(change: Tensor, project: Projection) -> Tensor:
+    """Share of each perturbation's energy outside the band, NaN for 0: (N, C, H, W) -> (N,)."""
+    return energy(change - project(change)) / energy(change)
 
 
 def energy(change: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spectroscope.attacks import boundaries, geometry, losses
-from spectroscope.attacks.confined import Projection, confine, projection
+from spectroscope.attacks.confined import Projection, confine, leak, projection
 from spectroscope.attacks.queries import Queried, norms
 from spectroscope.attacks.settings_white_box import Deepfool
 from spectroscope.attacks.sizes import Ball
@@ -19,15 +19,15 @@ def deepfool(
 ) -> Tensor:
     """The first adversary on the way, or the last point: (N, C, H, W) (Moosavi-Dezfooli et al. 2016, Algorithm 2).
 
-    Within a band the gradients are projected onto it (Ortiz-Jimenez et al. 2020, section 3). No randomness. Deviations:
-    each point is moved into [0, 1] (and stays in its band, as in `confined`); all classes are candidates; each step is
-    `_BEYOND` longer, as rounding else holds a point on the boundary, where steps end.
+    Within a band the gradients are projected onto it (Ortiz-Jimenez et al. 2020, section 3) and the leak is noted. No
+    randomness. Deviations: each point is moved into [0, 1] (and stays in its band, as in `confined`); all classes are
+    candidates; each step is `_BEYOND` longer, as rounding else holds a point on the boundary, where steps end.
     """
     within = None
     if settings.bands:
         (band,) = settings.bands.values()
         within = projection(band, *x.shape[-2:])
-    rows, reached, walked = torch.arange(len(x), device=x.device), x.clone(), torch.zeros_like(x)
+    images, rows, reached, walked = x, torch.arange(len(x), device=x.device), x.clone(), torch.zeros_like(x)
     for taken in range(settings.steps + 1):
         at = x + _inside((1 + settings.overshoot) * walked, x, within)
         if predict.targets is None:
@@ -42,6 +42,8 @@ def deepfool(
         length = f.abs() / norms(weight, "l2").clamp_min(losses.TINY) + _BEYOND
         step = geometry.scaled(weight, "l2", length)
         rows, x, walked = rows[left], x[left], (walked + step)[left]
+    if within:
+        predict.leak = leak(reached - images, within)
     return reached
 
 

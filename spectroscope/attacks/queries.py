@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from spectroscope.attacks.sizes import Ball, Norm
 
 Model = Callable[[Tensor], Tensor]
+PARTS = ("apgd_ce", "apgd_t", "fab_t", "square")  # of AutoAttack, in their order
 
 
 class Queried:
@@ -19,7 +20,8 @@ class Queried:
 
     labels (n,); targets (n,), or None where any other class will do; n_classes; others (n, C, H, W): another image of
     the set for each, or None. count (n,) int64: evaluations of each image. first (n,) int64: its evaluations when the
-    first one succeeded within the ball, 0 where none did.
+    first one succeeded within the ball, 0 where none did. An attack may note: part (n,) int64, the place in `PARTS`
+    of what fooled an image, -1 for none; leak (n,), the share of its energy outside the band, NaN for no band.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Queried:
         self._model, self._x, self._ball = model, x, ball
         self._count, self._first = torch.zeros_like(labels), torch.zeros_like(labels)
         self._rows = torch.arange(len(labels), device=labels.device)
+        self.part, self.leak = torch.full_like(labels, -1), x.new_full((len(x),), math.nan)
 
     @property
     def count(self) -> Tensor:

@@ -6,12 +6,14 @@ model's modes, weights, gradients and buffers stay as they were; success is what
 image + perturbation, in the float32 numbers that are stored.
 """
 
+from collections.abc import Iterator
 from itertools import product
 
 import pandas as pd
 import torch
 from torch import Tensor
 
+from spectroscope import processes
 from spectroscope.attacks import confined, control, estimated, gradient
 from spectroscope.attacks.apgd import apgd
 from spectroscope.attacks.autoattack import autoattack
@@ -98,37 +100,40 @@ def run_entry(
     seed: int,
     batch_size: int = BATCH_SIZE,
     store: Store | None = None,
-) -> tuple[Tensor, pd.DataFrame]:
-    """Every variant and radius of an entry: perturbations, and their rows (variant, eps, image, label, as in Outcome).
+) -> Iterator[tuple[Tensor, pd.DataFrame]]:
+    """Every variant and radius of an entry, chunk by chunk: perturbations and their rows.
 
-    Rows stand variant by variant, radius by radius. `variant` has the radius in it where there are several; `eps` is in
-    pixel units of [0, 1], missing without a ball. Each finished chunk is saved in `store`, and what is found there is
-    not computed again; several processes share the chunks out.
+    Rows have variant, eps, image, label, then as in Outcome, and stand variant by variant, radius by radius. `variant`
+    has the radius in it where there are several; `eps` is in pixel units of [0, 1], missing without a ball. Each
+    finished chunk is saved in `store`, and what is found there is not computed again; several processes share the
+    chunks out, and each of them then is given all. With a store the memory does not grow with the images: all are
+    attacked before the first chunk is given, which is read back.
     """
     _check(images, labels, None)
-    work = list(product(enumerate(parts(settings)), torch.arange(len(images)).split(batch_size)))
-    pieces = [f"seed{seed}-variant{number}-images{rows[0]}-{rows[-1]}" for (number, _), rows in work]
+    batches = torch.arange(len(images)).split(batch_size)
+    work = list(product(enumerate(parts(settings)), batches))
 
-    def compute(place: int) -> dict[str, Tensor]:
-        (_, (_, radii)), rows = work[place]
-        return _tensors(_batch(radii, model, images, labels, seed, rows, None))
+    def name(number: int, rows: Tensor) -> str:
+        return f"seed{seed}-variant{number}-images{rows[0]}-{rows[-1]}"
 
-    places = track(range(len(work)), settings.method)
-    saved = store.each(pieces, compute, settings.method) if store else [compute(place) for place in places]
-    found = {}
-    for ((number, (_, radii)), _), tensors in zip(work, saved, strict=True):
-        for place, outcome in enumerate(_outcomes(tensors, len(radii))):
-            found.setdefault((number, place), []).append(outcome)
+    made = {}
+    for (number, (_, radii)), rows in track(processes.mine(work) if store else work, settings.method):
+        if not (store and store.file(name(number, rows)).exists()):
+            found = _tensors(_batch(radii, model, images, labels, seed, rows, None))
+            if store:
+                store.save(name(number, rows), found, {})
+            else:
+                made[name(number, rows)] = found
+    processes.wait()
 
-    tables, changes = [], []
     for number, (variant, radii) in enumerate(parts(settings)):
         for place, each in enumerate(radii):
-            outcome = joined(found[number, place])
-            name, eps = label(variant, each, len(radii) > 1), each.ball.eps if each.ball else float("nan")
-            about = {"variant": name, "eps": eps, "image": range(len(images)), "label": labels.cpu().numpy()}
-            tables.append(pd.concat([pd.DataFrame(about), outcome.table()], axis=1))
-            changes.append(outcome.perturbation)
-    return torch.cat(changes), pd.concat(tables, ignore_index=True)
+            of, eps = label(variant, each, len(radii) > 1), each.ball.eps if each.ball else float("nan")
+            for rows in batches:
+                piece = name(number, rows)
+                outcome = _outcomes(store.load(piece)[0] if store else made[piece], len(radii))[place]
+                about = {"variant": of, "eps": eps, "image": rows.numpy(), "label": labels[rows].cpu().numpy()}
+                yield outcome.perturbation, pd.concat([pd.DataFrame(about), outcome.table()], axis=1)
 
 
 def _tensors(outcomes: list[Outcome]) -> dict[str, Tensor]:
