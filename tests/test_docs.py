@@ -150,7 +150,24 @@ def test_the_tables_of_the_readme_are_the_results():
     text = (ROOT / "README.md").read_text()
     filled = runpy.run_path(str(DOCS / "readme.py"))["filled"](text)
     assert filled == text, "run `make readme`"
-    assert text.count("<!-- end -->") == filled.count("| clean accuracy |") >= 1
+    named = re.findall(r"^<!-- (\S+\.md)(?: by run)? -->$", text, re.M)
+    assert text.count("<!-- end -->") == len(named) >= 1
+    assert text.count("| clean accuracy |") == sum((ROOT / name).exists() for name in named)
+
+
+def test_a_table_by_run_has_a_row_for_each_run_with_every_cell_and_the_caption(tmp_path):
+    source = (DOCS / "cifar10-cpu" / "results.md").read_text()
+    (tmp_path / "results.md").write_text(source)
+    fill = runpy.run_path(str(DOCS / "readme.py"))["filled"]
+    text = "before\n<!-- results.md by run -->\nold\n<!-- end -->\n<!-- none.md by run -->\nkept\n<!-- end -->\n"
+    first, head, line, *rows = fill(text, tmp_path).split("<!-- end -->")[0].splitlines()[1:]
+    cells = [[cell.strip() for cell in row[1:-1].split("|")] for row in source.splitlines() if row.startswith("|")]
+    turned = [[cell.strip() for cell in row[1:-1].split("|")] for row in (head, *rows) if row.startswith("|")]
+    assert first == "<!-- results.md by run -->" and set(line) <= set("| -")
+    assert turned == [list(column) for column in zip(cells[0], *cells[2:], strict=True)]
+    assert [row[0] for row in turned] == ["", "standard", "adversarial", "lowpass", "highpass"]
+    assert turned[2][1] == "42.6 % [39.7, 45.5]" and rows[-1] == source.splitlines()[-1]
+    assert fill(text, tmp_path).endswith("<!-- none.md by run -->\nkept\n<!-- end -->\n")
 
 
 def test_the_readme_names_every_stage_with_its_question_and_every_study():
