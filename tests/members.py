@@ -1,5 +1,9 @@
-"""What each of the processes of test_processes.py does: `python -m tests.members FOLDER` writes FOLDER/<rank>.pt."""
+"""What processes of test_processes.py and test_killed.py do.
 
+`python -m tests.members FOLDER`: each writes FOLDER/<rank>.pt.
+"""
+
+import os
 import sys
 from pathlib import Path
 
@@ -100,6 +104,21 @@ def work(folder: Path) -> None:
     except ValueError as error:
         found["refused"] = str(error)
     torch.save(found, folder / f"{rank}.pt")
+
+
+def train_stage(folder: Path, count: int, seconds: str) -> None:
+    """The stage `train` in `count` processes, as if begun in this folder; a checkpoint every so many seconds."""
+    from stages import train as stage
+
+    os.chdir(folder)
+    for name in ("DVC_STAGE", "DVC_ROOT"):
+        os.environ.pop(name, None)
+    os.environ |= {"OMP_NUM_THREADS": "1", processes.COUNT: str(count), checkpoint.SECONDS: seconds}
+    torch.set_num_threads(1)
+    given = {"run": "standard", "images": Path("train.parquet"), "out": Path("models")}
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    with processes.together("stages.train", words):
+        stage.main(**given)
 
 
 if __name__ == "__main__":
