@@ -67,8 +67,16 @@ def children(process):
     return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
-def until_gone(*processes):
-    while any(Path(f"/proc/{process}").exists() for process in processes):
+def ended(process):
+    """Whether it runs no more, though its parent may not have asked for its exit code yet."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def until_ended(*processes):
+    while not all(map(ended, processes)):
         time.sleep(0.01)
 
 
@@ -98,7 +106,7 @@ def test_dvc_repro_after_any_kill_ends_with_the_weights_of_a_run_left_alone(proj
         if who in ("dvc", "both"):
             process.kill()
         process.communicate()
-        until_gone(stage)  # it ends with its dvc
+        until_ended(stage)  # it ends with its dvc
         assert not (project / "dvc.lock").exists()
     last = dvc(project, "repro")
     told, _ = last.communicate()
@@ -183,7 +191,7 @@ def test_two_processes_of_which_any_is_killed_end_with_the_weights_of_two_left_a
             launcher.kill()
         for member in {"one": [chance.choice(both)], "launcher": [], "all": both}[who]:
             os.kill(member, signal.SIGKILL)
-        until_gone(*both)  # the other ends with it, and both with what started them
+        until_ended(*both)  # the other ends with it, and both with what started them
         launcher.join()
         assert launcher.exitcode != 0 and not weights(project).get("seed1.safetensors")
     launcher = begin(2)
