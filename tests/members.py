@@ -10,25 +10,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from spectroscope import batchnorm, checkpoint, params, processes, runtime, training
+from spectroscope import batchnorm, checkpoint, processes, runtime, training
 from spectroscope.regimes.adversary import projected_gradient
 from spectroscope.regimes.parts import Parts
+from tests.trainings import bright_or_dark, settings
 
-SETTINGS = {
-    "seeds": [0],
-    "epochs": 2,
-    "batch_size": 15,  # 60 images: 4 batches, of which two processes have 7 and 8
-    "learning_rate": 0.05,
-    "momentum": 0.9,
-    "weight_decay": 0.0005,
-    "schedule": "cyclic",
-    "warmup": 0.3,
-    "average": None,
-    "keep": "last",
-    "batch_norm": "synchronised",
-    "held_out": 0.25,
-    "augmentation": {"flip": True, "crop": 1},
-}
+# 60 images to train on: 4 batches, of which two processes have 7 and 8
+TRAINING = {"batch_size": 15, "learning_rate": 0.05}
 
 
 def network(normalised: bool) -> nn.Module:
@@ -46,12 +34,14 @@ def penalty(model, images, labels, logits, generator):
 
 def train(normalised: bool, regulariser=None, adversary=None, slot=None, **changes) -> tuple[list[dict], dict]:
     """Rows and weights of a small training."""
-    labels = torch.arange(80) % 2
-    images = 0.7 * torch.rand(80, 2, 8, 8, generator=runtime.generator(0)) + 0.3 * labels[:, None, None, None]
-    settings = params.validate({**SETTINGS, **changes}, training.TrainingSettings, "training")
+    images, labels = bright_or_dark(channels=2, signal=0.3)
     judge = projected_gradient("linf", 8 / 255, 4 / 255, 2, True)
     parts, model = Parts(None, adversary, regulariser, robust=False), network(normalised)
-    rows = list(training.fit(model, images, labels, settings, runtime.generator(0), parts, judge, slot))
+    rows = list(
+        training.fit(
+            model, images, labels, settings(**{**TRAINING, **changes}), runtime.generator(0), parts, judge, slot
+        )
+    )
     return rows, model.state_dict()
 
 

@@ -87,6 +87,12 @@ def test_a_second_repro_has_nothing_to_do(project):
     assert not ran(call(project, "dvc", "repro"))
 
 
+def cells(folder: Path) -> dict[Path, bytes]:
+    """Every file of the cells of a grid."""
+    kinds = (folder / "data" / kind for kind in ("models", "attacks", "attribution", "measures"))
+    return {file.relative_to(folder): file.read_bytes() for kind in kinds for file in kind.rglob("*") if file.is_file()}
+
+
 MINE = """from spectroscope.networks import MODELS
 
 def net(channels, classes, small):
@@ -115,6 +121,8 @@ def test_runs_added_compute_only_their_own_cells_and_weights_given_are_not_train
     assert own <= stages
     after = {"check", "evaluate", "strength", "examine", "perturb", "compare", "weigh", "report"}
     assert stages - own <= after
+    found = cells(copy)
+    assert all(found[name] == content for name, content in cells(project).items())  # those of the other runs
     assert set(pd.read_csv(copy / "data" / "models" / "theirs" / "epochs.csv")["epoch"]) == {0}
     runs = json.loads((copy / "reports" / "metrics.json").read_text())["runs"]
     for measure in ("clean", "pgd", "simba-dct", "centroid"):
