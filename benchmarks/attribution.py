@@ -17,7 +17,7 @@ from spectroscope.partitions import partition
 from spectroscope.perturbation.rct import rct_map
 from spectroscope.spectrum import PassBand, band_filter, shells
 
-REPEATS = 5
+REPEATS = 3
 SIZE, CLASSES = (3, 32, 32), 10
 
 

@@ -8,10 +8,10 @@ clip (`control`).
 import torch
 from torch import Tensor
 
-from spectroscope.perturbation.settings import ESTIMATORS, Channels, Estimator
+from spectroscope.channels import Channels, seen
+from spectroscope.perturbation.settings import ESTIMATORS, Estimator
 from spectroscope.spectrum import dct2
 
-LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
 _TOGETHER = 32  # images whose spectra stay in a CPU's cache
 
 
@@ -98,16 +98,6 @@ def spectra(clean: Tensor, adversarial: Tensor, channels: Channels) -> tuple[Ten
     if not (clean.sum().isfinite() and change.sum().isfinite()):
         raise ValueError("expected finite images, got NaN or infinity")
     return dct2(seen(change, channels)).flatten(0, 1), dct2(seen(clean, channels)).flatten(0, 1)
-
-
-def seen(images: Tensor, channels: Channels) -> Tensor:
-    """The channels that are transformed: (N, C, H, W) as they are, or their luminance (N, 1, H, W)."""
-    if channels == "luminance":
-        weights = images.new_tensor(LUMINANCE)[:, None, None]
-        return (images * weights).sum(1, keepdim=True) if images.shape[1] == 3 else images
-    if channels == "each":
-        return images
-    raise ValueError(f"expected channels each or luminance, got {channels!r}")
 
 
 def undefined_ratios(clean: Tensor, channels: Channels = "each") -> int:
