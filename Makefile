@@ -37,4 +37,5 @@ env: .venv/made
 	touch $@
 
 .uv/bin/uv:
-	$(PYTHON) -m pip install --quiet --target .uv uv
+	if $(PYTHON) -m pip --version >/dev/null 2>&1; then $(PYTHON) -m pip install --quiet --target .uv uv; \
+	else $(PYTHON) -m venv .uv && .uv/bin/python -m pip install --quiet uv; fi

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from spectroscope import stats
-from spectroscope.attribution.summaries import centroid, class_mean, hf_share, missing_shares, sums
 from spectroscope.stats import StatisticsSettings
+from spectroscope.summaries import centroid, class_mean, hf_share, missing_shares, sums
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ CHECKS = {
 
 
 def successes(rows: pd.DataFrame, about: pd.DataFrame, runs: list[str], settings: StatisticsSettings) -> pd.DataFrame:
-    """Success of each attack on each run; about: as of `described.describe`.
+    """Success of each attack on each run; about: as of `attack_descriptions.describe`.
 
     run, attack, kind, norm, eps; l2 and queries: medians over the successes.
     """

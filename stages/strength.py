@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from spectroscope import io, models, params, strength
-from spectroscope.attacks import described, sanity
+from spectroscope import attack_descriptions, attack_sanity, io, models, params, strength
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.progress import track
 from spectroscope.stats import StatisticsSettings
@@ -15,7 +14,7 @@ def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> No
     transferred = params.load("evaluation.transfer", list[str])
     statistics = params.load("statistics", StatisticsSettings)
     study, test = params.read(), io.read_images(images)
-    runs, about, bands = list(study["runs"]), described.describe(entries), described.bands(entries)
+    runs, about, bands = list(study["runs"]), attack_descriptions.describe(entries), attack_descriptions.bands(entries)
     few = test.head(min(entry.n_images for entry in entries.values()))
     cells = {}
     for run in runs:
@@ -31,9 +30,9 @@ def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> No
             weights / run, study["runs"][run]["model"], test.pixels.shape[1:], len(test.classes)
         )
         for place, (seed, model) in enumerate(networks):
-            checks.append(sanity.checks(model, few.pixels, few.labels).assign(run=run))
-            relied.append(sanity.relied_on(model, few.pixels, few.labels, bands).assign(run=run))
-            carried.append(sanity.carried_over(model, test.pixels, made, place).assign(run=run, seed=seed))
+            checks.append(attack_sanity.checks(model, few.pixels, few.labels).assign(run=run))
+            relied.append(attack_sanity.relied_on(model, few.pixels, few.labels, bands).assign(run=run))
+            carried.append(attack_sanity.carried_over(model, test.pixels, made, place).assign(run=run, seed=seed))
     checks, relied, carried = pd.concat(checks), pd.concat(relied), pd.concat(carried)
     rows = pd.concat(rows.assign(run=run, attack=attack) for (run, attack), (_, rows) in cells.items())
 

@@ -1,30 +1,22 @@
-"""What each of the processes of test_processes.py does: `python -m tests.members FOLDER` writes FOLDER/<rank>.pt."""
+"""What processes of test_processes.py and test_killed.py do.
 
+`python -m tests.members FOLDER`: each writes FOLDER/<rank>.pt.
+"""
+
+import os
 import sys
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from spectroscope import batchnorm, checkpoint, params, processes, runtime, training
+from spectroscope import batchnorm, checkpoint, processes, runtime, training
 from spectroscope.regimes.adversary import projected_gradient
 from spectroscope.regimes.parts import Parts
+from tests.trainings import bright_or_dark, settings
 
-SETTINGS = {
-    "seeds": [0],
-    "epochs": 2,
-    "batch_size": 15,  # 60 images: 4 batches, of which two processes have 7 and 8
-    "learning_rate": 0.05,
-    "momentum": 0.9,
-    "weight_decay": 0.0005,
-    "schedule": "cyclic",
-    "warmup": 0.3,
-    "average": None,
-    "keep": "last",
-    "batch_norm": "synchronised",
-    "held_out": 0.25,
-    "augmentation": {"flip": True, "crop": 1},
-}
+# 60 images to train on: 4 batches, of which two processes have 7 and 8
+TRAINING = {"batch_size": 15, "learning_rate": 0.05}
 
 
 def network(normalised: bool) -> nn.Module:
@@ -42,12 +34,14 @@ def penalty(model, images, labels, logits, generator):
 
 def train(normalised: bool, regulariser=None, adversary=None, slot=None, **changes) -> tuple[list[dict], dict]:
     """Rows and weights of a small training."""
-    labels = torch.arange(80) % 2
-    images = 0.7 * torch.rand(80, 2, 8, 8, generator=runtime.generator(0)) + 0.3 * labels[:, None, None, None]
-    settings = params.validate({**SETTINGS, **changes}, training.TrainingSettings, "training")
+    images, labels = bright_or_dark(channels=2, signal=0.3)
     judge = projected_gradient("linf", 8 / 255, 4 / 255, 2, True)
     parts, model = Parts(None, adversary, regulariser, robust=False), network(normalised)
-    rows = list(training.fit(model, images, labels, settings, runtime.generator(0), parts, judge, slot))
+    rows = list(
+        training.fit(
+            model, images, labels, settings(**{**TRAINING, **changes}), runtime.generator(0), parts, judge, slot
+        )
+    )
     return rows, model.state_dict()
 
 
@@ -102,13 +96,25 @@ def work(folder: Path) -> None:
     torch.save(found, folder / f"{rank}.pt")
 
 
+def train_stage(folder: Path, count: int, seconds: str) -> None:
+    """The stage `train` in `count` processes, as if begun in this folder; a checkpoint every so many seconds."""
+    from stages import train as stage
+
+    os.chdir(folder)
+    for name in ("DVC_STAGE", "DVC_ROOT"):
+        os.environ.pop(name, None)
+    os.environ |= {"OMP_NUM_THREADS": "1", processes.COUNT: str(count), checkpoint.SECONDS: seconds}
+    torch.set_num_threads(1)
+    given = {"run": "standard", "images": Path("train.parquet"), "out": Path("models")}
+    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    with processes.together("stages.train", words):
+        stage.main(**given)
+
+
 if __name__ == "__main__":
     folder, *order = sys.argv[1:]
     with processes.together("tests.members", sys.argv[1:]):
         if order == ["fail"] and processes.rank() == 1:
             sys.exit(3)
-        elif order == ["meet"]:
-            (Path(folder) / f"{processes.rank()} of {processes.world()}").touch()
-        else:
-            work(Path(folder))
+        work(Path(folder))
         sys.exit(0)

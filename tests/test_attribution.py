@@ -20,10 +20,10 @@ from spectroscope.attribution.occlusion import (
 )
 from spectroscope.attribution.scores import score
 from spectroscope.attribution.settings import AttributionSettings
-from spectroscope.attribution.summaries import centroid, hf_share, missing_shares, sums
 from spectroscope.params import read, validate
 from spectroscope.partitions import by_band, partition
 from spectroscope.spectrum import analyse, dct2, idct2, shells, synthesise
+from spectroscope.summaries import centroid, hf_share, missing_shares, sums
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 SHAPE = (3, 8, 10)

@@ -150,7 +150,19 @@ def test_the_tables_of_the_readme_are_the_results():
     text = (ROOT / "README.md").read_text()
     filled = runpy.run_path(str(DOCS / "readme.py"))["filled"](text)
     assert filled == text, "run `make readme`"
-    assert text.count("<!-- end -->") == filled.count("| clean accuracy |") >= 1
+    named = re.findall(r"^<!-- (\S+\.md)(?: by run)? -->$", text, re.M)
+    assert text.count("<!-- end -->") == len(named) >= 1
+    assert text.count("| clean accuracy |") == sum((ROOT / name).exists() for name in named)
+
+
+def test_a_table_by_run_has_a_row_for_each_run_and_the_caption(tmp_path):
+    source = "|  | one | two |\n| --- | --- | --- |\n| clean | 1.0 % [0.5, 2.0] | 2.0 |\n| pgd | 3.0 | 4.0 |\n\nText.\n"
+    (tmp_path / "results.md").write_text(source)
+    fill = runpy.run_path(str(DOCS / "readme.py"))["filled"]
+    text = "<!-- results.md by run -->\nold\n<!-- end -->\n<!-- none.md by run -->\nkept\n<!-- end -->\n"
+    turned = "|  | clean | pgd |\n| --- | --- | --- |\n| one | 1.0 % [0.5, 2.0] | 3.0 |\n| two | 2.0 | 4.0 |\n\nText.\n"
+    assert fill(text, tmp_path) == text.replace("old\n", turned)
+    assert fill(text.replace(" by run", ""), tmp_path) == text.replace(" by run", "").replace("old\n", source)
 
 
 def test_the_readme_names_every_stage_with_its_question_and_every_study():

@@ -107,6 +107,16 @@ def test_weights_under_other_names_give_the_same_logits(trained, tmp_path, way):
     assert not any(layer.training for layer in found.modules())
 
 
+def test_a_pt_that_was_saved_on_a_gpu_is_read_on_a_cpu(trained, tmp_path, monkeypatch):
+    with monkeypatch.context() as there:
+        there.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        torch.save(trained.state_dict(), tmp_path / "w.pt")
+    assert b"cuda:0" in (tmp_path / "w.pt").read_bytes()
+    found = restored(load(weights=[str(tmp_path / "w.pt")]))
+    assert {value.device.type for value in found.state_dict().values()} == {"cpu"}
+    assert torch.equal(found(images().pixels), trained(images().pixels))
+
+
 def test_networks_of_the_wide_kind_take_published_names(tmp_path):
     model = models.build("preactresnet18", SHAPE, 10).eval()
     torch.save(

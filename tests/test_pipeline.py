@@ -1,11 +1,13 @@
-"""The pipeline as a stranger uses it: a clone, `dvc repro`, an experiment, a remote, a second clone."""
+"""The pipeline as a stranger uses it: a clone, `dvc repro`, an experiment, a remote, a second clone, a sweep."""
 
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -85,17 +87,49 @@ def test_a_second_repro_has_nothing_to_do(project):
     assert not ran(call(project, "dvc", "repro"))
 
 
-def test_a_run_added_computes_only_its_own_cells(project, tmp_path):
+def cells(folder: Path) -> dict[Path, bytes]:
+    """Every file of the cells of a grid."""
+    kinds = (folder / "data" / kind for kind in ("models", "attacks", "attribution", "measures"))
+    return {file.relative_to(folder): file.read_bytes() for kind in kinds for file in kind.rglob("*") if file.is_file()}
+
+
+MINE = """from spectroscope.networks import MODELS
+
+def net(channels, classes, small):
+    return MODELS["resnet8"](channels, classes, small)
+"""
+
+
+def test_runs_added_compute_only_their_own_cells_and_weights_given_are_not_trained(project, tmp_path):
+    """One run of another band; and one of the networks of `standard`, as if they came from elsewhere."""
     settings = yaml.safe_load((project / "params.yaml").read_text())
     settings["runs"]["lowpass"] = {"band": "low", "regime": {"name": "standard"}, "model": "resnet8"}
+    files = [str(project / "data" / "models" / "standard" / f"seed{seed}.safetensors") for seed in (0, 1)]
+    regime = {"name": "given", "weights": files, "entry": None, "keys": "own"}
+    regime |= {"mean": None, "std": None, "least_accuracy": 0.01}
+    settings["runs"]["theirs"] = {"band": "full", "regime": regime, "model": "mine:net"}
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True)
+    (copy / "mine.py").write_text(MINE)
     (copy / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     stages = ran(call(copy, "dvc", "repro"))
-    own = {"train@lowpass", "attack@lowpass-pgd", "attack@lowpass-simba-dct", "attribute@lowpass"}
+    own = {
+        cell.format(run)
+        for cell in ("train@{}", "attack@{}-pgd", "attack@{}-simba-dct", "attribute@{}")
+        for run in ("lowpass", "theirs")
+    }
     assert own <= stages
     after = {"check", "evaluate", "strength", "examine", "perturb", "compare", "weigh", "report"}
     assert stages - own <= after
+    found = cells(copy)
+    assert all(found[name] == content for name, content in cells(project).items())  # those of the other runs
+    assert set(pd.read_csv(copy / "data" / "models" / "theirs" / "epochs.csv")["epoch"]) == {0}
+    runs = json.loads((copy / "reports" / "metrics.json").read_text())["runs"]
+    for measure in ("clean", "pgd", "simba-dct", "centroid"):
+        assert runs["theirs"][measure] == runs["standard"][measure]
+    assert runs["lowpass"]["clean"] != runs["standard"]["clean"]
+    page = (copy / "reports" / "index.html").read_text()
+    assert all(run in page for run in ("standard", "adversarial", "lowpass", "theirs"))
 
 
 def test_an_experiment_on_an_attack_trains_nothing(project):
@@ -116,3 +150,26 @@ def test_a_second_clone_pulls_and_has_nothing_to_do(project, tmp_path):
     call(second, "dvc", "pull")
     assert not ran(call(second, "dvc", "repro"))
     assert (second / "reports" / "index.html").exists()
+
+
+def test_a_sweep_over_three_clones_shares_one_cache_and_ends_in_one_table(project, tmp_path):
+    sweep, folder = ("bash", str(ROOT / "docs" / "sweep.sh")), tmp_path / "sweep"
+    call(project, *sweep, "start", str(folder))
+    sizes = {"few": 20, "some": 40, "more": 60}
+
+    def experiment(name: str) -> str:
+        return call(project, *sweep, "run", str(folder), name, "-S", f"evaluation.n_images={sizes[name]}", "compare")
+
+    with ThreadPoolExecutor(len(sizes)) as side_by_side:
+        told = list(side_by_side.map(experiment, sizes))
+    assert all(ran(text) == {"check", "evaluate", "strength", "compare"} for text in told)  # the rest was in the cache
+    assert sorted(clone.name for clone in (folder / "clones").iterdir()) == sorted(sizes)
+    assert not list((folder / "clones").glob("*/.dvc/cache/files")) and (folder / "cache" / "files").is_dir()
+    table = pd.read_csv(io.StringIO(call(project, *sweep, "table", str(folder), "--csv")))
+    rows = table.dropna(subset="Experiment").set_index("Experiment").loc[list(sizes)]
+    assert rows["evaluation.n_images"].to_dict() == sizes
+    assert rows["runs.standard.clean.n_images"].to_dict() == sizes
+    call(project, "dvc", "exp", "pull", "--remote", "sweep", str(folder / "git"), "few")
+    call(project, "dvc", "exp", "apply", "few")
+    predictions = pd.read_parquet(project / "data" / "evaluation" / "predictions.parquet")
+    assert predictions.loc[predictions["kind"] == "band", "image"].nunique() == sizes["few"]

@@ -1,7 +1,6 @@
 """Two processes at one work find what one process finds."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -124,26 +123,6 @@ def test_a_process_that_fails_ends_the_others(tmp_path):
     done = started(tmp_path, "fail", **{processes.COUNT: "2"})
     assert done.returncode == 3 and time.monotonic() - began < 300
     assert not list(tmp_path.glob("*.pt"))
-
-
-SRUN = """#!/bin/sh
-for number in 0 1; do
-    SLURM_PROCID=$number SLURM_LOCALID=$number SLURM_NTASKS=2 "$@" &
-done
-wait
-"""
-
-
-def test_a_launcher_is_put_before_the_command_and_may_be_srun(tmp_path):
-    """A stand-in for `srun --ntasks=2`: it starts the words it is given twice, with SLURM's variables set."""
-    (tmp_path / "srun").write_text(SRUN)
-    (tmp_path / "srun").chmod(0o755)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    done = started(tmp_path, "meet", **{processes.LAUNCHER: str(tmp_path / "srun")}, **meeting)
-    assert done.returncode == 0, done.stderr
-    assert {file.name for file in tmp_path.glob("* of *")} == {"0 of 2", "1 of 2"}
 
 
 def test_a_launcher_that_tells_nobody_who_he_is_is_refused(monkeypatch):

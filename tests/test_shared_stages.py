@@ -1,6 +1,7 @@
 """The stages that attack and attribute, shared out between two processes, write what one process writes."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -48,27 +49,77 @@ def workspace(tmp_path_factory):
     return folder
 
 
+def words(given):
+    return [word for name, value in given.items() for word in (f"--{name}", value)]
+
+
+def environment(**more):
+    """That of this test run, without what it is told of a stage or of processes; one thread each."""
+    told = ("DVC_STAGE", "DVC_ROOT", processes.COUNT, processes.LAUNCHER)
+    inherited = {key: value for key, value in os.environ.items() if key not in told}
+    return {**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more}
+
+
 def run(workspace, stage, given, n):
-    """A stage in n processes of one thread; (exit code, stderr)."""
-    words = [word for name, value in given.items() for word in (f"--{name}", value)]
-    environment = {key: value for key, value in os.environ.items() if key not in ("DVC_STAGE", "DVC_ROOT")}
-    environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), processes.COUNT: str(n)}
-    command = [sys.executable, "-m", f"stages.{stage}", *words]
-    done = subprocess.run(command, cwd=workspace, env=environment, capture_output=True, text=True, check=False)
+    """A stage in n processes; (exit code, stderr)."""
+    command = [sys.executable, "-m", f"stages.{stage}", *words(given)]
+    told = environment(**{processes.COUNT: str(n)})
+    done = subprocess.run(command, cwd=workspace, env=told, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr
 
 
-def test_attacks_are_the_same_row_by_row(workspace):
+SRUN = """#!/bin/bash
+# As srun in a job: a process for each of its tasks, told its number; the first that fails ends the others.
+while [[ $1 == --* ]]; do shift; done
+for ((task = 0; task < SLURM_NTASKS; task++)); do
+    SLURM_PROCID=$task SLURM_LOCALID=$task "$@" &
+    echo "$task" >>"$(dirname "$0")/started"
+done
+for ((task = 0; task < SLURM_NTASKS; task++)); do
+    wait -n || { code=$?; kill $(jobs -p); exit $code; }
+done
+"""
+
+
+@pytest.fixture
+def job(tmp_path):
+    """What stands in the job of the documents, and the environment of a job of two tasks on a machine without SLURM."""
+    (text,) = re.findall(
+        r"^```bash\n#!/bin/bash\n#SBATCH.*?\n(.*?)^```", (ROOT / "docs" / "scale.md").read_text(), re.M | re.S
+    )
+    programs = {
+        "srun": SRUN,
+        "hostname": "#!/bin/sh\necho 127.0.0.1\n",
+        "python": f'#!/bin/sh\nexec {sys.executable} "$@"\n',
+    }
+    for name, content in programs.items():
+        (tmp_path / name).write_text(content)
+        (tmp_path / name).chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    slurm = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
+    return text, environment(PATH=path, **slurm)
+
+
+def test_attacks_are_the_same_row_by_row(workspace, job, tmp_path):
     found = []
-    for n in (1, 2):
-        code, error = run(workspace, "attack", ATTACK, n)
+    for n in (1, 2, "srun"):
+        if n == "srun":
+            text, told = job
+            assert text.count("dvc repro\n") == 1
+            script = text.replace("dvc repro", f"python -m stages.attack {' '.join(words(ATTACK))}")
+            done = subprocess.run(["bash", "-c", script], cwd=workspace, env=told, capture_output=True, text=True)
+            code, error = done.returncode, done.stderr
+            assert (tmp_path / "started").read_text() == "0\n1\n"
+        else:
+            code, error = run(workspace, "attack", ATTACK, n)
         assert code == 0, error
         found.append(io.read_arrays(workspace / "attacked.parquet"))
         (workspace / "attacked.parquet").unlink()
-    (one, rows, _), (two, again, _) = found
+    one, rows, _ = found[0]
     assert rows["success"].any() and len(rows) == 2 * N
-    pd.testing.assert_frame_equal(rows, again, check_exact=True)
-    assert torch.equal(one, two)
+    for other, again, _ in found[1:]:
+        pd.testing.assert_frame_equal(rows, again, check_exact=True)
+        assert torch.equal(one, other)
     assert not list((workspace / ".checkpoints").rglob("*.safetensors"))
 
 

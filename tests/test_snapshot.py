@@ -8,26 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from spectroscope import checkpoint, params, runtime, snapshot, training
+from spectroscope import checkpoint, runtime, snapshot, training
 from spectroscope.regimes import adversary as adversaries
 from spectroscope.regimes.parts import Parts
-from spectroscope.training import TrainingSettings
+from tests.trainings import bright_or_dark, settings
 
-SETTINGS = {
-    "seeds": [0],
-    "epochs": 5,
-    "batch_size": 16,
-    "learning_rate": 0.1,
-    "momentum": 0.9,
-    "weight_decay": 0.0005,
-    "schedule": "cyclic",
-    "warmup": 0.3,
-    "average": None,
-    "keep": "last",
-    "batch_norm": "synchronised",
-    "held_out": 0.25,
-    "augmentation": {"flip": True, "crop": 1},
-}
 PGD = adversaries.projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
 
 
@@ -56,19 +41,23 @@ def network():
 
 
 def data():
-    labels = torch.arange(80) % 2
-    noise = torch.rand(80, 2, 8, 8, generator=runtime.generator(0))
-    return 0.7 * noise + 0.3 * labels[:, None, None, None], labels
+    return bright_or_dark(channels=2, signal=0.3)
 
 
 def train(store=None, life=math.inf, judged=math.inf, images=None, **changes):
     """What a stage's process does for one seed: (rows without times, weights)."""
     model, slot = network(), store and store.slot("seed0")
-    settings = params.validate({**SETTINGS, **changes}, TrainingSettings, "training")
     pixels, labels = data()
     parts = Parts(None, Mortal(life), None, robust=True)
     found = training.fit(
-        model, pixels if images is None else images, labels, settings, runtime.generator(0), parts, Mortal(judged), slot
+        model,
+        pixels if images is None else images,
+        labels,
+        settings(epochs=5, **changes),
+        runtime.generator(0),
+        parts,
+        Mortal(judged),
+        slot,
     )
     rows = [{key: value for key, value in row.items() if key != "images_per_second"} for row in found]
     assert not model.training

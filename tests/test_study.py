@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from spectroscope import params
-from spectroscope.attacks import described, suite
+from spectroscope import attack_descriptions, params
+from spectroscope.attacks import suite
 from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ def test_a_study_of_this_repository_is_valid(path):
 
 def test_the_full_study_runs_every_attack_there_is():
     study = params.validate(params.read(ROOT / "studies" / "full.yaml"), Study, "")
-    assert {entry.method for entry in study.attacks.values()} == set(suite.ATTACKS) == set(described.KINDS)
+    assert {entry.method for entry in study.attacks.values()} == set(suite.ATTACKS) == set(attack_descriptions.KINDS)
 
 
 @pytest.mark.parametrize(

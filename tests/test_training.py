@@ -7,31 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from spectroscope import models, params, training
+from spectroscope import models, training
 from spectroscope.regimes.adversary import projected_gradient
 from spectroscope.regimes.parts import Parts
-from spectroscope.training import Augmentation, TrainingSettings
+from spectroscope.training import Augmentation
+from tests.trainings import bright_or_dark, settings
 
-SETTINGS = {
-    "seeds": [0],
-    "epochs": 2,
-    "batch_size": 16,
-    "learning_rate": 0.1,
-    "momentum": 0.9,
-    "weight_decay": 0.0005,
-    "schedule": "cyclic",
-    "warmup": 0.3,
-    "average": None,
-    "keep": "last",
-    "batch_norm": "synchronised",
-    "held_out": 0.25,
-    "augmentation": {"flip": True, "crop": 1},
-}
 PLAIN = Augmentation(flip=False, crop=0)
-
-
-def settings(**changes):
-    return params.validate({**SETTINGS, **changes}, TrainingSettings, "training")
 
 
 def random(seed=0):
@@ -40,12 +22,6 @@ def random(seed=0):
 
 def untouched(model, images, labels, generator):
     return images
-
-
-def bright_or_dark(n=80):
-    """Two classes of noise that differ in brightness: (n, 1, 8, 8), labels."""
-    labels = torch.arange(n) % 2
-    return 0.5 * torch.rand(n, 1, 8, 8, generator=random()) + 0.5 * labels[:, None, None, None], labels
 
 
 def network(seed=0, shape=(1, 8, 8), n_classes=2):
