@@ -143,9 +143,10 @@ def counterparts(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin
         "Counterparts (the paper's Eq. 9): an image of another class is changed until a run's representation of it is "
         "that of the image. Below zero the shell has come nearer to the image than the start was, so the "
         "representation holds it; at zero, the difference of two natural images, it is blind to it; above zero the "
-        "search has added what is in neither. "
+        "search has added what is in neither. Of the distance of representations is left, on average: "
     )
-    return style.styled(chart.add_params(style.pick()), caption + style.made(rows))
+    left = "; ".join(f"{row.run} {row.mean:.0%}" for row in table[table["measure"] == "left"].itertuples())
+    return style.styled(chart.add_params(style.pick()), f"{caption}{left}. {style.made(rows)}")
 
 
 def _lines(hues: dict[str, str], title: str, shown: tuple[str, ...]) -> alt.LayerChart:

@@ -6,10 +6,14 @@ import pandas as pd
 from spectroscope import measurefigures, page, pictures, style
 from spectroscope.page import Section, chart
 
-TABLES = ("measures", "agreement", "faithfulness", "recovery", "multiverse", "signs")
+TABLES = ("measures", "agreement", "concordance", "faithfulness", "recovery", "multiverse", "signs")
 MAPS = (
     "Mean over images and seeds, each map on its own scale, blue below and orange above zero. Maps of waves (Fourier "
     "heat maps) have DC in the centre; maps of coefficients have it at the top left. "
+)
+RANKED = (
+    "Kendall's W of the bands above DC, 1 where all rank them alike: across the measures of a run (with its interval), "
+    "and, for each measure, across seeds, across classes and across runs (from the lowest to the highest measure). "
 )
 RECOVERY = (
     "The label is planted in known shells. Found: share of seeds whose top band above DC is planted, with an exact "
@@ -29,6 +33,8 @@ def sections(table: dict[str, pd.DataFrame], maps: dict[str, pd.DataFrame], hues
     ]
     if (table["agreement"].columns == "method").any():
         said = [chart(measurefigures.agreement(table["agreement"], list(hues)))]
+        if len(table["concordance"]):
+            said.append(ranked(table["concordance"]))
         if len(table["faithfulness"]):
             said.append(chart(measurefigures.faithfulness(table["faithfulness"], hues)))
         found.append(Section("Agreement", "Do the measures agree, and is what they name what counts?", tuple(said)))
@@ -68,6 +74,18 @@ def recovered(table: pd.DataFrame) -> str:
     names = ["measure", "found", "lost without it", "lost without others", "seeds where it hurts more"]
     n = f"n = {int(table['n_images'].max())} images, {int(table['n_seeds'].max())} seeds."
     return page.table(pd.DataFrame(rows, columns=names), RECOVERY + n, {})
+
+
+def ranked(table: pd.DataFrame) -> str:
+    """Kendall's W by what ranks: rows across and run, how many rank, W."""
+    rows = []
+    for (across, run), part in table.groupby(["across", "run"], sort=False):
+        ends = part["mean"].min(), part["mean"].max()
+        low, high = (part["low"].iloc[0], part["high"].iloc[0]) if across == "measures" else ends
+        w = f"{ends[0]:.2f} [{low:.2f}, {high:.2f}]" if across == "measures" else f"{low:.2f} to {high:.2f}"
+        rows.append((f"{across}, {run}", int(part["raters"].max()), w))
+    n = f"n = {int(table['n_images'].max())} images, {int(table['n_seeds'].max())} seeds."
+    return page.table(pd.DataFrame(rows, columns=["across", "how many rank", "W"]), RANKED + n, {})
 
 
 def _span(values: np.ndarray) -> str:

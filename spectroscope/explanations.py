@@ -1,18 +1,18 @@
-"""What the measures of reliance come to and how good they are: agreement, faithfulness, sanity, truth, choices.
+"""What the measures of reliance come to and how good they are: faithfulness, sanity, truth, choices.
 
 Tables in, tables out: each of one run, with a column `seed`, as the stage `attribute` wrote them. Every row ends in
 mean, low, high, n_images, n_seeds; the interval is a bootstrap over seeds and images, unless said otherwise. DC is a
 band of its own and left out of everything but curves by band.
 """
 
-from itertools import combinations
-
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, rankdata
 
 from spectroscope import stats
-from spectroscope.claims import grid, labels
+from spectroscope.claims import grid
+from spectroscope.concordance import bands as bands_in
+from spectroscope.concordance import correlation, ratio
 from spectroscope.stats import StatisticsSettings
 
 NORMALISATIONS = ("raw", "per_coefficient", "per_energy")
@@ -22,13 +22,13 @@ CHOICES = ["basis", "shape", "baseline", "score", "clip"]
 def hf_share(curves: np.ndarray, position: np.ndarray, hf_from: float) -> np.ndarray:
     """Share of the positive part above DC in bands whose mean frequency is at least hf_from: (..., B) -> (...)."""
     positive = curves[..., 1:].clip(min=0)
-    return _ratio(positive[..., position[1:] >= hf_from].sum(-1), positive.sum(-1))
+    return ratio(positive[..., position[1:] >= hf_from].sum(-1), positive.sum(-1))
 
 
 def centroid(curves: np.ndarray, position: np.ndarray) -> np.ndarray:
     """Centre of mass of the positive part above DC in mean frequency, 0 (DC) to 1: (..., B) -> (...)."""
     positive = curves[..., 1:].clip(min=0)
-    return _ratio((positive * position[1:]).sum(-1), positive.sum(-1))
+    return ratio((positive * position[1:]).sum(-1), positive.sum(-1))
 
 
 def curves(
@@ -37,7 +37,7 @@ def curves(
     """Mean over images of every measure: run, method, band, position, mean, low, high, n."""
     rows = []
     for method, part in values.groupby("method", sort=False):
-        point, drawn, shape = _means(part, _bands(part), settings, stream)
+        point, drawn, shape = _means(part, bands_in(part), settings, stream)
         low, high = stats.interval(drawn, settings)
         columns = {"mean": point, "low": low, "high": high}
         front = {
@@ -57,7 +57,7 @@ def reliance(
     rows = []
     for method, part in values.groupby("method", sort=False):
         position = _of(bands, part)["position"].to_numpy()
-        point, drawn, shape = _means(part, _bands(part), settings, stream)
+        point, drawn, shape = _means(part, bands_in(part), settings, stream)
         found = {
             "hf_share": (hf_share(point, position, hf_from), hf_share(drawn, position, hf_from)),
             "centroid": (centroid(point, position), centroid(drawn, position)),
@@ -68,43 +68,6 @@ def reliance(
             cell = {"run": run, "method": method, "measure": measure}
             rows.append({**cell, **stats.summary(mean, draws, shape, settings)})
     return pd.DataFrame(rows)
-
-
-def agreement(run: str, stream: int, values: pd.DataFrame, settings: StatisticsSettings) -> pd.DataFrame:
-    """Do the measures rank the bands alike? Rows run, method, other, mean, low, high, n.
-
-    Spearman's rank correlation of two class curves, averaged over classes, for every pair; then one row with `method`
-    all and `other` kendall_w: Kendall's W of all measures, 1 where they rank alike.
-    """
-    ranks, shape = {}, ()
-    for method, part in values.groupby("method", sort=False):
-        array = grid(part, _bands(part)[1:])
-        groups, shape = stats.by_class(labels(part), int(part["label"].max()) + 1), array.shape
-        groups = groups[:, groups.sum(0) > 0]
-        both = np.concatenate([stats.estimate(array, groups)[None], stats.draws(array, groups, settings, stream)])
-        ranks[method] = rankdata(both, axis=-1, nan_policy="omit")  # (1 + resamples, classes, B - 1)
-    rows = []
-    for one, other in combinations(ranks, 2):
-        found = class_mean(_correlation(ranks[one], ranks[other]))
-        rows.append({"method": one, "other": other, **stats.summary(found[0], found[1:], shape, settings)})
-    if len(ranks) > 1:
-        found = class_mean(kendall_w(np.stack(list(ranks.values()))))
-        rows.append({"method": "all", "other": "kendall_w", **stats.summary(found[0], found[1:], shape, settings)})
-    return pd.DataFrame(rows).assign(run=run) if rows else pd.DataFrame()
-
-
-def kendall_w(ranks: np.ndarray) -> np.ndarray:
-    """Kendall's coefficient of concordance of m rankings of n things: (m, ..., n) -> (...); no correction for ties."""
-    m, n = ranks.shape[0], ranks.shape[-1]
-    total = ranks.sum(0)
-    spread = ((total - total.mean(-1, keepdims=True)) ** 2).sum(-1)
-    return 12 * spread / (m**2 * (n**3 - n))
-
-
-def class_mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis of what is there."""
-    there = np.isfinite(values)
-    return _ratio(np.where(there, values, 0.0).sum(-1), there.sum(-1))
 
 
 def faithfulness(run: str, stream: int, table: pd.DataFrame, settings: StatisticsSettings) -> pd.DataFrame:
@@ -124,18 +87,21 @@ def faithfulness(run: str, stream: int, table: pd.DataFrame, settings: Statistic
 def sanity(
     run: str, stream: int, values: pd.DataFrame, table: pd.DataFrame, settings: StatisticsSettings
 ) -> pd.DataFrame:
-    """Rank correlation of each image's bands before and after weights are shuffled: run, method, share, mean, ..."""
+    """Rank correlation of each image's bands before and after something is shuffled: run, method, shuffled, share, ...
+
+    table: the values after it, with the columns shuffled (`weights`, or `labels` of the training images) and share.
+    """
     rows = []
     if table.empty:
         return table
-    for (method, share), part in table.groupby(["method", "share"], sort=False):
-        names, keys = _bands(part)[1:], ["seed", "image"]
+    for (method, shuffled, share), part in table.groupby(["method", "shuffled", "share"], sort=False):
+        names, keys = bands_in(part)[1:], ["seed", "image"]
         trained = values[(values["method"] == method) & values["image"].isin(part["image"])].sort_values(keys)
         part = part.sort_values(keys)
         ranks = [rankdata(each[names].to_numpy(), axis=-1) for each in (trained, part)]
-        found = trained[keys].assign(rho=_correlation(*ranks))
+        found = trained[keys].assign(rho=correlation(*ranks))
         point, drawn, shape = _means(found, ["rho"], settings, stream)
-        cell = {"run": run, "method": method, "share": share}
+        cell = {"run": run, "method": method, "shuffled": shuffled, "share": share}
         rows.append({**cell, **stats.summary(point[0], drawn[:, 0], shape, settings)})
     return pd.DataFrame(rows)
 
@@ -159,7 +125,7 @@ def recovery(
     hurt = -accuracy[["right_without", "right_other"]].sub(accuracy["right"], axis=0)
     rows = []
     for method, part in values.groupby("method", sort=False):
-        names, position = _bands(part), _of(bands, part)["position"].to_numpy()
+        names, position = bands_in(part), _of(bands, part)["position"].to_numpy()
         truth = [k for k, at in enumerate(position) if any(low <= at <= high for low, high in planted)]
         mean = part.groupby("seed")[names[1:]].mean()
         top = mean.to_numpy().argmax(1) + 1
@@ -240,21 +206,6 @@ def _means(table: pd.DataFrame, columns: list[str], settings: StatisticsSettings
     return stats.estimate(values, groups)[0], stats.draws(values, groups, settings, stream)[:, 0], values.shape
 
 
-def _bands(table: pd.DataFrame) -> list[str]:
-    return [name for name in table if name.startswith("band_")]
-
-
 def _of(bands: pd.DataFrame, part: pd.DataFrame) -> pd.DataFrame:
     """The compared bands, which were described first."""
-    return bands.sort_values(["seed"], kind="stable").head(len(_bands(part)))
-
-
-def _correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Pearson's correlation along the last axis; NaN where one is constant."""
-    one, other = (each - each.mean(-1, keepdims=True) for each in (one, other))
-    return _ratio((one * other).sum(-1), np.sqrt((one**2).sum(-1) * (other**2).sum(-1)))
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """above / below, NaN where the denominator is zero."""
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) > 0)
+    return bands.sort_values(["seed"], kind="stable").head(len(bands_in(part)))

@@ -67,7 +67,8 @@ def sections(
         chart(bandfigures.counterparts(table["counterparts"], hues)),
     )
     struck = bandfigures.calibrated(table["calibrated"], hues)
-    attacked, contrasts = figures.accuracy(table["accuracy"], hues), figures.contrasts(table["contrasts"], hues)
+    attacked, differ = figures.accuracy(table["accuracy"], hues), table["contrasts"]
+    contrasts = [figures.contrasts(differ, hues)] if len(differ) else []  # one run differs from nothing
     looks = samples(test, bands, 6, BANDS), adversaries(test, cells, 10, ADVERSARIES, hues)
     measured = page.table(*results(table["accuracy"], table["reliance"], hues), hues)
     limits = (*LIMITS, *([OVERLAP] if about.get("source") == "photos" else []))
@@ -86,7 +87,7 @@ def sections(
         Section("Examination", "Which bands does each run need, remember, and give way in?", shown),
         Section("Attacks", "What does each run withstand?", (chart(attacked),)),
         attack_story.section(table, warnings, hues),
-        Section("Contrasts", "Which differences do the data show?", (chart(contrasts),)),
+        *(Section("Contrasts", "Which differences do the data show?", (chart(each),)) for each in contrasts),
         Section("Training", "How did training go?", (chart(figures.training(table["training"], hues)),)),
         Section("Limits", "How to read this page, and what it cannot say", (page.items(*limits),)),
     ]

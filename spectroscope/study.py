@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.bandfiles import BandFile
 from spectroscope.datasets.sources import DatasetSettings
 from spectroscope.examination.settings import InversionSettings, MarginSettings, MaskSettings
 from spectroscope.information import InformationSettings
@@ -13,7 +14,6 @@ from spectroscope.models import lookup
 from spectroscope.params import Settings
 from spectroscope.perturbation.settings import PerturbationSettings
 from spectroscope.regimes.settings import Adversarial, Regime
-from spectroscope.spectrum import Band
 from spectroscope.stats import StatisticsSettings
 from spectroscope.training import TrainingSettings
 
@@ -44,7 +44,7 @@ class Study(Settings):
     """Every section of params.yaml."""
 
     dataset: DatasetSettings
-    bands: Annotated[dict[str, Band], Field(min_length=1)]
+    bands: Annotated[dict[str, BandFile], Field(min_length=1)]
     runs: Annotated[dict[str, Run], Field(min_length=1)]
     training: TrainingSettings
     judge: Adversarial

@@ -1,24 +1,20 @@
 """What is left of the images in a band of frequencies?"""
 
-from dataclasses import replace
-
-from spectroscope import io, params
-from spectroscope.spectrum import Band, band_filter, check_bands
+from spectroscope import bandfiles, io, params
+from spectroscope.bandfiles import BandFile
 from stages import In, Name, Out, start
 
 
 def main(band: Name, train: In, test: In, out: Out) -> None:
-    bands = params.load("bands", dict[str, Band])
+    bands = params.load("bands", dict[str, BandFile])
     paths = {"train": train, "test": test}
     splits = {split: io.read_images(path) for split, path in paths.items()}
     for images in splits.values():
-        check_bands(bands, *images.pixels.shape[-2:])
+        bandfiles.check(bands, *images.pixels.shape[-2:])
 
-    filtered = {
-        split: replace(images, pixels=band_filter(images.pixels, bands[band])) for split, images in splits.items()
-    }
+    left = {split: bandfiles.banded(images, bands[band], split == "train") for split, images in splits.items()}
 
-    for split, images in filtered.items():
+    for split, images in left.items():
         io.write_images(out / f"{split}.parquet", images, **io.read_facts(paths[split]) | {"band": band})
 
 

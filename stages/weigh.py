@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from spectroscope import explanations, io, params
+from spectroscope import concordance, explanations, io, params
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.datasets.sources import DatasetSettings
 from spectroscope.stats import StatisticsSettings
@@ -16,6 +16,7 @@ def main(measures: In, tables: Out) -> None:
     settings = params.load("attribution", AttributionSettings)
     dataset, study = params.load("dataset", DatasetSettings), params.read()
     runs = list(study["runs"])
+    blind = [run for run, of_run in study["runs"].items() if study["bands"][of_run["band"]]["keep"] == "permuted"]
     read = {run: {name: io.read_table(measures / run / f"{name}.parquet") for name in READ} for run in runs}
 
     found: dict[str, list[pd.DataFrame]] = {}
@@ -25,7 +26,7 @@ def main(measures: In, tables: Out) -> None:
         results = {
             "measures": explanations.curves(*cell, about, statistics),
             "measure_reliance": explanations.reliance(*cell, about, settings.hf_from, statistics),
-            "agreement": explanations.agreement(*cell, statistics),
+            "agreement": concordance.agreement(*cell, statistics),
             "faithfulness": explanations.faithfulness(run, stream, table["curves"], statistics),
             "sanity": explanations.sanity(*cell, table["sanity"], statistics),
             "recovery": pd.DataFrame(),
@@ -35,7 +36,13 @@ def main(measures: In, tables: Out) -> None:
             results["recovery"] = explanations.recovery(run, values, about, table["interventions"], truth, statistics)
         for name, rows in results.items():
             found.setdefault(name, []).append(rows)
+    reference = read[statistics.reference]["values"]
+    for run in blind:
+        other = read[run]["values"].assign(shuffled="labels", share=1.0)
+        at = runs.index(statistics.reference)
+        found["sanity"].append(explanations.sanity(statistics.reference, at, reference, other, statistics))
     written = {name: pd.concat(parts) for name, parts in found.items()}
+    written["concordance"] = concordance.concordance({run: table["values"] for run, table in read.items()}, statistics)
     written["multiverse"] = written["signs"] = pd.DataFrame()
     if settings.multiverse:
         choices = {run: table["multiverse"] for run, table in read.items()}

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -29,7 +30,7 @@ SETTINGS = {
     "hf_from": 0.5,
     "compared": {"n_images": N, "shape": "linf", "bands": BANDS},
     "methods": {
-        "occluded": {"method": "occluded", "baseline": "zero", "clip": False},
+        "occluded": {"method": "occluded", "baseline": "zero", "channels": "each", "clip": False},
         "integrated": {"method": "integrated_gradients", "baseline": "zero", "steps": 4},
         "waves": {"method": "heat_map", "eps": 1, "value": "logit", "clip": True},
     },
@@ -84,6 +85,16 @@ def test_curves_by_band_are_those_of_a_loop():
             assert found["insertion"][n, step].item() == pytest.approx(probability(given, alone, n), abs=1e-10)
             if step < BANDS:
                 gone[priority[n].argsort(descending=True)[step]] = True
+
+
+@pytest.mark.parametrize("basis", ["dct", "dft"])
+def test_curves_that_are_walked_are_those_looked_up(basis, monkeypatch):
+    given, it = task(basis), {"it": Measured(random(N, BANDS, seed=5), None, torch.zeros(N))}
+    looked_up = faithfulness.curves(given, it, [0, 1])
+    monkeypatch.setattr(faithfulness, "EXACT_BANDS", BANDS - 1)
+    walked = faithfulness.curves(given, it, [0, 1])
+    assert set(walked.query("unit == 'band'")["order"]) == {"it", *faithfulness.TRIVIAL}
+    pd.testing.assert_frame_equal(walked, looked_up, rtol=0, atol=1e-10)
 
 
 def test_curves_by_coefficient_are_those_of_a_loop():

@@ -33,6 +33,12 @@ def computed(runs: list[str]) -> dict[str, pd.DataFrame]:
     return {
         "measures": measures.assign(position=measures["band"] / 2),
         "agreement": pd.concat([pairs, whole]),
+        "concordance": pd.concat(
+            [
+                rows(run=runs, method=["all"], across=["measures"]).assign(raters=2),
+                rows(run=runs, method=["occluded", "waves"], across=["seeds"]).assign(raters=3),
+            ]
+        ),
         "faithfulness": rows(run=runs, order=["occluded", "energy"], unit=["band"], kind=["deletion", "insertion"]),
         "recovery": recovery.assign(mean=0.95, hurt_named=0.4, hurt_other=0.1, hurts_more=1.0),
         "multiverse": multiverse,
@@ -83,6 +89,7 @@ def test_the_page_has_a_section_for_each_thing_that_was_computed(tables, maps):
     found = {section.label: "".join(section.blocks) for section in evidence.sections(tables, maps, HUES)}
     assert list(found) == ["Measures", "Agreement", "Planted truth", "Choices"]
     assert found["Measures"].count("<img") == 2 and "-3 to 3" in found["Measures"]
+    assert "[0.10, 0.40]" in found["Agreement"] and "0.27 to 0.30" in found["Agreement"]
     assert "95.0 %" in found["Planted truth"] and "40.0 %" in found["Planted truth"]
     empty = pd.DataFrame(columns=["run"])
     left = tables | dict.fromkeys(("agreement", "faithfulness", "recovery", "multiverse", "signs"), empty)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from spectroscope.examination.margins import margins, rows, within
+from spectroscope.examination.margins import rows
 from spectroscope.examination.settings import MarginSettings
 from spectroscope.partitions import partition
 from spectroscope.spectrum import dct2
 from spectroscope.stats import StatisticsSettings
+from spectroscope.subspaces import margins, within
 
 STATISTICS = StatisticsSettings(confidence=0.95, resamples=200, seed=0, reference="standard")
 SETTINGS = MarginSettings(n_images=8, partition="octave", bands=None, steps=8, candidates=3)

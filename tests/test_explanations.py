@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import kendalltau, spearmanr
 
 from spectroscope import explanations
 from spectroscope.stats import StatisticsSettings
@@ -50,25 +49,6 @@ def test_curves_and_reliance_have_every_method_band_and_interval():
     )
 
 
-def test_agreement_is_spearmans_rho_and_kendalls_w():
-    table = values({"a": [9, 1, 2, 3], "b": [0, 10, 20, 30], "c": [0, 3, 1, 2]})
-    found = explanations.agreement("standard", 0, table, SETTINGS).set_index(["method", "other"])["mean"]
-    assert found["a", "b"] == pytest.approx(1)
-    assert found["a", "c"] == pytest.approx(spearmanr([1, 2, 3], [3, 1, 2]).statistic)
-    ranks = np.array([[1, 2, 3], [1, 2, 3], [3, 1, 2]])
-    spread = ((ranks.sum(0) - ranks.sum() / 3) ** 2).sum()
-    assert found["all", "kendall_w"] == pytest.approx(12 * spread / (9 * 24))
-
-
-def test_kendalls_w_of_two_rankings_follows_from_spearmans_rho():
-    rng = np.random.default_rng(1)
-    one, other = (rng.permutation(7) + 1 for _ in range(2))
-    rho = spearmanr(one, other).statistic
-    assert explanations.kendall_w(np.stack([one, other])) == pytest.approx((rho + 1) / 2)
-    assert explanations.kendall_w(np.stack([one, one])) == pytest.approx(1)
-    assert kendalltau(one, one).statistic == pytest.approx(1)
-
-
 def test_the_area_of_a_curve_is_its_trapezoid_and_steps_that_are_not_there_are_left_out():
     rows = [
         {"order": "it", "unit": unit, "kind": "deletion", "seed": 0, "image": image, "label": 0, **steps}
@@ -84,7 +64,7 @@ def test_the_area_of_a_curve_is_its_trapezoid_and_steps_that_are_not_there_are_l
 
 def test_sanity_is_the_rank_correlation_of_an_image_with_itself():
     table = values({"a": [9, 1, 2, 3], "b": [9, 1, 2, 3]})
-    turned = values({"a": [9, 1, 2, 3], "b": [0, 3, 2, 1]}).assign(share=1.0)
+    turned = values({"a": [9, 1, 2, 3], "b": [0, 3, 2, 1]}).assign(shuffled="weights", share=1.0)
     found = explanations.sanity("standard", 0, table, turned[turned["image"] < 2], SETTINGS)
     assert found.set_index("method")["mean"].to_dict() == pytest.approx({"a": 1.0, "b": -1.0})
     assert (found["n_images"] == 2).all()

@@ -59,7 +59,7 @@ def tables(n_runs: int = 4, attacks: list[str] = ATTACKS, shells: int = SHELLS) 
         "class_spectra": spectra.drop(columns="n_seeds"),
         "margins": rows(rng, run=names, band=[0, 1, 2]).assign(unreached=0.0),
         "masks": rows(rng, run=names, mask=["network", "essential", "adversarial"], shell=shell),
-        "counterparts": rows(rng, run=names, measure=["change", "control", "remaining"], shell=shell),
+        "counterparts": rows(rng, run=names, measure=["change", "control", "remaining", "left"], shell=shell),
         "contrasts": contrast,
         **attack_tables(rng, names, attacks),
         "training": epochs.assign(loss=2 / epochs["epoch"], clean=0.6, robust=0.3),

@@ -1,5 +1,6 @@
 """Every measure against models whose answer is known in closed form, slow loops, and captum."""
 
+import dataclasses
 import itertools
 import math
 
@@ -18,7 +19,7 @@ from spectroscope.spectrum import analyse, dct2, idct2
 EXACT = {"rtol": 0, "atol": 1e-10}
 SHAPE, CLASSES, BANDS = (2, 7, 10), 3, 5
 ALL = {
-    "occluded": {"baseline": "zero", "clip": False},
+    "occluded": {"baseline": "zero", "channels": "each", "clip": False},
     "kept": {"baseline": "zero", "clip": False},
     "shapley": {"baseline": "zero", "clip": False},
     "sampled_shapley": {"baseline": "zero", "clip": False, "pairs": 4},
@@ -28,8 +29,12 @@ ALL = {
     "smooth_grad": {"samples": 3, "sigma_255": 10.0},
     "heat_map": {"eps": 0.5, "value": "logit", "clip": False},
     "fourier_attack": {"eps_255": 20.0, "clip": True},
+    "learned_mask": {"penalty": 2.0, "steps": 8, "learning_rate": 0.1},
+    "margin": {"steps": 20, "candidates": 2},
 }
-SIGNED = [name for name in ALL if name not in ("gradient", "smooth_grad", "heat_map", "fourier_attack")]
+SEARCHED = ("learned_mask", "margin")  # whose path hangs on rounding
+UNSIGNED = ("gradient", "smooth_grad", "heat_map", "fourier_attack", *SEARCHED)
+SIGNED = [name for name in ALL if name not in UNSIGNED]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -121,6 +126,59 @@ def test_kept_frequency_is_the_rise_from_the_baseline():
         alone = idct2(torch.where(given.index == band, dct2(given.images), dct2(mean)))
         rise = network()(alone) - network()(mean[None])
         torch.testing.assert_close(found[:, band], rise.gather(1, given.labels[:, None])[:, 0], **EXACT)
+
+
+@pytest.mark.parametrize("clip", [False, True])
+def test_luminance_alone_is_taken_from_every_channel_alike(clip):
+    images = torch.rand(6, 3, 7, 10, generator=generator(), dtype=torch.float64)
+    weights = random(210, CLASSES, seed=9)
+    given = dataclasses.replace(task(lambda x: (x.flatten(1) @ weights).tanh()), images=images)
+    found = measure(given, settings("occluded", channels="luminance", baseline="mean", clip=clip)).values
+    for n, image in enumerate(images):
+        grey = [sum(w * each[c] for c, w in enumerate((0.299, 0.587, 0.114))) for each in (image, images.mean(0))]
+        for band in range(BANDS):
+            gone = idct2(torch.where(given.index == band, dct2(grey[0]) - dct2(grey[1]), 0.0))
+            without = (image - gone).clamp(0, 1) if clip else image - gone
+            whole = image.clamp(0, 1) if clip else image
+            drop = (given.model(whole[None]) - given.model(without[None]))[0, given.labels[n]]
+            assert found[n, band].item() == pytest.approx(drop.item(), abs=1e-10)
+    with pytest.raises(ValueError, match="expected 1 or 3 channels for luminance, got 2"):
+        measure(task(network()), settings("occluded", channels="luminance"))
+
+
+def test_the_margin_of_a_linear_model_is_the_distance_to_its_nearest_plane_in_the_band():
+    weights = random(math.prod(SHAPE), CLASSES, seed=1)
+    given = task(lambda x: x.flatten(1) @ weights)
+    logits = given.model(given.images)
+    given = dataclasses.replace(given, labels=torch.cat([logits[:5].argmax(1), logits[5:].argmin(1)]))
+    found = measure(given, settings("margin")).values
+    spectra = dct2(weights.T.reshape(CLASSES, *SHAPE))
+    for n in range(5):
+        label = int(given.labels[n])
+        for band in range(BANDS):
+            distances = [
+                (logits[n, label] - logits[n, other])
+                / ((spectra[label] - spectra[other]) * (given.index == band)).norm()
+                for other in range(CLASSES)
+                if other != label
+            ]
+            assert 1 / found[n, band].item() == pytest.approx(min(distances).item(), rel=0.01)
+    assert (found[5] == 0).all()  # wrong before
+
+
+def test_a_learned_mask_keeps_the_band_that_the_label_is_in():
+    index = task(linear()).index
+    weights = torch.where(index == 2, random(*SHAPE, seed=3), 0.0)
+    given = task(lambda x: torch.stack([(dct2(x) * weights).sum((1, 2, 3)) * sign for sign in (50.0, -50.0, 0)], 1))
+    given = dataclasses.replace(given, labels=given.model(given.images).argmax(1))
+    found = measure(given, settings("learned_mask", penalty=20.0, steps=40)).values
+    assert (found.argmax(1) == 2).all() and found[:, [0, 1, 3, 4]].max() < 0.05
+
+
+@pytest.mark.parametrize("name", SEARCHED)
+def test_what_is_searched_in_the_dct_is_refused_in_another_basis(name):
+    with pytest.raises(ValueError, match=rf"attribution\.basis: expected dct for the method {name}, got dft"):
+        measure(task(network(), "dft"), settings(name))
 
 
 # Shapley values

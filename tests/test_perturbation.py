@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from spectroscope import runtime
+from spectroscope.channels import LUMINANCE
 from spectroscope.partitions import by_band
 from spectroscope.perturbation import control, tables
 from spectroscope.perturbation.cell import measure
 from spectroscope.perturbation.control import matched_noise
 from spectroscope.perturbation.rct import (
-    LUMINANCE,
     rct_map,
     relative_change,
     spectra,

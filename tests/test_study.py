@@ -48,7 +48,7 @@ def test_the_full_study_runs_every_attack_there_is():
     ("path", "value", "expected"),
     [
         ("bands.low.basis", "fft", "bands.low.basis: expected 'dct' or 'dft', got 'fft'"),
-        ("bands.low.keep", "in", "bands.low.keep: expected one of 'all', 'inside', 'outside', got 'in'"),
+        ("bands.low.keep", "in", "bands.low.keep: expected one of 'all', 'inside', 'outside', 'permuted', got 'in'"),
         ("bands.low.high", 0, "bands.low.high: expected a number greater than 0, got 0"),
         ("bands.low.low", 9, "bands.low: expected low < high, got low 9 and high 8"),
         ("bands", {}, "bands: expected at least 1 entry, got {}"),

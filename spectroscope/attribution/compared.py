@@ -26,9 +26,9 @@ def explain(model: Callable, test: Images, settings: AttributionSettings, seed: 
 
     values: method, image, label, right, error, band_0, ...; bands: basis, shape, band, size, energy, position; maps:
     method, u, v, value (mean over images; of heat maps with DC in the centre); curves, interventions, multiverse: see
-    there; sanity: method, share, image, band_0, ... Every measure is kept in `store` once it is done: a killed process
-    goes on with the next, and several processes share them out. A check that is null in the settings leaves its table
-    empty.
+    there; sanity: method, shuffled (weights), share, image, band_0, ... Every measure is kept in `store` once it is
+    done: a killed process goes on with the next, and several processes share them out. A check that is null in the
+    settings leaves its table empty.
     """
     task, waved = _task(model, test, settings, seed)
     methods = list(settings.methods.values())
@@ -91,7 +91,7 @@ def _sanity(task: Task, settings: AttributionSettings, share: float) -> pd.DataF
     other = shuffled(task.model, share, generator(task.seed, 7))
     part = replace(task, model=other, images=task.images[:n], labels=task.labels[:n], tables={})
     found = {name: measure(part, method) for name, method in settings.methods.items()}
-    return pd.concat(_values(each).assign(method=name, share=share) for name, each in found.items())
+    return pd.concat(_values(each).assign(method=name, shuffled="weights", share=share) for name, each in found.items())
 
 
 def _values(measured: Measured) -> pd.DataFrame:

@@ -28,21 +28,23 @@ def curves(task: Task, measured: dict[str, Measured], fractions: list[float]) ->
 
     Rows: order, unit (`band`, or `coefficient` for measures that have them), kind, image, step_0, step_1, ...: the
     softmax probability of the label. A step is one band, or one of the `fractions` of all coefficients. Curves by band
-    need the table of all coalitions, so that there are none for more bands than it can be computed of.
+    are looked up in the table of all coalitions; of more bands than there is a table of, they are walked along.
     """
     plain = trivial(task)
     parts = []
+    orders = {name: each.values for name, each in measured.items()}
+    orders |= {"energy": by_band(plain["energy"], task.index)}
+    band = torch.arange(task.bands, dtype=torch.float64).expand(len(task.images), -1)
+    drawn = torch.rand(band.shape, generator=generator(task.seed, 6))
+    orders |= {"low_to_high": -band, "high_to_low": band, "random": drawn}
     if task.bands <= EXACT_BANDS:
         logits = task.table("zero", False)
         value = score_of(logits, task.labels[:, None].expand(logits.shape[:2]), "softmax")
-        orders = {name: each.values for name, each in measured.items()}
-        orders |= {name: by_band(energy, task.index) for name, energy in plain.items() if name == "energy"}
-        band = torch.arange(task.bands, dtype=torch.float64).expand(len(value), -1)
-        drawn = torch.rand(band.shape, generator=generator(task.seed, 6))
-        orders |= {"low_to_high": -band, "high_to_low": band, "random": drawn}
-        for name, priority in orders.items():
-            for kind, curve in band_curves(value, priority.to(value.device)).items():
-                parts.append(_rows(curve, name, "band", kind))
+    for name, priority in track(list(orders.items()), "deletion and insertion by band"):
+        priority = priority.to(task.images.device)
+        found = band_curves(value, priority) if task.bands <= EXACT_BANDS else walked_curves(task, priority)
+        for kind, curve in found.items():
+            parts.append(_rows(curve, name, "band", kind))
     orders = {name: each.coefficients for name, each in measured.items() if each.coefficients is not None} | plain
     for name, priority in track(list(orders.items()), "deletion and insertion"):
         for kind in ("deletion", "insertion"):
@@ -66,23 +68,35 @@ def band_curves(values: Tensor, priority: Tensor) -> dict[str, Tensor]:
     return {"insertion": values.gather(1, first), "deletion": values.gather(1, values.shape[1] - 1 - first)}
 
 
-@torch.no_grad()
+def walked_curves(task: Task, priority: Tensor) -> dict[str, Tensor]:
+    """The same for any number of bands, a forward pass for each step."""
+    rank = priority.argsort(dim=1, descending=True, stable=True).argsort(1)[:, task.index.to(priority.device)]
+    steps = list(range(task.bands + 1))
+    return {kind: _walked(task, rank, steps, kind == "insertion") for kind in ("insertion", "deletion")}
+
+
 def coefficient_curve(task: Task, priority: Tensor, fractions: list[float], insertion: bool) -> Tensor:
     """Probability of the label with the first fractions of all coefficients alone, or without them: (N, fractions)."""
-    n, height, width = priority.shape
+    _, height, width = priority.shape
     rank = priority.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view_as(priority)
     if task.basis == "dft":
         rank = torch.minimum(rank, _mirrored(rank))  # both or neither
+    return _walked(task, rank, [round(fraction * height * width) for fraction in fractions], insertion)
+
+
+@torch.no_grad()
+def _walked(task: Task, rank: Tensor, steps: list[int], insertion: bool) -> Tensor:
+    """Probability of the label with the coefficients of rank below each step alone, or without them: (N, steps)."""
     found = []
-    for start in range(0, n, max(1, task.chunk)):
+    for start in range(0, len(rank), max(1, task.chunk)):
         part = slice(start, start + max(1, task.chunk))
         spectrum, y = analyse(task.images[part], task.basis), task.labels[part].to(task.images.device)
-        steps = []
-        for fraction in fractions:
-            first = rank[part] < round(fraction * height * width)
+        curve = []
+        for step in steps:
+            first = rank[part] < step
             x = synthesise(spectrum * (first if insertion else ~first)[:, None], task.basis)
-            steps.append(score_of(checked(task.model(x), len(x)), y, "softmax"))
-        found.append(torch.stack(steps, 1))
+            curve.append(score_of(checked(task.model(x), len(x)), y, "softmax"))
+        found.append(torch.stack(curve, 1))
     return torch.cat(found)
 
 

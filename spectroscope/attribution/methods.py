@@ -1,7 +1,7 @@
 """Measures of reliance by name, each computed for the same images, bands and score.
 
 A measure gives a value for every image and band, signed unless it is a square or a rate, and not normalised; those that
-give one for every coefficient are added up over the band (of a heat map: averaged, a wave being one direction of many).
+give one for every coefficient are added up over the band (of a heat map or a mask: averaged).
 """
 
 from collections.abc import Callable
@@ -18,9 +18,12 @@ from spectroscope.attribution.occlusion import all_but_one, coalition_logits, ev
 from spectroscope.attribution.scores import score as score_of
 from spectroscope.attribution.settings import Baseline, MethodSettings, Score
 from spectroscope.attribution.shapley import check_exact, drawn_orders, growing, sampled_shapley, shapley
+from spectroscope.channels import Channels
+from spectroscope.masks import image_masks
 from spectroscope.partitions import by_band
 from spectroscope.runtime import generator
 from spectroscope.spectrum import Basis
+from spectroscope.subspaces import margins
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,10 @@ class Task:
         """The baseline of each image, the same for all measures."""
         return baseline(kind, self.images, self.index, self.basis, generator(self.seed, 1))
 
-    def logits(self, kind: Baseline, clip: bool, present: Tensor) -> Tensor:
+    def logits(self, kind: Baseline, clip: bool, present: Tensor, channels: Channels = "each") -> Tensor:
         """Logits (N, M, K) of the images with only the bands of each coalition (M, B)."""
         options = {"basis": self.basis, "baseline": self.baseline(kind), "clip": clip, "chunk": self.chunk}
-        return coalition_logits(self.model, self.images, self.index, present, **options)
+        return coalition_logits(self.model, self.images, self.index, present, **options, channels=channels)
 
     def table(self, kind: Baseline, clip: bool) -> Tensor:
         """Logits (N, 2^B, K) of every coalition; ValueError for more bands than that can be done for."""
@@ -93,7 +96,8 @@ def measure(task: Task, settings: MethodSettings) -> Measured:
 
 
 def _occluded(task: Task, settings: Any) -> Measured:
-    scores = task.scores(task.logits(settings.baseline, settings.clip, all_but_one(task.bands)))
+    present = all_but_one(task.bands)
+    scores = task.scores(task.logits(settings.baseline, settings.clip, present, settings.channels))
     return _bands(scores[:, :1] - scores[:, 1:])
 
 
@@ -152,8 +156,36 @@ def _fourier_attack(task: Task, settings: Any) -> Measured:
 def _map(task: Task, options: dict[str, Any]) -> Measured:
     drawn = {"generator": generator(task.seed, 4), "chunk": task.chunk}
     values = fourier_heat_map(task.model, task.images, task.labels, **options, **drawn)
-    size = torch.bincount(task.waves.flatten()).to(values.device)
-    return Measured(by_band(values, task.waves) / size, values, torch.zeros(len(values)))
+    return _averaged(values, task.waves)
+
+
+def _learned_mask(task: Task, settings: Any) -> Measured:
+    _only_dct(task, settings.method)
+    masks = [
+        image_masks(task.model, x, y, settings)
+        for x, y in zip(task.images.split(task.chunk), task.labels.split(task.chunk), strict=True)
+    ]
+    return _averaged(torch.cat(masks), task.index)
+
+
+def _margin(task: Task, settings: Any) -> Measured:
+    """One over the margin: 0 where no perturbation was found, and in all bands of an image that was wrong before."""
+    _only_dct(task, settings.method)
+    found = [
+        margins(task.model, x, y, task.index, settings)
+        for x, y in zip(task.images.split(task.chunk), task.labels.split(task.chunk), strict=True)
+    ]
+    return _bands((1 / torch.cat(found)).nan_to_num(0.0))
+
+
+def _only_dct(task: Task, method: str) -> None:
+    if task.basis != "dct":
+        raise ValueError(f"attribution.basis: expected dct for the method {method}, got {task.basis}")
+
+
+def _averaged(values: Tensor, index: Tensor) -> Measured:
+    size = torch.bincount(index.flatten()).to(values.device)
+    return Measured(by_band(values, index) / size, values, torch.zeros(len(values)))
 
 
 def _bands(values: Tensor, error: Tensor | None = None) -> Measured:
@@ -175,4 +207,6 @@ METHODS: dict[str, Callable[[Task, Any], Measured]] = {
     "smooth_grad": _smooth_grad,
     "heat_map": _heat_map,
     "fourier_attack": _fourier_attack,
+    "learned_mask": _learned_mask,
+    "margin": _margin,
 }

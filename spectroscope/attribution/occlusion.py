@@ -15,6 +15,7 @@ from torch import Tensor
 from spectroscope.attribution.scores import check_images, check_mirror, checked
 from spectroscope.attribution.scores import score as score_of
 from spectroscope.attribution.settings import Score
+from spectroscope.channels import Channels, seen
 from spectroscope.progress import track
 from spectroscope.spectrum import Basis, analyse, synthesise
 
@@ -72,11 +73,13 @@ def coalition_logits(
     baseline: Tensor | None,
     clip: bool,
     chunk: int,
+    channels: Channels = "each",
 ) -> Tensor:
     """Logits of each image with only some of its bands: (N, M, K).
 
     present (M, bands) booleans, the bands that are the image's own; the others are the baseline's (as in
-    `occluded_frequency`). All images see the same M coalitions.
+    `occluded_frequency`). All images see the same M coalitions. channels `luminance`: what comes and goes is the band's
+    luminance, added to or taken from every channel alike; chrominance stays.
     """
     labels = torch.zeros(len(images), dtype=torch.int64)
     _check(images, labels, index, basis, baseline)
@@ -89,7 +92,7 @@ def coalition_logits(
     for start in track(range(0, len(images), max(1, chunk)), "coalitions of bands"):
         part = slice(start, start + max(1, chunk))
         x = images[part]
-        change = _change(x, baseline, part)
+        change = seen(_change(x, baseline, part), channels).expand_as(x)
         parts = synthesise(analyse(change, basis) * masks, basis).flatten(1)  # (B, n * C * H * W)
         logits = []
         for some in rows.split(_TOGETHER):

@@ -4,9 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from spectroscope.channels import Channels
+from spectroscope.masks import Learning
 from spectroscope.params import Settings
 from spectroscope.partitions import Partition
 from spectroscope.spectrum import Basis, Shape
+from spectroscope.subspaces import Search
 
 Baseline = Literal["zero", "mean", "noise", "other"]
 Score = Literal["logit", "margin", "log_probability", "softmax"]
@@ -14,10 +17,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Occluded(Settings):
-    """Occluded Frequency: the drop of the score without the band."""
+    """Occluded Frequency: the drop of the score without the band, in every channel or in luminance alone."""
 
     method: Literal["occluded"]
     baseline: Baseline
+    channels: Channels
     clip: bool
 
 
@@ -91,6 +95,18 @@ class FourierAttack(Settings):
     clip: bool
 
 
+class LearnedMask(Learning):
+    """Essential masks: how much of the band suffices for the label."""
+
+    method: Literal["learned_mask"]
+
+
+class Margin(Search):
+    """One over the least l2 norm inside the band that changes the class."""
+
+    method: Literal["margin"]
+
+
 MethodSettings = Annotated[
     Occluded
     | Kept
@@ -101,7 +117,9 @@ MethodSettings = Annotated[
     | IntegratedGradients
     | SmoothGrad
     | HeatMap
-    | FourierAttack,
+    | FourierAttack
+    | LearnedMask
+    | Margin,
     Field(discriminator="method"),
 ]
 

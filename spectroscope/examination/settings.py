@@ -4,24 +4,21 @@ from typing import Annotated
 
 from pydantic import Field
 
+from spectroscope.masks import Learning
 from spectroscope.params import Settings
 from spectroscope.partitions import Partition
+from spectroscope.subspaces import Search
 
 
-class MarginSettings(Settings):
-    """Images, the partition whose bands span the subspaces, and DeepFool's loop.
-
-    `candidates`: the classes whose boundaries are tried, the likeliest ones of the clean image.
-    """
+class MarginSettings(Search):
+    """Images, the partition whose bands span the subspaces, and the search."""
 
     n_images: Annotated[int, Field(ge=1)]
     partition: Partition
     bands: Annotated[int, Field(ge=2)] | None
-    steps: Annotated[int, Field(ge=1)]
-    candidates: Annotated[int, Field(ge=1)]
 
 
-class MaskSettings(Settings):
+class MaskSettings(Learning):
     """How masks are learned. `attack`: of whose adversaries the adversarial masks are learned (an entry of attacks).
 
     `batch_size`: images in a step of the network's mask; masks of images take all at once.
@@ -29,9 +26,6 @@ class MaskSettings(Settings):
 
     n_images: Annotated[int, Field(ge=2)]
     attack: str
-    penalty: Annotated[float, Field(gt=0)]
-    steps: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
     batch_size: Annotated[int, Field(ge=1)]
 
 

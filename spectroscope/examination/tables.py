@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from spectroscope import runtime, stats
-from spectroscope.examination import inversion, margins, masks
+from spectroscope import masks, runtime, stats, subspaces
+from spectroscope.examination import inversion
 from spectroscope.examination.settings import InversionSettings, MarginSettings, MaskSettings
 from spectroscope.partitions import by_band, partition
 from spectroscope.spectrum import dct2
@@ -30,7 +30,7 @@ def examine(
     height, width = images.shape[-2:]
     index = partition(height, width, of_margins.partition, of_margins.bands, "dct")
     some = slice(of_margins.n_images)
-    found = {"margins": margins.margins(model, images[some], labels[some], index, of_margins)}
+    found = {"margins": subspaces.margins(model, images[some], labels[some], index, of_margins)}
 
     x, y = images[: of_masks.n_images], labels[: of_masks.n_images]
     with torch.no_grad():
@@ -40,7 +40,9 @@ def examine(
     adversaries = x[at] + change[fooled.index.to_list()].to(x.device)
     size = len(x), max(height, width)
     after = torch.from_numpy(fooled["after"].to_numpy(copy=True)).to(x.device)
-    found["network"] = _shells(masks.network_mask(model, x, y, of_masks, runtime.generator(seed))[None])
+    found["network"] = _shells(
+        masks.network_mask(model, x, y, of_masks, of_masks.batch_size, runtime.generator(seed))[None]
+    )
     found["essential"] = _placed(
         *size, right.nonzero()[:, 0], lambda: masks.image_masks(model, x[right], y[right], of_masks)
     )

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from spectroscope.channels import Channels, seen
 from spectroscope.noise import clipped_to
-from spectroscope.perturbation.rct import seen
-from spectroscope.perturbation.settings import Channels
 from spectroscope.spectrum import dct2
 
 

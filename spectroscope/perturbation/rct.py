@@ -8,10 +8,11 @@ clip (`control`).
 import torch
 from torch import Tensor
 
-from spectroscope.perturbation.settings import ESTIMATORS, Channels, Estimator
+from spectroscope.channels import Channels, seen
+from spectroscope.perturbation.settings import ESTIMATORS, Estimator
 from spectroscope.spectrum import dct2
 
-LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
+_TOGETHER = 32  # images whose spectra stay in a CPU's cache
 
 
 def rct_map(
@@ -25,10 +26,19 @@ def rct_map(
     mean_of_ratios is the paper's Eq. 8: the mean over images of |change / clean|. median_of_ratios takes the median
     instead, ratio_of_means divides mean |change| by mean |clean|. With three channels, `each` pools the coefficients of
     all channels and `luminance` transforms BT.601 luminance. Coefficients that are zero in the clean image have no
-    ratio: they are left out (`undefined_ratios` counts them); a coefficient that is zero everywhere gets 0.
+    ratio: they are left out (`undefined_ratios` counts them); a coefficient that is zero everywhere gets 0. Means are
+    added up `_TOGETHER` images at a time, so that memory does not grow with their number.
     """
-    change, reference = spectra(clean, adversarial, channels)
-    return relative_change(change, reference, estimator, change.new_ones(1, len(change)))[0]
+    if estimator == "median_of_ratios":
+        change, reference = spectra(clean, adversarial, channels)
+        return relative_change(change, reference, estimator, change.new_ones(1, len(change)))[0]
+    _check(clean, adversarial)
+    above = below = 0.0
+    for some, changed in zip(clean.split(_TOGETHER), adversarial.split(_TOGETHER), strict=True):
+        change, reference = spectra(some, changed, channels)
+        sums = _sums(change, reference, estimator, change.new_ones(1, len(change)))
+        above, below = above + sums[0], below + sums[1]
+    return _over(above, below).unflatten(1, clean.shape[2:])[0]
 
 
 def relative_change(change: Tensor, reference: Tensor, estimator: Estimator, weights: Tensor) -> Tensor:
@@ -37,17 +47,23 @@ def relative_change(change: Tensor, reference: Tensor, estimator: Estimator, wei
     (M, H, W) twice, weights (D, M) -> (D, H, W).
     """
     size = change.shape[1:]
-    defined = ~_vanishing(reference)
-    if estimator == "ratio_of_means":
-        clean = weights @ torch.where(defined, reference.abs(), 0.0).flatten(1)  # (D, M) @ (M, H * W)
-        return _over(weights @ change.abs().flatten(1), clean).unflatten(1, size)
-    ratio = (change / torch.where(defined, reference, 1.0)).abs().flatten(1)
-    defined = defined.flatten(1)
-    if estimator == "mean_of_ratios":
-        total = weights @ torch.where(defined, ratio, 0.0)
-        return _over(total, weights @ defined.to(weights.dtype)).unflatten(1, size)
     if estimator == "median_of_ratios":
-        return weighted_median(torch.where(defined, ratio, torch.nan), weights).nan_to_num(0.0).unflatten(1, size)
+        defined = ~_vanishing(reference)
+        ratio = (change / torch.where(defined, reference, 1.0)).abs()
+        values = torch.where(defined, ratio, torch.nan).flatten(1)
+        return weighted_median(values, weights).nan_to_num(0.0).unflatten(1, size)
+    return _over(*_sums(change, reference, estimator, weights)).unflatten(1, size)
+
+
+def _sums(change: Tensor, reference: Tensor, estimator: Estimator, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """What a mean is the ratio of, each a sum over rows: (M, H, W) twice, weights (D, M) -> (D, H * W) twice."""
+    sizes, gone = reference.abs().flatten(1), _vanishing(reference).flatten(1)
+    change = change.abs().flatten(1)
+    if estimator == "ratio_of_means":
+        return weights @ change, weights @ sizes.masked_fill_(gone, 0.0)
+    if estimator == "mean_of_ratios":
+        ratio = change.div_(sizes.masked_fill_(gone, torch.inf))
+        return weights @ ratio, weights.sum(1, keepdim=True) - weights @ gone.to(weights.dtype)
     raise ValueError(f"expected an estimator among {', '.join(ESTIMATORS)}, got {estimator!r}")
 
 
@@ -77,31 +93,25 @@ def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
 
 def spectra(clean: Tensor, adversarial: Tensor, channels: Channels) -> tuple[Tensor, Tensor]:
     """Spectra of the change and of the clean images, channels pooled with images: (N * C, H, W) twice."""
-    if clean.shape != adversarial.shape or clean.ndim != 4 or clean.shape[1] not in (1, 3):
-        shapes = f"{tuple(clean.shape)} and {tuple(adversarial.shape)}"
-        raise ValueError(f"expected two sets of images (N, 1 or 3, H, W) of one shape, got {shapes}")
-    if len(clean) == 0:
-        raise ValueError("expected at least one image, got none")
+    _check(clean, adversarial)
     change = adversarial - clean
-    if not (clean.isfinite().all() and change.isfinite().all()):
+    if not (clean.sum().isfinite() and change.sum().isfinite()):
         raise ValueError("expected finite images, got NaN or infinity")
     return dct2(seen(change, channels)).flatten(0, 1), dct2(seen(clean, channels)).flatten(0, 1)
-
-
-def seen(images: Tensor, channels: Channels) -> Tensor:
-    """The channels that are transformed: (N, C, H, W) as they are, or their luminance (N, 1, H, W)."""
-    if channels == "luminance":
-        weights = images.new_tensor(LUMINANCE)[:, None, None]
-        return (images * weights).sum(1, keepdim=True) if images.shape[1] == 3 else images
-    if channels == "each":
-        return images
-    raise ValueError(f"expected channels each or luminance, got {channels!r}")
 
 
 def undefined_ratios(clean: Tensor, channels: Channels = "each") -> int:
     """Number of clean coefficients that are zero up to rounding, so that no ratio exists: (N, C, H, W) -> count."""
     _, reference = spectra(clean, clean, channels)
     return int(_vanishing(reference).sum())
+
+
+def _check(clean: Tensor, adversarial: Tensor) -> None:
+    if clean.shape != adversarial.shape or clean.ndim != 4 or clean.shape[1] not in (1, 3):
+        shapes = f"{tuple(clean.shape)} and {tuple(adversarial.shape)}"
+        raise ValueError(f"expected two sets of images (N, 1 or 3, H, W) of one shape, got {shapes}")
+    if len(clean) == 0:
+        raise ValueError("expected at least one image, got none")
 
 
 def _over(above: Tensor, below: Tensor) -> Tensor:

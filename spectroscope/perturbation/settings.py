@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from spectroscope.channels import Channels
 from spectroscope.params import Settings
 from spectroscope.spectrum import Shape
 
 Estimator = Literal["mean_of_ratios", "median_of_ratios", "ratio_of_means"]
-Channels = Literal["each", "luminance"]
 ESTIMATORS: tuple[Estimator, ...] = ("mean_of_ratios", "median_of_ratios", "ratio_of_means")
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from spectroscope import runtime
+from spectroscope import channels, runtime
 from spectroscope.partitions import by_band
 from spectroscope.perturbation import control, rct, shares
 from spectroscope.perturbation.settings import ESTIMATORS, Estimator, PerturbationSettings
@@ -113,7 +113,7 @@ def profile(
     weights, tables = _weights(units, settings, statistics), []
     for shape in settings.shapes:
         index = shells(*perturbations.shape[-2:], shape)
-        share = shares.power_by_shell(rct.seen(perturbations, settings.channels), index).double()
+        share = shares.power_by_shell(channels.seen(perturbations, settings.channels), index).double()
         curves = {"power": weights.double() @ share / weights.sum(1, keepdim=True)}
         for name, each in maps.items():
             curves[name] = shares.mean_by_shell(torch.cat([each.whole[None], each.drawn]), index)
@@ -183,7 +183,7 @@ def phases(
     statistics: StatisticsSettings,
 ) -> pd.DataFrame:
     """Share of a shell's changed power that turns phases: shell (of the DFT), mean, low, high, n_images, n_seeds."""
-    seen = rct.seen(clean, settings.channels), rct.seen(perturbations, settings.channels)
+    seen = channels.seen(clean, settings.channels), channels.seen(perturbations, settings.channels)
     index = shells(*clean.shape[-2:], settings.shapes[0], "dft")
     phase, amplitude = (by_band(part, index).double() for part in shares.phase_and_amplitude(*seen))
     weights = _weights(units, settings, statistics).double()

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from spectroscope.examination.masks import image_masks, network_mask
 from spectroscope.examination.settings import MaskSettings
+from spectroscope.masks import image_masks, network_mask
 from spectroscope.partitions import partition
 from spectroscope.spectrum import dct2, idct2
 
@@ -32,11 +32,11 @@ def contrast(mask: torch.Tensor, band: int) -> tuple[float, float]:
 def test_the_mask_of_a_network_is_the_band_it_reads(band):
     model, x = reader(band), pixels(16)
     labels = model(x).argmax(1)
-    mask = network_mask(model, x, labels, SETTINGS, torch.Generator().manual_seed(0))
+    mask = network_mask(model, x, labels, SETTINGS, SETTINGS.batch_size, torch.Generator().manual_seed(0))
     inside, outside = contrast(mask, band)
     assert mask.shape == (8, 8) and mask.min() >= 0 and mask.max() <= 1
     assert outside < 0.01 and inside > 0.1
-    again = network_mask(model, x, labels, SETTINGS, torch.Generator().manual_seed(0))
+    again = network_mask(model, x, labels, SETTINGS, SETTINGS.batch_size, torch.Generator().manual_seed(0))
     torch.testing.assert_close(again, mask, rtol=0, atol=0)
 
 

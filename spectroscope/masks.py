@@ -5,20 +5,31 @@ penalty wherever nothing pushes back. The penalty here is on the mean of M, so t
 """
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from spectroscope.examination.settings import MaskSettings
+from spectroscope.params import Settings
 from spectroscope.spectrum import dct2, idct2
+
+
+class Learning(Settings):
+    """The penalty on the mean of a mask, and Adam's steps."""
+
+    penalty: Annotated[float, Field(gt=0)]
+    steps: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
 
 
 def network_mask(
     model: Callable[[Tensor], Tensor],
     images: Tensor,
     labels: Tensor,
-    settings: MaskSettings,
+    settings: Learning,
+    batch_size: int,
     generator: torch.Generator,
 ) -> Tensor:
     """One mask for a network: images (N, C, H, W) -> (H, W) in [0, 1].
@@ -29,7 +40,7 @@ def network_mask(
     spectrum = dct2(images)
 
     def loss(mask: Tensor) -> Tensor:
-        rows = torch.randperm(len(images), generator=generator)[: settings.batch_size].to(images.device)
+        rows = torch.randperm(len(images), generator=generator)[:batch_size].to(images.device)
         with torch.no_grad():
             whole = cross_entropy(model(images[rows]), labels[rows])
         masked = cross_entropy(model(idct2(spectrum[rows] * mask)), labels[rows])
@@ -38,7 +49,7 @@ def network_mask(
     return _learned(images.new_ones(images.shape[-2:]), loss, settings)
 
 
-def image_masks(model: Callable[[Tensor], Tensor], images: Tensor, classes: Tensor, settings: MaskSettings) -> Tensor:
+def image_masks(model: Callable[[Tensor], Tensor], images: Tensor, classes: Tensor, settings: Learning) -> Tensor:
     """One mask for each image, which keeps what speaks for its class: (N, C, H, W), (N,) -> (N, H, W) in [0, 1].
 
     Basile et al. 2025: minimises CE(masked image, class) + penalty |M|. With clean images and their labels the masks
@@ -54,7 +65,7 @@ def image_masks(model: Callable[[Tensor], Tensor], images: Tensor, classes: Tens
     return _learned(images.new_ones(len(images), *images.shape[-2:]), loss, settings)
 
 
-def _learned(start: Tensor, loss: Callable[[Tensor], Tensor], settings: MaskSettings) -> Tensor:
+def _learned(start: Tensor, loss: Callable[[Tensor], Tensor], settings: Learning) -> Tensor:
     mask = start.clone().requires_grad_()
     search = torch.optim.Adam([mask], lr=settings.learning_rate)
     for _ in range(settings.steps):
