@@ -120,7 +120,8 @@ def test_a_partition_runs_as_one_entry_at_one_l2_radius(data):
     bands = {name: BANDS[name] for name in ("low", "middle", "high")}
     settings = settings_of(CONFINED, bands=bands, eps=[0.7, 2.0])
     x, labels = data
-    ((change, table),) = suite.run_entry(settings, model, x[3:], labels[3:], seed=0)
+    changes, tables = zip(*suite.run_entry(settings, model, x[3:], labels[3:], seed=0), strict=True)
+    change, table = torch.cat(changes), pd.concat(tables, ignore_index=True)
     names = [f"{name} {eps}" for name in bands for eps in ("0.7", "2")]
     assert table["variant"].tolist() == [name for name in names for _ in range(7)]
     assert (table["l2"] <= table["eps"] + 1e-6).all()
