@@ -17,6 +17,8 @@ from spectroscope.regimes.settings import Adversarial, Regime
 from spectroscope.stats import StatisticsSettings
 from spectroscope.training import TrainingSettings
 
+MOST_RUNS = 12  # which figures can tell apart by their colours
+
 
 class Run(Settings):
     """A network to train: the band of its training images, what it is trained against, its architecture."""
@@ -60,6 +62,8 @@ class Study(Settings):
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Study":
+        if len(self.runs) > MOST_RUNS:
+            raise ValueError(f"runs: expected at most {MOST_RUNS}, one colour each, got {len(self.runs)}")
         for name, run in self.runs.items():
             if run.band not in self.bands:
                 raise ValueError(f"runs.{name}.band: expected a band among {', '.join(self.bands)}, got {run.band!r}")

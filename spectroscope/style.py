@@ -9,7 +9,9 @@ import altair as alt
 import pandas as pd
 
 # Okabe and Ito's colours, which the common forms of colour blindness keep apart; yellow, unreadable on white, is grey.
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#8a8a8a")
+# From the ninth on others of Tol's muted ones, which then need the click in the legend more often.
+OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#222222", "#8a8a8a")
+PALETTE = (*OKABE_ITO, "#882255", "#999933", "#332288", "#aa4499")
 SEQUENTIAL = ("#f7fafc", "#bcd9ec", "#5aa5d1", "#0072b2", "#062b4f")
 DIVERGING = ("#0072b2", "#8dc0de", "#f7f7f5", "#f0a878", "#b34700")
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -17,7 +19,7 @@ INK, FAINT = "#333a41", "#e3e7ea"
 
 
 def colours(runs: list[str]) -> dict[str, str]:
-    """One colour for each run, in the order given; ValueError beyond the eight that can be told apart."""
+    """One colour for each run, in the order given; ValueError beyond the twelve that can be told apart."""
     if len(runs) > len(PALETTE):
         raise ValueError(f"expected at most {len(PALETTE)} runs, one colour each, got {len(runs)}")
     return dict(zip(runs, PALETTE, strict=False))

@@ -54,6 +54,11 @@ def test_the_full_study_runs_every_attack_there_is():
         ("bands", {}, "bands: expected at least 1 entry, got {}"),
         ("runs", {}, "runs: expected at least 1 entry, got {}"),
         ("attacks", {}, "attacks: expected at least 1 entry, got {}"),
+        (
+            "runs",
+            {f"run{k}": SMOKE["runs"]["standard"] for k in range(13)},
+            "runs: expected at most 12, one colour each, got 13",
+        ),
         ("runs.standard.band", "lo", "runs.standard.band: expected a band among full, low, got 'lo'"),
         (
             "runs.standard.model",

@@ -2,18 +2,24 @@
 
 import pandas as pd
 import pytest
-from test_figures import runs
 
-from spectroscope import style
+from spectroscope import study, style
+
+RUNS = [f"run{k}" for k in range(12)]
 
 
 def test_a_run_keeps_its_colour_when_another_follows():
-    assert style.colours(runs(8)) | style.colours(runs(2)) == style.colours(runs(8))
+    assert style.colours(RUNS) | style.colours(RUNS[:2]) == style.colours(RUNS)
+    assert len(set(style.colours(RUNS).values())) == 12
 
 
-def test_nine_runs_are_refused():
-    with pytest.raises(ValueError, match="expected at most 8 runs, one colour each, got 9"):
-        style.colours([*runs(8), "ninth"])
+def test_more_runs_than_colours_are_refused():
+    with pytest.raises(ValueError, match="expected at most 12 runs, one colour each, got 13"):
+        style.colours([*RUNS, "another"])
+
+
+def test_a_study_may_have_as_many_runs_as_there_are_colours():
+    assert len(style.PALETTE) == study.MOST_RUNS
 
 
 def test_a_caption_gives_the_range_where_n_differs():
