@@ -1,6 +1,6 @@
 # make repro   make the environment and reproduce the whole pipeline
 # make test    make the environment and run every check: format, lint, import floors, tests
-# make readme  put the newest result tables into README.md
+# make readme  put the newest result tables into README.md and docs/measures.md
 # make lock    refresh requirements.lock from pyproject.toml
 .DEFAULT_GOAL := help
 .PHONY: help env repro test readme lock

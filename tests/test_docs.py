@@ -155,6 +155,30 @@ def test_the_tables_of_the_readme_are_the_results():
     assert text.count("| clean accuracy |") == sum((ROOT / name).exists() for name in named)
 
 
+def test_the_table_of_measures_has_every_order_and_both_runs(tmp_path):
+    page = (DOCS / "measures.md").read_text()
+    fill = runpy.run_path(str(DOCS / "readme.py"))["filled"]
+    assert fill(page) == page, "run `make readme`"
+    ending = "mean,low,high,n_images,n_seeds\n"
+    curves = [
+        "a,of,band,deletion,.1,0,.2,4,2",
+        "a,of,band,insertion,.5,.4,.6,4,2",
+        "a,of,coefficient,deletion,9,9,9,4,2",
+    ]
+    (tmp_path / "faithfulness.csv").write_text("run,order,unit,kind," + ending + "\n".join(curves))
+    agree = "a,all,measures,3,.7,.6,.8,4,2\na,of,seeds,2,9,9,9,4,2"
+    (tmp_path / "concordance.csv").write_text("run,method,across,raters," + ending + agree)
+    (tmp_path / "signs.csv").write_text("run,measure,n_choices,median,same_sign,sure\nb,share,8,-0.25,0.75,0.5\n")
+    expected = (
+        "| order | a: deletion | a: insertion |\n| --- | --- | --- |\n"
+        "| of | 0.10 [0.00, 0.20] | 0.50 [0.40, 0.60] |\n\n"
+        "* n = 4 images, 2 seed(s), bootstrap intervals. Kendall's W of the measures: a 0.70 [0.60, 0.80].\n"
+        "* share of b: of 8 choices 75% have the sign of the median, -0.250, 50% with an interval on one side of 0.\n"
+    )
+    text = f"<!-- {tmp_path.name} by measure -->\n{{}}<!-- end -->\n"
+    assert fill(text.format("old\n"), tmp_path.parent) == text.format(expected)
+
+
 def test_a_table_by_run_has_a_row_for_each_run_and_the_caption(tmp_path):
     source = "|  | one | two |\n| --- | --- | --- |\n| clean | 1.0 % [0.5, 2.0] | 2.0 |\n| pgd | 3.0 | 4.0 |\n\nText.\n"
     (tmp_path / "results.md").write_text(source)
