@@ -16,19 +16,15 @@ from spectroscope.stats import StatisticsSettings
 
 
 def agreement(run: str, stream: int, values: pd.DataFrame, settings: StatisticsSettings) -> pd.DataFrame:
-    """Do the measures rank the bands alike? Rows method, other, mean, low, high, n, run.
+    """Do two measures rank the bands alike? Rows method, other, mean, low, high, n, run.
 
-    Spearman's rank correlation of two class curves, averaged over classes, for every pair; then one row with `method`
-    all and `other` kendall_w: Kendall's W of all measures, 1 where they rank alike.
+    Spearman's rank correlation of two class curves, averaged over classes, for every pair.
     """
     ranks, shape = _of_methods(values, settings, stream)
     rows = []
     for one, other in combinations(ranks, 2):
         found = class_mean(correlation(ranks[one], ranks[other]))
         rows.append({"method": one, "other": other, **stats.summary(found[0], found[1:], shape, settings)})
-    if len(ranks) > 1:
-        found = class_mean(kendall_w(np.stack(list(ranks.values()))))
-        rows.append({"method": "all", "other": "kendall_w", **stats.summary(found[0], found[1:], shape, settings)})
     return pd.DataFrame(rows).assign(run=run) if rows else pd.DataFrame()
 
 

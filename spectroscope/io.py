@@ -6,8 +6,8 @@ leaves no half-written file under the final name. Every reader names the file in
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,34 @@ def write_arrays(path: Path, arrays: Tensor, table: pd.DataFrame, **facts: Any) 
     uint8 or float32, little-endian, C order; shape, dtype and `facts` (anything JSON holds) go to the schema.
     pandas reads it: `np.frombuffer(row.pixels, dtype).reshape(shape)` is one array.
     """
+    write_chunks(path, [(arrays, table)], **facts)
+
+
+def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **facts: Any) -> None:
+    """The same file from chunks of its rows, each written before the next is asked for: memory does not grow with them.
+
+    ValueError where there is no chunk, or one whose arrays or columns are not those of the first.
+    """
+    schema, options = None, {"compression": "zstd", "write_page_checksum": True}
+    with replacing(path) as temporary, ExitStack() as open_file:
+        for arrays, table in chunks:
+            own, rows = _laid_out(path, arrays, table, facts)
+            if schema is None:
+                schema, writer = own, open_file.enter_context(pq.ParquetWriter(temporary, own, **options))
+            elif not own.equals(schema, check_metadata=True):
+                raise ValueError(f"{path}: expected chunks of one schema, got {schema} and {own}")
+            for start in range(0, len(arrays), ROWS_PER_GROUP):
+                block = np.ascontiguousarray(arrays[start : start + ROWS_PER_GROUP].cpu().numpy())
+                kind, bytes_ = schema.field("pixels").type, [None, pa.py_buffer(block)]
+                column = pa.FixedSizeBinaryArray.from_buffers(kind, len(block), bytes_)
+                part = rows.slice(start, ROWS_PER_GROUP)
+                writer.write_table(pa.Table.from_arrays([*part.columns, column], schema=schema))
+        if schema is None:
+            raise ValueError(f"{path}: expected at least one chunk, got none")
+
+
+def _laid_out(path: Path, arrays: Tensor, table: pd.DataFrame, facts: dict[str, Any]) -> tuple[pa.Schema, pa.Table]:
+    """The schema of these arrays and rows, and the rows."""
     if len(arrays) != len(table):
         raise ValueError(f"{path}: expected one table row for each of {len(arrays)} arrays, got {len(table)}")
     if arrays.dtype not in (torch.uint8, torch.float32):
@@ -72,14 +100,7 @@ def write_arrays(path: Path, arrays: Tensor, table: pd.DataFrame, **facts: Any) 
     width = arrays[0].numel() * arrays.element_size() if len(arrays) else 1
     rows = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     schema = rows.schema.append(pa.field("pixels", pa.binary(width)))
-    schema = schema.with_metadata({_KEY: json.dumps(about, sort_keys=True).encode()})
-    options = {"compression": "zstd", "write_page_checksum": True}
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, **options) as writer:
-        for start in range(0, len(arrays), ROWS_PER_GROUP):
-            block = np.ascontiguousarray(arrays[start : start + ROWS_PER_GROUP].cpu().numpy())
-            column = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), len(block), [None, pa.py_buffer(block)])
-            part = rows.slice(start, ROWS_PER_GROUP)
-            writer.write_table(pa.Table.from_arrays([*part.columns, column], schema=schema))
+    return schema.with_metadata({_KEY: json.dumps(about, sort_keys=True).encode()}), rows
 
 
 def read_arrays(path: Path) -> tuple[Tensor, pd.DataFrame, dict[str, Any]]:

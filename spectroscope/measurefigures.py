@@ -36,8 +36,7 @@ def measures(table: pd.DataFrame, hues: dict[str, str]) -> alt.TopLevelMixin:
 def agreement(table: pd.DataFrame, runs: list[str]) -> alt.TopLevelMixin:
     """Rank correlation of every pair of measures, one matrix for each run."""
     style.require(table, "agreement", "run", "method", "other", "mean", "low", "high", "n_images", "n_seeds")
-    pairs = table[table["method"] != "all"]
-    names = list(dict.fromkeys([*pairs["method"], *pairs["other"]]))
+    names = list(dict.fromkeys([*table["method"], *table["other"]]))
     base = alt.Chart().encode(
         alt.X("other:N", sort=names, title=None, axis=alt.Axis(labelAngle=-40)),
         alt.Y("method:N", sort=names, title=None),
@@ -50,14 +49,12 @@ def agreement(table: pd.DataFrame, runs: list[str]) -> alt.TopLevelMixin:
     numbers = base.mark_text(fontSize=10, color=style.INK).encode(alt.Text("mean:Q", format=".1f"))
     side = 22 * len(names)
     facet = alt.Facet("run:N", sort=runs, title=None, header=alt.Header(labelFontSize=13, labelFontWeight=600))
-    data = style.data(pairs, "run", "method", "other")
+    data = style.data(table, "run", "method", "other")
     panel = alt.layer(cells, numbers).properties(width=side, height=side)
     chart = panel.facet(facet, columns=max(1, 700 // (side + 120)), data=data)
-    whole = table[table["other"] == "kendall_w"]
-    words = "; ".join(f"{row.run} {row.mean:.2f} [{row.low:.2f}, {row.high:.2f}]" for row in whole.itertuples())
     caption = (
         "Spearman's rank correlation of the bands above DC as two measures rank them, by class, averaged over classes: "
-        f"1 where they rank alike. Kendall's W of all measures: {words}. "
+        "1 where they rank alike. "
     )
     return style.styled(chart, caption + style.made(table))
 

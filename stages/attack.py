@@ -7,7 +7,7 @@ import pandas as pd
 from torch import Tensor, nn
 
 from spectroscope import checkpoint, io, params, processes, runtime
-from spectroscope.attacks import cells, suite
+from spectroscope.attacks import suite
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.checkpoint import Store
 from spectroscope.io import Images
@@ -25,7 +25,7 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     with checkpoint.opened("attack", settings=settings.model_dump(), run=run, **inputs) as store:
         chunks = of_all_seeds(settings, restore_all(models, architecture, shape, n_classes), test, store)
         if processes.rank() == 0:
-            cells.write(out, chunks)
+            io.write_chunks(out, chunks)
         else:
             deque(chunks, maxlen=0)  # this process's share is saved, the first writes
 

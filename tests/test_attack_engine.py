@@ -13,17 +13,9 @@ from spectroscope.checkpoint import Store
 
 SHAPE = (3, 12, 12)
 FGSM = {"method": "fgsm", "n_images": 12, "target": None, "eps_255": 40}
-CW = {
-    "method": "cw",
-    "n_images": 12,
-    "target": None,
-    "eps": None,
-    "confidence": 0,
-    "learning_rate": 0.05,
-    "initial_const": 0.1,
-    "search_steps": 3,
-    "steps": 20,
-}
+CW = {**FGSM, "method": "cw", "eps": None, "confidence": 0, "learning_rate": 0.05, "initial_const": 0.1}
+CW |= {"search_steps": 3, "steps": 20}
+del CW["eps_255"]
 PGD = {**FGSM, "method": "pgd", "norm": "linf", "step_255": 10, "steps": 8, "random_start": True}
 PGD |= {"direction": "sign", "momentum": 0, "stop_early": False}
 PGD_L2 = {**PGD, "norm": "l2", "eps": 4.0, "step_size": 1.0, "direction": "l2"}

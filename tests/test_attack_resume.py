@@ -12,8 +12,8 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from spectroscope import checkpoint, params
-from spectroscope.attacks import cells, suite
+from spectroscope import checkpoint, io, params
+from spectroscope.attacks import suite
 from spectroscope.attacks.settings import AttackSettings
 
 kill_at, out = int(sys.argv[1]), sys.argv[2]
@@ -32,7 +32,7 @@ def model(x):
 
 with checkpoint.opened("attack", settings=settings.model_dump()) as store:
     labels = (images.flatten(1) @ weights.T).argmax(1)
-    cells.write(Path(out), suite.run_entry(settings, model, images, labels, seed=0, batch_size=4, store=store))
+    io.write_chunks(Path(out), suite.run_entry(settings, model, images, labels, seed=0, batch_size=4, store=store))
 print(calls)
 """
 

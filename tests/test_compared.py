@@ -219,33 +219,31 @@ def test_shuffled_layers_keep_their_values_and_begin_at_the_end():
 
 
 @pytest.fixture
-def test_images() -> io.Images:
+def pictures() -> io.Images:
     pixels = torch.rand(N, *SHAPE, generator=torch.Generator().manual_seed(0))
     return io.Images(pixels, torch.arange(N) % CLASSES, ("a", "b", "c"))
 
 
-def test_one_network_gives_every_table(test_images, tmp_path, monkeypatch):
+def test_one_network_gives_every_table(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = params.validate(SETTINGS, AttributionSettings, "attribution")
     with checkpoint.opened("attribute", it=1) as store:
-        found = compared.explain(network().float(), test_images, settings, 3, store)
+        found = compared.explain(network().float(), pictures, settings, 3, store)
     assert set(found) == set(compared.TABLES)
     assert all((table["seed"] == 3).all() and len(table) for table in found.values())
     values = found["values"]
-    assert len(values) == 3 * N and values["label"].tolist()[:N] == test_images.labels.tolist()
-    of = occluded_frequency(
-        network().float(), test_images.pixels, test_images.labels, partition(7, 10, "linf", BANDS, "dct")
-    )
+    assert len(values) == 3 * N and values["label"].tolist()[:N] == pictures.labels.tolist()
+    of = occluded_frequency(network().float(), pictures.pixels, pictures.labels, partition(7, 10, "linf", BANDS, "dct"))
     mine = values[values["method"] == "occluded"].sort_values("image")[[f"band_{k}" for k in range(BANDS)]]
     np.testing.assert_allclose(mine, of, rtol=0, atol=1e-4)
-    right = network().float()(test_images.pixels).argmax(1) == test_images.labels
+    right = network().float()(pictures.pixels).argmax(1) == pictures.labels
     assert values[values["method"] == "waves"].sort_values("image")["right"].tolist() == right.tolist()
     assert set(found["maps"]["method"]) == {"integrated", "waves"}
     assert len(found["sanity"]) == 3 * 3 * 2
     assert set(found["curves"].query("unit == 'coefficient'")["order"]) == {"integrated", *faithfulness.TRIVIAL}
 
 
-def test_a_killed_network_goes_on_with_the_next_measure(test_images, tmp_path, monkeypatch):
+def test_a_killed_network_goes_on_with_the_next_measure(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = params.validate(SETTINGS | {"sanity": None, "multiverse": None}, AttributionSettings, "attribution")
     done = []
@@ -258,13 +256,13 @@ def test_a_killed_network_goes_on_with_the_next_measure(test_images, tmp_path, m
 
     monkeypatch.setattr(compared, "measure", counted)
     with pytest.raises(KeyboardInterrupt), checkpoint.opened("attribute", it=1) as store:
-        compared.explain(network().float(), test_images, settings, 0, store)
+        compared.explain(network().float(), pictures, settings, 0, store)
     monkeypatch.setattr(compared, "measure", lambda task, method: done.append(method.method) or measure(task, method))
     with checkpoint.opened("attribute", it=1) as store:
-        resumed = compared.explain(network().float(), test_images, settings, 0, store)
+        resumed = compared.explain(network().float(), pictures, settings, 0, store)
     assert done == ["occluded", "integrated_gradients", "heat_map"]
     with checkpoint.opened("attribute", it=2) as store:
-        whole = compared.explain(network().float(), test_images, settings, 0, store)
+        whole = compared.explain(network().float(), pictures, settings, 0, store)
     for name, table in whole.items():
         assert table.equals(resumed[name]), name
     assert whole["sanity"].empty and whole["multiverse"].empty

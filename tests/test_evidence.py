@@ -23,7 +23,6 @@ def computed(runs: list[str]) -> dict[str, pd.DataFrame]:
     """The tables of measures that were never taken."""
     measures = rows(run=runs, method=["occluded", "waves"], band=[0, 1, 2])
     pairs = rows(run=runs, method=["occluded"], other=["waves"])
-    whole = rows(run=runs, method=["all"], other=["kendall_w"]).assign(mean=0.75)
     choices = {name: ["a"] for name in ("basis", "shape", "baseline", "clip", "normalisation")}
     multiverse = rows(
         run=["adversarial"], reference=["standard"], measure=["hf_share"], score=["logit", "margin"], **choices
@@ -32,7 +31,7 @@ def computed(runs: list[str]) -> dict[str, pd.DataFrame]:
     recovery = rows(run=["standard"], method=["occluded"])
     return {
         "measures": measures.assign(position=measures["band"] / 2),
-        "agreement": pd.concat([pairs, whole]),
+        "agreement": pairs,
         "concordance": pd.concat(
             [
                 rows(run=runs, method=["all"], across=["measures"]).assign(raters=2),
@@ -77,11 +76,9 @@ def test_charts_hold_the_rows_of_their_tables(tables):
     }
     expected = dict(tables)
     expected["measures"] = tables["measures"].query("band > 0")
-    expected["agreement"] = tables["agreement"].query("method != 'all'")
     for name, chart in made.items():
         np.testing.assert_allclose(sorted(drawn(chart)["mean"]), sorted(expected[name]["mean"]), rtol=1e-5)
         assert "n\u00a0=\u00a024" in chart.to_dict()["description"] and "3 seeds" in chart.to_dict()["description"]
-    assert "standard 0.75 [0.10, 0.40]" in made["agreement"].to_dict()["description"]
     assert "100% of 2 choices have one sign, 50% an interval" in made["multiverse"].to_dict()["description"]
 
 
