@@ -5,7 +5,8 @@ import pytest
 import torch
 from attack_cases import CASES, EVERY, settings_of
 
-from spectroscope.attacks import suite
+from spectroscope.attacks import apgd, fab, square, suite
+from spectroscope.attacks.queries import PARTS
 
 
 @EVERY
@@ -105,3 +106,18 @@ def test_a_network_that_is_very_sure_is_still_fooled(model, data, outcomes):
     for case in CASES:
         sure = suite.run(settings_of(case), lambda x: 8 * model(x), *data, seed=3)
         assert sure.success.sum() >= 0.9 * outcomes[case].success.sum(), case
+
+
+WORKERS = ((apgd, "climb"), (apgd, "towards_each"), (fab, "approach"), (square, "search"))  # in the order of PARTS
+
+
+@pytest.mark.parametrize("working", range(len(PARTS)), ids=PARTS)
+def test_the_part_of_the_ensemble_that_fooled_is_named(model, data, monkeypatch, working):
+    """In a ball so large that any part does it, the other parts standing still."""
+    for place, (module, name) in enumerate(WORKERS):
+        if place != working:
+            monkeypatch.setattr(module, name, lambda part, x, *_: x)
+    found = suite.run(settings_of("autoattack-linf", eps_255=60), model, *data, seed=0).table()
+    assert found["success"].sum() > 20
+    assert set(found.loc[found["success"], "part"]) == {PARTS[working]}
+    assert set(found.loc[~found["success"], "part"]) <= {""}
