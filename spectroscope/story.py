@@ -59,14 +59,13 @@ def sections(
     """
     hues, attacks = style.colours(list(settings["runs"])), list(dict.fromkeys(attack for _, attack in cells))
     reliance = figures.occluded_frequency(*(table[name] for name in CURVES), hues)
-    transfer, power = figures.transfer(table["transfer"], hues), figures.power(table["perturbation"], hues)
+    transfer = figures.transfer(table["transfer"], hues)
     held = bandfigures.information(table["probes"], table["class_spectra"])
     shown = (
         chart(bandfigures.margins(table["margins"], hues)),
         chart(bandfigures.masks(table["masks"], hues)),
         chart(bandfigures.counterparts(table["counterparts"], hues)),
     )
-    struck = bandfigures.calibrated(table["calibrated"], hues)
     attacked, differ = figures.accuracy(table["accuracy"], hues), table["contrasts"]
     contrasts = [figures.contrasts(differ, hues)] if len(differ) else []  # one run differs from nothing
     looks = samples(test, bands, 6, BANDS), adversaries(test, cells, 10, ADVERSARIES, hues)
@@ -79,11 +78,7 @@ def sections(
         Section("Information", "What information is in each band?", (chart(held),)),
         Section("Reliance", "Which frequencies does each run rely on?", (chart(reliance),)),
         Section("Bands", "What can each run still do with one band?", (chart(transfer),)),
-        Section(
-            "RCT maps", "Which coefficients does an attack change?", _maps(maps, table["split_half"], attacks, hues)
-        ),
-        Section("Against noise", "Which shells does an attack change more than noise does?", (chart(struck),)),
-        Section("Power", "Where does the power of an attack lie?", (chart(power),)),
+        *_struck(maps, table, attacks, hues),
         Section("Examination", "Which bands does each run need, remember, and give way in?", shown),
         Section("Attacks", "What does each run withstand?", (chart(attacked),)),
         attack_story.section(table, warnings, hues),
@@ -120,6 +115,10 @@ RCT = (
     "finite mean, and white noise alone already gives a map that is hot at high frequencies. A map therefore means "
     "something only against its control, white noise of the same norm pushed through the same clip. The median of "
     "ratios and the ratio of means are stable."
+)
+UNSTRUCK = (
+    "No attack fooled any network on one of the images looked at, so there is nothing to measure: see how often "
+    "the runs are right on clean images, and under attack."
 )
 MAPS = (
     "DC is at the top left; frequency grows to the right (horizontal) and down (vertical), one square for each "
@@ -218,6 +217,22 @@ def adversaries(test: io.Images, cells: Cells, enlarged: int, caption: str, hues
     rows = [["original", picture(test.pixels[image], "original", test.classes[test.labels[image]])]]
     rows += [[attack, *(cell(run, attack) for run in hues)] for attack in attacks]
     return page.grid(["", *hues], rows, caption, hues, f"adversary · perturbation x {enlarged}")
+
+
+def _struck(
+    maps: pd.DataFrame, table: dict[str, pd.DataFrame], attacks: list[str], hues: dict[str, str]
+) -> list[Section]:
+    """What attacks change; a sentence where none of them fooled any network, so that there is nothing to measure."""
+    question = "Which coefficients does an attack change?"
+    if maps.empty:
+        return [Section("RCT maps", question, (page.prose(UNSTRUCK),))]
+    calibrated = bandfigures.calibrated(table["calibrated"], hues)
+    power = figures.power(table["perturbation"], hues)
+    return [
+        Section("RCT maps", question, _maps(maps, table["split_half"], attacks, hues)),
+        Section("Against noise", "Which shells does an attack change more than noise does?", (chart(calibrated),)),
+        Section("Power", "Where does the power of an attack lie?", (chart(power),)),
+    ]
 
 
 def _maps(maps: pd.DataFrame, halves: pd.DataFrame, attacks: list[str], hues: dict[str, str]) -> page.Blocks:

@@ -1,5 +1,6 @@
 """The stages of the pipeline: each is a question, started by dvc as `python -m stages.NAME`."""
 
+import atexit
 import ctypes
 import gc
 import os
@@ -14,7 +15,9 @@ _missing = [name for name in _NEEDED if find_spec(name) is None]
 if _missing:
     sys.exit(f"stages: {sys.executable} lacks {', '.join(_missing)}: run `make repro`, or activate .venv first")
 
-gc.disable()  # what is imported lives as long as the process: looking through it for waste takes a tenth of the import
+if sys.argv[0] == "-m":  # this process is a stage's own: what it imports lives as long as it does
+    gc.disable()  # until `start`: to look through the modules for waste takes a tenth of their import
+    atexit.register(gc.freeze)  # and to do it once more at the end a quarter of a short stage
 
 from collections.abc import Callable  # noqa: E402
 from contextlib import AbstractContextManager, nullcontext  # noqa: E402
@@ -68,5 +71,3 @@ def start(
             app()
     except (ValueError, OSError) as error:
         sys.exit(f"{module}: {error}")
-    finally:
-        gc.freeze()  # nor does it help to look through everything once more at the end: a quarter of a short stage

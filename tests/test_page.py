@@ -18,7 +18,7 @@ from test_evidence import computed, mapped
 from test_figures import ATTACKS, BANDS, CLASSES, runs, tables
 
 from spectroscope import io, page
-from stages import report
+from stages import perturb, report
 
 ROOT = Path(__file__).parents[1]
 N, SIZE = 12, 8
@@ -132,6 +132,25 @@ def test_a_missing_table_is_named_and_nothing_is_written(study, tmp_path, monkey
     with pytest.raises(ValueError, match=r"transfer\.csv: expected a table, found no file"):
         make_page(tmp_path / "study")
     assert not (tmp_path / "study/out").exists()
+
+
+def test_where_no_attack_fooled_any_network_the_page_says_so(study, tmp_path, monkeypatch):
+    root = tmp_path / "study"
+    shutil.copytree(study, root)
+    for cell in (root / "attacks").rglob("*.parquet"):
+        change, rows, _ = io.read_arrays(cell)
+        io.write_arrays(cell, change, rows.assign(success=False))
+    told, toy = ((yaml.safe_load(path.read_text())) for path in (root / "params.yaml", ROOT / "studies/smoke.yaml"))
+    told |= {name: toy[name] for name in ("perturbation", "statistics")}
+    (root / "params.yaml").write_text(yaml.safe_dump(told, sort_keys=False))
+    monkeypatch.chdir(root)
+    files = root / "maps.parquet", root / "classes.parquet"
+    perturb.main(root / "images.parquet", root / "attacks", *files, root / "tables")
+    for name in ("perturbation", "calibrated", "phase", "split_half"):
+        assert io.read_table(root / f"tables/{name}.csv").empty
+    made = make_page(root)
+    assert "No attack fooled any network" in made
+    assert "Against noise" not in made and "RCT maps" in made
 
 
 def test_an_attack_that_fooled_no_image_has_no_map(study, tmp_path, monkeypatch):

@@ -353,3 +353,19 @@ def test_a_stage_can_be_called_as_a_function():
     for stage in PIPELINE:
         module = __import__(f"stages.{stage}", fromlist=["main"])
         assert list(inspect.signature(module.main).parameters) == list(options(stage))
+
+
+@pytest.mark.parametrize(("program", "found"), [("-m", ["False", "True"]), ("pytest", ["True", "True"])])
+def test_garbage_goes_uncollected_while_a_stage_imports_and_nowhere_else(program, found):
+    lines = [
+        "import gc, sys",
+        f"sys.argv = [{program!r}]",
+        "import stages",
+        "print(gc.isenabled())",
+        "def main() -> None: print(gc.isenabled())",
+        "stages.start(main)",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == found

@@ -10,6 +10,8 @@ from spectroscope.perturbation.control import matched_noise
 from spectroscope.perturbation.settings import ESTIMATORS, PerturbationSettings
 from spectroscope.stats import StatisticsSettings
 
+TABLES = ("maps", "perturbation", "calibrated", "phase", "classes", "split_half")
+
 
 def measure(
     clean: Tensor,
@@ -20,7 +22,7 @@ def measure(
     settings: PerturbationSettings,
     statistics: StatisticsSettings,
 ) -> dict[str, pd.DataFrame]:
-    """maps, perturbation, calibrated, phase, classes, split_half, each with the column source: attack or control.
+    """Each of TABLES by its name, with the column source: attack or control.
 
     The control, one draw of norm-matched noise, goes through all that the attack goes through, its score against the
     other draws included: what it finds is what there is to find in noise. It has no classes and no split halves.
