@@ -1,6 +1,7 @@
 """The page stands alone: nothing outside it is asked for, and a browser draws every chart."""
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -216,3 +217,15 @@ def test_a_browser_draws_every_chart_and_reports_no_error(made, study, tmp_path)
     charts = made.count('<figure class="chart">')
     assert charts >= 6
     assert ran.stdout.count('class="marks"') == charts
+
+
+def test_what_dvc_plots_gives_each_number_a_place_of_its_own():
+    """Bars or points of several runs at one place would be added up or joined by a line."""
+    for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
+        (about,) = plot.values()
+        ((path, y),) = about["y"].items()
+        panel = json.loads((ROOT / ".dvc/plots" / f"{about['template']}.json").read_text())["facet"]["field"]
+        place = next(column for column in (about["x"], y) if column != "mean")
+        table = io.read_table(ROOT / path)
+        assert {panel, place, "mean"} <= set(table.columns)
+        assert not table.duplicated([panel, place]).any() and table.duplicated(place).any()
