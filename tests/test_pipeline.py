@@ -125,8 +125,10 @@ def test_runs_added_compute_only_their_own_cells_and_weights_given_are_not_train
     assert all(found[name] == content for name, content in cells(project).items())  # those of the other runs
     assert set(pd.read_csv(copy / "data" / "models" / "theirs" / "epochs.csv")["epoch"]) == {0}
     runs = json.loads((copy / "reports" / "metrics.json").read_text())["runs"]
-    for measure in ("clean", "pgd", "simba-dct", "centroid"):
+    for measure in ("clean", "pgd", "simba-dct"):
         assert runs["theirs"][measure]["mean"] == runs["standard"][measure]["mean"]  # draws differ from run to run
+    one, other = (runs[run]["centroid"]["mean"] for run in ("theirs", "standard"))
+    assert one == pytest.approx(other, rel=1e-5)  # its BatchNorm is not folded, which rounds otherwise
     assert runs["lowpass"]["clean"] != runs["standard"]["clean"]
     page = (copy / "reports" / "index.html").read_text()
     assert all(run in page for run in ("standard", "adversarial", "lowpass", "theirs"))
