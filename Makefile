@@ -26,7 +26,7 @@ readme: env
 
 lock: $(UV)
 	$(UV) pip compile --quiet --universal --no-header --generate-hashes --upgrade \
-		--group pyproject.toml:dev --output-file requirements.lock pyproject.toml
+		--all-extras --group pyproject.toml:dev --output-file requirements.lock pyproject.toml
 
 env: .venv/made
 

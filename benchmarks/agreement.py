@@ -16,8 +16,9 @@ import typer
 from torch import Tensor
 
 from benchmarks import attacks, networks, peers
-from spectroscope import models, params, runtime
 from spectroscope.attacks.settings import AttackSettings
+from spectroscope.models import inference
+from spectroscope.pipeline import machine, params
 
 BATCH_SIZE = 64
 NEAREST = ("fab", "ddn", "deepfool", "cw")
@@ -66,7 +67,7 @@ def main(data: Path, model: str, images: int, runs: str, names: str) -> None:
         network = found[run]
         with torch.no_grad():
             right = torch.cat([network(part).argmax(1) for part in x.split(BATCH_SIZE)]) == labels
-        frozen = models.freeze(network)
+        frozen = inference.freeze(network)
         for name in ENTRIES if names == "all" else names.split(","):
             settings = settings_of(name, run)
             clean, aims = x[right][: FEW.get(name, images)], labels[right][: FEW.get(name, images)]
@@ -76,7 +77,7 @@ def main(data: Path, model: str, images: int, runs: str, names: str) -> None:
                     contenders[library] = (peer, network)
             reached = {}
             for library, (work, victim) in contenders.items():
-                runtime.seed(0)
+                machine.seed(0)
                 started, fooled, length = time.process_time(), [], []
                 for rows in torch.arange(len(clean)).split(BATCH_SIZE):
                     adversary = work(victim, clean[rows], aims[rows], settings).detach()
@@ -101,7 +102,7 @@ def main(data: Path, model: str, images: int, runs: str, names: str) -> None:
                     both = mine[0] & fooled
                     row += [f"{mine[1][both].median() / length[both].median():.3f}"] if name in NEAREST else []
                 print("|", " | ".join(map(str, [*row, *[""] * (8 - len(row)), f"{seconds:.1f}"])), "|", flush=True)
-    print(f"\n{runtime.describe()}, versions {peers.versions(libraries)}")
+    print(f"\n{machine.describe()}, versions {peers.versions(libraries)}")
 
 
 if __name__ == "__main__":

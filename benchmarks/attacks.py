@@ -16,9 +16,11 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks import networks, peers
-from spectroscope import models, params, runtime
 from spectroscope.attacks import suite
 from spectroscope.attacks.settings import AttackSettings
+from spectroscope.models import inference
+from spectroscope.pipeline import machine as runtime
+from spectroscope.pipeline import params
 
 STEPS = {"n_images": 1, "target": None, "steps": 10, "random_start": True, "direction": "sign", "momentum": 0}
 ENTRIES = {
@@ -95,7 +97,7 @@ def main(data: Path, model: str, images: int, repeats: int, threads: int, attack
         for run, network in found.items():
             right = network(x).argmax(1) == labels
             clean, aims, settings = x[right], labels[right], settings_of(attack, run)
-            contenders = {"ours": (ours, models.freeze(network))}
+            contenders = {"ours": (ours, inference.freeze(network))}
             for library, peer in peers.PEERS[attack].items():
                 if library.split(",")[0] in libraries:
                     contenders[library] = (peer, network)

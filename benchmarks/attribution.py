@@ -2,7 +2,7 @@
 
 Each pair is timed in turns in one process, in CPU seconds of that process: other work on the machine does not count.
 Printed are the least of the repeats and their ratio. Peers that loop have the network as training leaves it; ours is
-`models.freeze` of it, as the stages have.
+`inference.freeze` of it, as the stages have.
 """
 
 import time
@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 import torch
 
-from spectroscope import models, runtime
 from spectroscope.attribution.heatmap import fourier_heat_map
 from spectroscope.attribution.occlusion import coalition_logits, every_coalition, occluded_frequency
-from spectroscope.partitions import partition
+from spectroscope.frequency.partitions import partition
+from spectroscope.frequency.passbands import PassBand, band_filter
+from spectroscope.frequency.spectrum import shells
+from spectroscope.models import inference
 from spectroscope.perturbation.rct import rct_map
-from spectroscope.spectrum import PassBand, band_filter, shells
+from spectroscope.pipeline import machine as runtime
 
 REPEATS = 3
 SIZE, CLASSES = (3, 32, 32), 10
@@ -72,9 +74,9 @@ def rct_by_image(clean: torch.Tensor, adversarial: torch.Tensor) -> None:
 
 def main() -> None:
     runtime.seed(0)
-    chunk = runtime.images_at_once()
-    trained = models.build("resnet8", SIZE, CLASSES).eval()
-    model = models.freeze(trained)
+    chunk = runtime.forward_batch_size()
+    trained = inference.build("resnet8", SIZE, CLASSES).eval()
+    model = inference.freeze(trained)
     images, labels = torch.rand(64, *SIZE), torch.randint(0, CLASSES, (64,))
     many = torch.rand(2000, *SIZE)
     noisy = many + 0.01 * torch.randn_like(many)

@@ -11,16 +11,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from spectroscope import models, params, runtime, training
-from spectroscope.attribution import faithfulness
 from spectroscope.attribution.methods import Task, measure
 from spectroscope.attribution.occlusion import coalition_logits
 from spectroscope.attribution.settings import MethodSettings
-from spectroscope.datasets.planted import PlantedSettings, load
-from spectroscope.partitions import partition
-from spectroscope.regimes.adversary import adversary
-from spectroscope.regimes.parts import parts
-from spectroscope.regimes.settings import Adversarial, Regime
+from spectroscope.dataset.planted import PlantedSettings, load
+from spectroscope.frequency.partitions import partition
+from spectroscope.models import inference
+from spectroscope.pipeline import machine, params
+from spectroscope.training import loop
+from spectroscope.training.adversary import adversary
+from spectroscope.training.hooks import parts
+from spectroscope.training.regimes import Regime
+from spectroscope.validation import faithfulness
 
 STUDY = params.read(Path(__file__).parents[1] / "studies" / "planted.yaml")
 LOW, HIGH = 1, 4  # bands of shells 1-3 and 10-12, among DC and five of three shells each
@@ -48,14 +50,14 @@ def dataset(rule: str, low: dict, high: dict) -> PlantedSettings:
 
 
 def trained(train, regime: dict, seed: int) -> torch.nn.Module:
-    settings = params.validate(STUDY["training"], training.TrainingSettings, "training")
+    settings = params.validate(STUDY["training"], loop.TrainingSettings, "training")
     method = parts(params.validate(regime, Regime, "regime"), *train.pixels.shape[-2:])
-    judge = adversary(params.validate(STUDY["judge"], Adversarial, "judge"))
-    runtime.seed(seed)
-    model = models.build("resnet8", train.pixels.shape[1:], len(train.classes))
+    judge = adversary(settings.validation_attack)
+    machine.seed(seed)
+    model = inference.build("resnet8", train.pixels.shape[1:], len(train.classes))
     model[0].fit(train.pixels)
-    list(training.fit(model, train.pixels, train.labels, settings, runtime.generator(seed), method, judge))
-    return models.freeze(model)
+    list(loop.fit(model, train.pixels, train.labels, settings, machine.generator(seed), method, judge))
+    return inference.freeze(model)
 
 
 def told(model: torch.nn.Module, test, seed: int, of: torch.Tensor) -> dict[str, float]:

@@ -18,11 +18,14 @@ import typer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from spectroscope import models, params, runtime, training
-from spectroscope.datasets import sources
-from spectroscope.regimes.adversary import adversary
-from spectroscope.regimes.parts import Parts
-from spectroscope.regimes.settings import Adversarial
+from spectroscope.dataset import sources
+from spectroscope.models import inference
+from spectroscope.pipeline import machine as runtime
+from spectroscope.pipeline import params
+from spectroscope.training import loop as training
+from spectroscope.training.adversary import adversary
+from spectroscope.training.hooks import Parts
+from spectroscope.training.regimes import Adversarial
 
 ROOT = Path(__file__).parents[1]
 ATTACKS = {  # trained against: by name the steps, and the size of each in grey levels
@@ -122,14 +125,14 @@ def main(
 ) -> None:
     recipe = params.load("training", training.TrainingSettings, study)
     recipe = recipe.model_copy(update={"epochs": epochs, "batch_size": batch_size})
-    judge = params.load("judge", Adversarial, study)
+    judge = recipe.validation_attack
     data = sources.load(params.load("dataset", sources.DatasetSettings, study)).train.head(images)
     pixels = data.pixels / 255
     n = len(training.split(data.labels, recipe.held_out)[0])
     loops = []
     for name, loop in LOOPS:
         runtime.seed(0)
-        network = models.build(model, tuple(data.pixels.shape[1:]), len(data.classes))
+        network = inference.build(model, tuple(data.pixels.shape[1:]), len(data.classes))
         network[0].fit(pixels)
         network.to(runtime.device())
         against = adversary_of(judge, name)

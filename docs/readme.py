@@ -51,8 +51,8 @@ def measures(folder: Path) -> str:
     for row in signs:
         same, sure, median = (float(row[key]) for key in ("same_sign", "sure", "median"))
         below.append(
-            f"{row['measure']} of {row['run']}: of {row['n_choices']} choices {same:.0%} have the sign of the median, "
-            f"{median:+.3f}, {sure:.0%} with an interval on one side of 0."
+            f"{row['statistic']} of {row['run']}: of {row['n_choices']} choices {same:.0%} have the sign of the "
+            f"median, {median:+.3f}, {sure:.0%} with an interval on one side of 0."
         )
     return "\n".join([*lines, "", *(f"* {line}" for line in below), ""])
 

@@ -14,10 +14,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from spectroscope.params import Settings
-from spectroscope.partitions import Partition, by_band, partition
-from spectroscope.spectrum import dct2
-from spectroscope.stats import StatisticsSettings, interval
+from spectroscope.bootstrap import StatisticsSettings, interval
+from spectroscope.frequency.partitions import Partition, by_band, partition
+from spectroscope.frequency.spectrum import dct2
+from spectroscope.pipeline.params import Settings
 
 Features = Literal["signed", "magnitude"]
 FEATURES: tuple[Features, ...] = ("signed", "magnitude")
@@ -81,7 +81,7 @@ def class_spectra(
         low, high = interval(curves[1:].numpy(), statistics)
         number, shell = np.indices(low.shape).reshape(2, -1)
         values = {"mean": curves[0].flatten().numpy(), "low": low.ravel(), "high": high.ravel()}
-        rows = pd.DataFrame({"class": np.array(classes)[number], "measure": measure, "shell": shell, **values})
+        rows = pd.DataFrame({"class": np.array(classes)[number], "statistic": measure, "shell": shell, **values})
         tables.append(rows.assign(n_images=present.numpy()[number]))
     return pd.concat(tables, ignore_index=True)
 

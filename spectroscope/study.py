@@ -4,18 +4,21 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from spectroscope.attack_checks.settings import AttackChecksSettings
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
-from spectroscope.bandfiles import BandFile
-from spectroscope.datasets.sources import DatasetSettings
-from spectroscope.examination.settings import InversionSettings, MarginSettings, MaskSettings
+from spectroscope.bands import BandFile
+from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.dataset.sources import DatasetSettings
+from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
-from spectroscope.models import lookup
-from spectroscope.params import Settings
+from spectroscope.models.inference import lookup
 from spectroscope.perturbation.settings import PerturbationSettings
-from spectroscope.regimes.settings import Adversarial, Regime
-from spectroscope.stats import StatisticsSettings
-from spectroscope.training import TrainingSettings
+from spectroscope.pipeline.params import Settings
+from spectroscope.probing.settings import ProbingSettings
+from spectroscope.training.loop import TrainingSettings
+from spectroscope.training.regimes import Regime
+from spectroscope.validation.settings import ValidationSettings
 
 MOST_RUNS = 12  # which figures can tell apart by their colours
 
@@ -35,11 +38,9 @@ class Run(Settings):
 
 
 class EvaluationSettings(Settings):
-    """How many test images accuracies on clean and filtered images are measured on, and which attacks are tried on the
-    other runs."""
+    """`n_images`: test images that accuracies on clean and filtered images are measured on."""
 
     n_images: Annotated[int, Field(ge=1)]
-    transfer: list[str]
 
 
 class Study(Settings):
@@ -49,16 +50,16 @@ class Study(Settings):
     bands: Annotated[dict[str, BandFile], Field(min_length=1)]
     runs: Annotated[dict[str, Run], Field(min_length=1)]
     training: TrainingSettings
-    judge: Adversarial
     attacks: Annotated[dict[str, AttackSettings], Field(min_length=1)]
     evaluation: EvaluationSettings
+    attack_checks: AttackChecksSettings
     information: InformationSettings
-    margins: MarginSettings
-    masks: MaskSettings
-    inversion: InversionSettings
+    probing: ProbingSettings
     perturbation: PerturbationSettings
     attribution: AttributionSettings
+    validation: ValidationSettings
     statistics: StatisticsSettings
+    findings: FindingsSettings
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Study":
@@ -67,16 +68,16 @@ class Study(Settings):
         for name, run in self.runs.items():
             if run.band not in self.bands:
                 raise ValueError(f"runs.{name}.band: expected a band among {', '.join(self.bands)}, got {run.band!r}")
-        if self.statistics.reference not in self.runs:
-            known, got = ", ".join(self.runs), self.statistics.reference
-            raise ValueError(f"statistics.reference: expected a run among {known}, got {got!r}")
-        if self.masks.attack not in self.attacks:
-            known, got = ", ".join(self.attacks), self.masks.attack
-            raise ValueError(f"masks.attack: expected an attack among {known}, got {got!r}")
-        for name in self.evaluation.transfer:
+        if self.findings.reference not in self.runs:
+            known, got = ", ".join(self.runs), self.findings.reference
+            raise ValueError(f"findings.reference: expected a run among {known}, got {got!r}")
+        if self.probing.masks.attack not in self.attacks:
+            known, got = ", ".join(self.attacks), self.probing.masks.attack
+            raise ValueError(f"probing.masks.attack: expected an attack among {known}, got {got!r}")
+        for name in self.attack_checks.transfer:
             if name not in self.attacks:
                 known = ", ".join(self.attacks)
-                raise ValueError(f"evaluation.transfer: expected attacks among {known}, got {name!r}")
+                raise ValueError(f"attack_checks.transfer: expected attacks among {known}, got {name!r}")
         if "clean" in self.attacks:
             raise ValueError("attacks.clean: expected another name, since `clean` stands for no attack")
         return self

@@ -1,6 +1,7 @@
 """One page to look at: what ran, what the networks rely on, what attacks strike, and how sure that is."""
 
-from spectroscope import evidence, figures, io, page, params, story, style
+from spectroscope.pipeline import io, params
+from spectroscope.report import evidence, figures, page, story, style
 from stages import In, Out, start
 
 
@@ -8,7 +9,7 @@ def main(
     metrics: In,
     tables: In,
     maps: In,
-    measures: In,
+    attribution: In,
     images: In,
     bands: In,
     attacks: In,
@@ -20,7 +21,7 @@ def main(
     table = {name: io.read_table(tables / f"{name}.csv") for name in story.TABLES}
     rct, test = io.read_table(maps), io.read_images(images)
     weighed = {name: io.read_table(tables / f"{name}.csv") for name in evidence.TABLES}
-    mapped = {run: io.read_table(measures / run / "maps.parquet") for run in settings["runs"]}
+    mapped = {run: io.read_table(attribution / run / "maps.parquet") for run in settings["runs"]}
     filtered = {band: io.read_images(bands / band / "test.parquet") for band in settings["bands"]}
     cells = {}
     for run in settings["runs"]:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from spectroscope import params, runtime
 from spectroscope.attacks.settings import AttackSettings
+from spectroscope.pipeline import machine, params
 
 SHAPE = (3, 12, 12)
 CASES = {
@@ -356,7 +356,7 @@ def exact(x):
 def trained():
     """A small network that has learned `synthetic`; with BatchNorm and dropout, in evaluation mode."""
     with torch.random.fork_rng():
-        runtime.seed(0)
+        machine.seed(0)
         model = nn.Sequential(
             Centre(),
             nn.Conv2d(3, 8, 3, padding=1),

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from spectroscope import batchnorm, checkpoint, processes, runtime, training
-from spectroscope.regimes.adversary import projected_gradient
-from spectroscope.regimes.parts import Parts
+from spectroscope.pipeline import checkpoint, machine, processes
+from spectroscope.training import batchnorm, loop
+from spectroscope.training.adversary import projected_gradient
+from spectroscope.training.hooks import Parts
 from tests.trainings import bright_or_dark, settings
 
 # 60 images to train on: 4 batches, of which two processes have 7 and 8
@@ -20,7 +21,7 @@ TRAINING = {"batch_size": 15, "learning_rate": 0.05}
 
 
 def network(normalised: bool) -> nn.Module:
-    runtime.seed(0)
+    machine.seed(0)
     between = nn.BatchNorm2d(4) if normalised else nn.Identity()
     body = nn.Conv2d(2, 4, 3, padding=1), between, nn.ReLU(), nn.Conv2d(4, 4, 3)
     return nn.Sequential(*body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
@@ -38,21 +39,19 @@ def train(normalised: bool, regulariser=None, adversary=None, slot=None, **chang
     judge = projected_gradient("linf", 8 / 255, 4 / 255, 2, True)
     parts, model = Parts(None, adversary, regulariser, robust=False), network(normalised)
     rows = list(
-        training.fit(
-            model, images, labels, settings(**{**TRAINING, **changes}), runtime.generator(0), parts, judge, slot
-        )
+        loop.fit(model, images, labels, settings(**{**TRAINING, **changes}), machine.generator(0), parts, judge, slot)
     )
     return rows, model.state_dict()
 
 
 def batch() -> torch.Tensor:
-    return 3 + 2 * torch.randn(5, 3, 4, 4, generator=runtime.generator(7))
+    return 3 + 2 * torch.randn(5, 3, 4, 4, generator=machine.generator(7))
 
 
 def normalised(x: torch.Tensor, share: slice) -> dict[str, torch.Tensor]:
     """A BatchNorm's outputs, first and second derivatives and running statistics for this share of a batch."""
     layer = nn.Sequential(nn.BatchNorm2d(3))
-    nn.init.uniform_(layer[0].weight, generator=runtime.generator(8))
+    nn.init.uniform_(layer[0].weight, generator=machine.generator(8))
     batchnorm.synchronise(layer)
     mine = x[share].clone().requires_grad_()
     out = layer(mine)
@@ -65,17 +64,17 @@ def normalised(x: torch.Tensor, share: slice) -> dict[str, torch.Tensor]:
 def work(folder: Path) -> None:
     rank = processes.rank()
     summed, scalar = torch.full((2, 3), float(rank + 1)), torch.tensor(10.0 * (rank + 1))
-    processes.add_up([summed, scalar])
+    processes.all_reduce_([summed, scalar])
     sent = torch.tensor([rank])
-    processes.send_first([sent])
+    processes.broadcast_([sent])
     with checkpoint.opened("members", folder=str(folder)) as store:
         kept = train(True, slot=store.slot("kept"))
         processes.wait()  # the first may still be writing
         files = sorted(file.name for file in store.folder.iterdir())
     found = {
         "world": processes.world(),
-        "mine": list(processes.mine(range(5))),
-        "shares": [(share.start, share.stop, weight) for share, weight in map(processes.share, (5, 2, 1))],
+        "mine": list(processes.my_items(range(5))),
+        "shares": [(share.start, share.stop, weight) for share, weight in map(processes.shard, (5, 2, 1))],
         "summed": summed,
         "scalar": scalar,
         "sent": sent,
@@ -85,7 +84,7 @@ def work(folder: Path) -> None:
         "penalty": train(True, penalty),
         "adversary": train(True, adversary=projected_gradient("linf", 8 / 255, 4 / 255, 2, False)),
         "ragged": train(False, batch_size=59),  # the last batch has fewer images than there are processes
-        "layer": normalised(batch(), processes.share(5)[0]),
+        "layer": normalised(batch(), processes.shard(5)[0]),
         "kept": kept,
         "files": files,
     }
@@ -97,8 +96,8 @@ def work(folder: Path) -> None:
 
 
 def train_stage(folder: Path, count: int, seconds: str) -> None:
-    """The stage `train` in `count` processes, as if begun in this folder; a checkpoint every so many seconds."""
-    from stages import train as stage
+    """The stage `training` in `count` processes, as if begun in this folder; a checkpoint every so many seconds."""
+    from stages import training as stage
 
     os.chdir(folder)
     for name in ("DVC_STAGE", "DVC_ROOT"):
@@ -107,13 +106,13 @@ def train_stage(folder: Path, count: int, seconds: str) -> None:
     torch.set_num_threads(1)
     given = {"run": "standard", "images": Path("train.parquet"), "out": Path("models")}
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    with processes.together("stages.train", words):
+    with processes.in_every_process("stages.training", words):
         stage.main(**given)
 
 
 if __name__ == "__main__":
     folder, *order = sys.argv[1:]
-    with processes.together("tests.members", sys.argv[1:]):
+    with processes.in_every_process("tests.members", sys.argv[1:]):
         if order == ["fail"] and processes.rank() == 1:
             sys.exit(3)
         work(Path(folder))

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from spectroscope import params
-from spectroscope.datasets.sources import SOURCES
-from spectroscope.params import Settings
+from spectroscope.dataset.sources import SOURCES
+from spectroscope.pipeline import params
+from spectroscope.pipeline.params import Settings
 from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
@@ -168,7 +168,7 @@ def test_the_table_of_measures_has_every_order_and_both_runs(tmp_path):
     (tmp_path / "faithfulness.csv").write_text("run,order,unit,kind," + ending + "\n".join(curves))
     agree = "a,all,measures,3,.7,.6,.8,4,2\na,of,seeds,2,9,9,9,4,2"
     (tmp_path / "concordance.csv").write_text("run,method,across,raters," + ending + agree)
-    (tmp_path / "signs.csv").write_text("run,measure,n_choices,median,same_sign,sure\nb,share,8,-0.25,0.75,0.5\n")
+    (tmp_path / "signs.csv").write_text("run,statistic,n_choices,median,same_sign,sure\nb,share,8,-0.25,0.75,0.5\n")
     expected = (
         "| order | a: deletion | a: insertion |\n| --- | --- | --- |\n"
         "| of | 0.10 [0.00, 0.20] | 0.50 [0.40, 0.60] |\n\n"

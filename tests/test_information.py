@@ -5,12 +5,12 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
+from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.frequency.partitions import partition
+from spectroscope.frequency.spectrum import dct2, idct2
 from spectroscope.information import InformationSettings, adcs, class_spectra, magnitudes, probe, probes
-from spectroscope.partitions import partition
-from spectroscope.spectrum import dct2, idct2
-from spectroscope.stats import StatisticsSettings
 
-STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0, reference="standard")
+STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0)
 SETTINGS = InformationSettings(n_train=300, n_test=200, partition="octave", bands=None, penalty=1e-3, steps=40, seed=0)
 
 
@@ -87,18 +87,18 @@ def test_adcs_counts_the_classes_that_are_weaker_less_those_that_are_stronger():
 def test_class_spectra_are_means_of_magnitudes_by_shell():
     images, labels = planted(90, 3, "strength", 0)
     table = class_spectra(images.repeat(1, 3, 1, 1), labels, ("a", "b", "c"), STATISTICS)
-    assert list(table) == ["class", "measure", "shell", "mean", "low", "high", "n_images"]
+    assert list(table) == ["class", "statistic", "shell", "mean", "low", "high", "n_images"]
     assert (table["n_images"] == 30).all()
     index = partition(16, 16, "linf", None, "dct")
     mean = dct2(images[labels == 1, 0]).abs().mean(0)
-    rows = table[(table["class"] == "b") & (table["measure"] == "magnitude")]
+    rows = table[(table["class"] == "b") & (table["statistic"] == "magnitude")]
     for shell in (0, 6, 15):
         assert rows["mean"].iloc[shell] == pytest.approx(mean[index == shell].mean().item(), rel=1e-5)
-    own = table[(table["measure"] == "adcs") & table["shell"].between(4, 7)].groupby("class")["mean"].mean()
+    own = table[(table["statistic"] == "adcs") & table["shell"].between(4, 7)].groupby("class")["mean"].mean()
     assert own.tolist() == pytest.approx([-2, 0, 2], abs=0.2)
-    assert table.loc[table["measure"] == "adcs", "mean"].between(-2, 2).all()
+    assert table.loc[table["statistic"] == "adcs", "mean"].between(-2, 2).all()
     inside = (table["low"] <= table["mean"] + 1e-6) & (table["mean"] <= table["high"] + 1e-6)
-    assert inside[table["measure"] == "magnitude"].all()
+    assert inside[table["statistic"] == "magnitude"].all()
     torch.testing.assert_close(magnitudes(images.repeat(1, 3, 1, 1)), magnitudes(images))
 
 

@@ -14,15 +14,15 @@ import pytest
 import torch
 import yaml
 
-from spectroscope import checkpoint, io, params
+from spectroscope.pipeline import checkpoint, io, params
 from tests import members
 
 ROOT = Path(__file__).parents[1]
 PIPELINE = """
 stages:
-  train:
-    cmd: python -m stages.train --run standard --images train.parquet --out models
-    params: [runs.standard, training, judge]
+  training:
+    cmd: python -m stages.training --run standard --images train.parquet --out models
+    params: [runs.standard, training]
     deps: [train.parquet]
     outs: [models]
 """
@@ -55,7 +55,7 @@ def dvc(folder, *words, shell="/bin/bash"):
 
 def saved(folder):
     """When a checkpoint was last written."""
-    return max((file.stat().st_mtime_ns for file in folder.glob(".checkpoints/train/*/*.safetensors")), default=0)
+    return max((file.stat().st_mtime_ns for file in folder.glob(".checkpoints/training/*/*.safetensors")), default=0)
 
 
 def weights(folder):
@@ -84,7 +84,7 @@ def stage_of(process):
     """The Python process of the stage, below dvc and perhaps a shell."""
     (child,) = children(process)[-1:]
     words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-    return child if b"stages.train" in words else stage_of(child)
+    return child if b"stages.training" in words else stage_of(child)
 
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
@@ -119,7 +119,7 @@ def test_dvc_repro_after_any_kill_ends_with_the_weights_of_a_run_left_alone(proj
     assert resumed == weights(project) and len(resumed) == 2
     (project / "models" / "seed0.safetensors").unlink()
     cached = dvc(project, "repro")  # the run-cache knows the stage
-    assert "train" in cached.communicate()[0] and (project / "models" / "seed0.safetensors").exists()
+    assert "training" in cached.communicate()[0] and (project / "models" / "seed0.safetensors").exists()
 
 
 # ---- without dvc, which is slow to start: more kills, of one process and of two
@@ -132,7 +132,7 @@ def begin(project):
     study["training"]["epochs"] = 6  # 48 batches for each seed, all of them saved but in the run left alone
     (project / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.members", "stages.train"])
+    context.set_forkserver_preload(["tests.members", "stages.training"])
 
     def started(count, seconds="0"):
         life = context.Process(target=members.train_stage, args=(project, count, seconds))
@@ -154,7 +154,7 @@ def at_some_moment(project, life, chance):
 
 def left_alone(project, begin, count):
     """The weights of a run that nobody disturbs, begun from nothing."""
-    assert not list(project.glob(".checkpoints/train/*"))
+    assert not list(project.glob(".checkpoints/training/*"))
     shutil.rmtree(project / "models")
     life = begin(count, seconds="1000")
     life.join()
@@ -171,7 +171,7 @@ def test_a_stage_killed_ten_times_ends_with_the_weights_of_a_run_left_alone(proj
         life.kill()
         life.join()
         assert life.exitcode == -signal.SIGKILL
-        assert len(list(project.glob(".checkpoints/train/*"))) == 1  # all of them at the same work
+        assert len(list(project.glob(".checkpoints/training/*"))) == 1  # all of them at the same work
     life = begin(1)
     life.join()
     assert life.exitcode == 0

@@ -52,7 +52,7 @@ def project(tmp_path_factory) -> Path:
     shutil.copy(ROOT / "studies" / "smoke.yaml", folder / "params.yaml")
     (folder / "dvc.lock").unlink(missing_ok=True)
     stages = ran(call(folder, "dvc", "repro"))
-    assert {"check", "fetch", "filter@full", "train@standard", "attack@adversarial-pgd", "report"} <= stages
+    assert {"study", "dataset", "bands@full", "training@standard", "attacks@adversarial-pgd", "report"} <= stages
     call(folder, "git", "add", "--all")
     call(folder, "git", "commit", "--quiet", "--message", "Toy study")
     return folder
@@ -89,11 +89,11 @@ def test_a_second_repro_has_nothing_to_do(project):
 
 def cells(folder: Path) -> dict[Path, bytes]:
     """Every file of the cells of a grid."""
-    kinds = (folder / "data" / kind for kind in ("models", "attacks", "attribution", "measures"))
+    kinds = (folder / "data" / kind for kind in ("models", "attacks", "attribution"))
     return {file.relative_to(folder): file.read_bytes() for kind in kinds for file in kind.rglob("*") if file.is_file()}
 
 
-MINE = """from spectroscope.networks import MODELS
+MINE = """from spectroscope.models.architectures import MODELS
 
 def net(channels, classes, small):
     return MODELS["resnet8"](channels, classes, small)
@@ -105,7 +105,7 @@ def test_runs_added_compute_only_their_own_cells_and_weights_given_are_not_train
     settings = yaml.safe_load((project / "params.yaml").read_text())
     settings["runs"]["lowpass"] = {"band": "low", "regime": {"name": "standard"}, "model": "resnet8"}
     files = [str(project / "data" / "models" / "standard" / f"seed{seed}.safetensors") for seed in (0, 1)]
-    regime = {"name": "given", "weights": files, "entry": None, "keys": "own"}
+    regime = {"name": "pretrained", "weights": files, "entry": None, "keys": "own"}
     regime |= {"mean": None, "std": None, "least_accuracy": 0.01}
     settings["runs"]["theirs"] = {"band": "full", "regime": regime, "model": "mine:net"}
     copy = tmp_path / "copy"
@@ -115,11 +115,11 @@ def test_runs_added_compute_only_their_own_cells_and_weights_given_are_not_train
     stages = ran(call(copy, "dvc", "repro"))
     own = {
         cell.format(run)
-        for cell in ("train@{}", "attack@{}-pgd", "attack@{}-simba-dct", "attribute@{}")
+        for cell in ("training@{}", "attacks@{}-pgd", "attacks@{}-simba-dct", "attribution@{}")
         for run in ("lowpass", "theirs")
     }
     assert own <= stages
-    after = {"check", "evaluate", "strength", "examine", "perturb", "compare", "weigh", "report"}
+    after = {"study", "evaluation", "attack_checks", "probing", "perturbation", "findings", "validation", "report"}
     assert stages - own <= after
     found = cells(copy)
     assert all(found[name] == content for name, content in cells(project).items())  # those of the other runs
@@ -136,8 +136,8 @@ def test_runs_added_compute_only_their_own_cells_and_weights_given_are_not_train
 
 def test_an_experiment_on_an_attack_trains_nothing(project):
     stages = ran(call(project, "dvc", "exp", "run", "-S", "attacks.pgd.eps_255=4"))
-    attacks = {"attack@standard-pgd", "attack@adversarial-pgd"}
-    assert stages == attacks | {"check", "evaluate", "strength", "examine", "perturb", "compare", "report"}
+    attacks = {"attacks@standard-pgd", "attacks@adversarial-pgd"}
+    assert stages == attacks | {"study", "evaluation", "attack_checks", "probing", "perturbation", "findings", "report"}
     difference = call(project, "dvc", "metrics", "diff", "HEAD", "--json")
     assert "runs.standard.pgd.mean" in difference or "runs.adversarial.pgd.mean" in difference
     call(project, "git", "checkout", "--quiet", "--", ".")
@@ -160,11 +160,11 @@ def test_a_sweep_over_three_clones_shares_one_cache_and_ends_in_one_table(projec
     sizes = {"few": 20, "some": 40, "more": 60}
 
     def experiment(name: str) -> str:
-        return call(project, *sweep, "run", str(folder), name, "-S", f"evaluation.n_images={sizes[name]}", "compare")
+        return call(project, *sweep, "run", str(folder), name, "-S", f"evaluation.n_images={sizes[name]}", "findings")
 
     with ThreadPoolExecutor(len(sizes)) as side_by_side:
         told = list(side_by_side.map(experiment, sizes))
-    assert all(ran(text) == {"check", "evaluate", "strength", "compare"} for text in told)  # the rest was in the cache
+    assert all(ran(text) == {"study", "evaluation", "findings"} for text in told)  # the rest was in the cache
     assert sorted(clone.name for clone in (folder / "clones").iterdir()) == sorted(sizes)
     assert not list((folder / "clones").glob("*/.dvc/cache/files")) and (folder / "cache" / "files").is_dir()
     table = pd.read_csv(io.StringIO(call(project, *sweep, "table", str(folder), "--csv")))

@@ -12,7 +12,9 @@ import pytest
 import torch
 import yaml
 
-from spectroscope import io, models, params, processes, runtime
+from spectroscope.models import inference
+from spectroscope.pipeline import io, params, processes
+from spectroscope.pipeline import machine as runtime
 
 ROOT = Path(__file__).parents[1]
 SHAPE, CLASSES = (3, 32, 32), ("a", "b")
@@ -21,8 +23,7 @@ ATTRIBUTE = {
     "run": "standard",
     "weights": "models",
     "images": "test.parquet",
-    "out": "of.parquet",
-    "measures": "measures",
+    "out": "attribution",
 }
 N = 10
 
@@ -39,7 +40,7 @@ def workspace(tmp_path_factory):
     for seed in (0, 1):
         with torch.random.fork_rng():
             runtime.seed(seed)
-            network = models.build("resnet8", SHAPE, len(CLASSES))
+            network = inference.build("resnet8", SHAPE, len(CLASSES))
         with torch.no_grad():  # as many images on either side, and close enough for an attack
             logits = network.eval()(x)
             network[1][-1].bias[0] -= (logits[:, 0] - logits[:, 1]).median()
@@ -106,12 +107,12 @@ def test_attacks_are_the_same_row_by_row(workspace, job, tmp_path):
         if n == "srun":
             text, told = job
             assert text.count("dvc repro\n") == 1
-            script = text.replace("dvc repro", f"python -m stages.attack {' '.join(words(ATTACK))}")
+            script = text.replace("dvc repro", f"python -m stages.attacks {' '.join(words(ATTACK))}")
             done = subprocess.run(["bash", "-c", script], cwd=workspace, env=told, capture_output=True, text=True)
             code, error = done.returncode, done.stderr
             assert (tmp_path / "started").read_text() == "0\n1\n"
         else:
-            code, error = run(workspace, "attack", ATTACK, n)
+            code, error = run(workspace, "attacks", ATTACK, n)
         assert code == 0, error
         found.append(io.read_arrays(workspace / "attacked.parquet"))
         (workspace / "attacked.parquet").unlink()
@@ -126,21 +127,24 @@ def test_attacks_are_the_same_row_by_row(workspace, job, tmp_path):
 def test_attributions_are_the_same_row_by_row(workspace):
     found = []
     for n in (1, 2):
-        code, error = run(workspace, "attribute", ATTRIBUTE, n)
+        code, error = run(workspace, "attribution", ATTRIBUTE, n)
         assert code == 0, error
-        tables = {file.name: io.read_table(file) for file in sorted((workspace / "measures").iterdir())}
-        found.append({"of": io.read_table(workspace / "of.parquet"), **tables})
-        (workspace / "of.parquet").unlink()
-        shutil.rmtree(workspace / "measures")
+        folder = workspace / "attribution"
+        found.append({file.stem: io.read_table(file) for file in sorted(folder.iterdir())})
+        shutil.rmtree(folder)
     one, two = found
-    assert one.keys() == two.keys() and len(one["of"]) == 2 * N
+    assert one.keys() == two.keys() and len(one["occluded_frequency"]) == 2 * N
     for name in one:
         pd.testing.assert_frame_equal(one[name], two[name], check_exact=True)
 
 
 def test_images_at_once_leave_no_process_without_any(monkeypatch):
-    assert processes.at_once(10, 64) == 10 and processes.at_once(100, 64) == 64
+    assert processes.batch_per_process(10, 64) == 10 and processes.batch_per_process(100, 64) == 64
     monkeypatch.setattr(processes, "world", lambda: 4)
-    assert processes.at_once(10, 64) == 3 and processes.at_once(4, 64) == 1 and processes.at_once(1000, 64) == 64
+    assert (
+        processes.batch_per_process(10, 64) == 3
+        and processes.batch_per_process(4, 64) == 1
+        and processes.batch_per_process(1000, 64) == 64
+    )
     with pytest.raises(ValueError, match="expected at least 4 images, one a process, got 3"):
-        processes.at_once(3, 64)
+        processes.batch_per_process(3, 64)

@@ -5,14 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from spectroscope import attack_descriptions, params
+from spectroscope.attack_checks import describe
 from spectroscope.attacks import suite
+from spectroscope.pipeline import params
 from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
 MODELS = "resnet8, resnet18, resnet50, vgg19, preactresnet18, wideresnet28, vit"
-REGIMES = "'standard', 'adversarial', 'confined', 'trades', 'gaussian', 'filtered', 'swap', 'gradient_penalty', 'given'"
+REGIMES = (
+    "'standard', 'adversarial', 'confined', 'trades', 'gaussian', 'filtered', 'swap', 'gradient_penalty', 'pretrained'"
+)
 ATTACKS = ", ".join(map(repr, suite.ATTACKS))
 SMOKE = params.read(ROOT / "studies" / "smoke.yaml")
 
@@ -36,12 +39,12 @@ def message(path, value):
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_a_study_of_this_repository_is_valid(path):
     study = params.validate(params.read(path), Study, "", path)
-    assert study.runs and study.statistics.reference in study.runs
+    assert study.runs and study.findings.reference in study.runs
 
 
 def test_the_full_study_runs_every_attack_there_is():
     study = params.validate(params.read(ROOT / "studies" / "full.yaml"), Study, "")
-    assert {entry.method for entry in study.attacks.values()} == set(suite.ATTACKS) == set(attack_descriptions.KINDS)
+    assert {entry.method for entry in study.attacks.values()} == set(suite.ATTACKS) == set(describe.KINDS)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,11 @@ def test_the_full_study_runs_every_attack_there_is():
         ),
         ("runs.adversarial.regime.eps_255", ..., "runs.adversarial.regime.eps_255: expected this setting, found none"),
         ("runs.adversarial.regime.norm", ..., "runs.adversarial.regime.norm: expected this setting, found none"),
-        ("judge.eps_255", -1, "judge.eps_255: expected a number greater than 0, got -1"),
+        (
+            "training.validation_attack.eps_255",
+            -1,
+            "training.validation_attack.eps_255: expected a number greater than 0, got -1",
+        ),
         ("attacks.pgd.eps_255", -1, "attacks.pgd.eps_255: expected a number greater than or equal to 0, got -1"),
         ("attacks.pgd.esp_255", 8, "attacks.pgd.esp_255: unknown setting (misspelt?), got 8"),
         ("attacks.pgd.eps_255", ..., "attacks.pgd.eps_255: expected this setting, found none"),
@@ -87,23 +94,23 @@ def test_the_full_study_runs_every_attack_there_is():
             f"attacks.pgd.method: expected one of {ATTACKS}, got 'bim'",
         ),
         (
-            "statistics.reference",
+            "findings.reference",
             "base",
-            "statistics.reference: expected a run among standard, adversarial, got 'base'",
+            "findings.reference: expected a run among standard, adversarial, got 'base'",
         ),
         (
             "attacks.clean",
             SMOKE["attacks"]["pgd"],
             "attacks.clean: expected another name, since `clean` stands for no attack",
         ),
-        ("masks.attack", "fgsm", "masks.attack: expected an attack among pgd, simba-dct, got 'fgsm'"),
+        ("probing.masks.attack", "fgsm", "probing.masks.attack: expected an attack among pgd, simba-dct, got 'fgsm'"),
         (
-            "evaluation.transfer",
+            "attack_checks.transfer",
             ["pgd", "pdg"],
-            "evaluation.transfer: expected attacks among pgd, simba-dct, got 'pdg'",
+            "attack_checks.transfer: expected attacks among pgd, simba-dct, got 'pdg'",
         ),
-        ("judge", ..., "judge: expected this setting, found none"),
-        ("juge", 1, "juge: unknown setting (misspelt?), got 1"),
+        ("training.validation_attack", ..., "training.validation_attack: expected this setting, found none"),
+        ("trainin", 1, "trainin: unknown setting (misspelt?), got 1"),
     ],
 )
 def test_a_fault_is_one_line_that_names_its_key(path, value, expected):

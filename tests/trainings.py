@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from spectroscope import params, runtime
-from spectroscope.training import TrainingSettings
+from spectroscope.pipeline import machine, params
+from spectroscope.training.loop import TrainingSettings
 
 SETTINGS = {
     "seeds": [0],
@@ -19,6 +19,14 @@ SETTINGS = {
     "keep": "last",
     "batch_norm": "synchronised",
     "held_out": 0.25,
+    "validation_attack": {
+        "name": "adversarial",
+        "norm": "linf",
+        "eps_255": 8,
+        "step_255": 4,
+        "steps": 2,
+        "random_start": True,
+    },
     "augmentation": {"flip": True, "crop": 1},
 }
 
@@ -30,5 +38,5 @@ def settings(**changes) -> TrainingSettings:
 def bright_or_dark(n: int = 80, channels: int = 1, signal: float = 0.5) -> tuple[Tensor, Tensor]:
     """Two classes of noise that differ in brightness by `signal`: (n, channels, 8, 8), labels (n,)."""
     labels = torch.arange(n) % 2
-    noise = torch.rand(n, channels, 8, 8, generator=runtime.generator(0))
+    noise = torch.rand(n, channels, 8, 8, generator=machine.generator(0))
     return (1 - signal) * noise + signal * labels[:, None, None, None], labels

@@ -11,18 +11,18 @@ from types import ModuleType
 
 from torch import Tensor
 
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks.counting_model import CountingModel
 
 _MARGIN = 0.02
 
 
-def fgsm(predict: Queried, x: Tensor, labels: Tensor, eps: float) -> Tensor:
+def fgsm(predict: CountingModel, x: Tensor, labels: Tensor, eps: float) -> Tensor:
     """One step of l-inf size eps: x (N, C, H, W) -> adversaries (N, C, H, W)."""
     return _attacks().GradientSignAttack(predict, _loss(predict), eps=float(eps)).perturb(x, labels)
 
 
 def cw(
-    predict: Queried,
+    predict: CountingModel,
     x: Tensor,
     labels: Tensor,
     confidence: float,
@@ -53,7 +53,7 @@ def cw(
     return attack.perturb(x, labels if predict.targets is None else predict.targets).clamp(0, 1)
 
 
-def _loss(predict: Queried) -> Callable[[Tensor, Tensor], Tensor]:
+def _loss(predict: CountingModel) -> Callable[[Tensor, Tensor], Tensor]:
     """Cross-entropy as far as an attack that uses only each gradient's direction can tell; see `log_odds`.
 
     Summed over the batch, so that no image's gradient depends on how many others there are.

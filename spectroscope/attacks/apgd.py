@@ -5,17 +5,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import geometry, losses
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks import losses
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings_yardstick import ApgdL2, ApgdLinf
-from spectroscope.attacks.sizes import Norm
+from spectroscope.frequency import balls
+from spectroscope.frequency.balls import Norm
 
 _MOMENTUM = 0.75  # alpha of Eq. 1
 _RISING = 0.75  # rho of condition 1
 
 
 def apgd(
-    settings: ApgdLinf | ApgdL2, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+    settings: ApgdLinf | ApgdL2, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]
 ) -> Tensor:
     """Adversaries, or the best points found: (N, C, H, W) (Croce & Hein 2020, Algorithm 1)."""
     norm, eps = settings.ball
@@ -28,7 +29,7 @@ def apgd(
 
 
 def towards_each(
-    predict: Queried,
+    predict: CountingModel,
     x: Tensor,
     targets: Tensor,
     norm: Norm,
@@ -67,7 +68,7 @@ class _Climb(NamedTuple):
 
 
 def climb(
-    predict: Queried,
+    predict: CountingModel,
     x: Tensor,
     loss: losses.Loss,
     norm: Norm,
@@ -81,7 +82,7 @@ def climb(
     image that is fooled is done.
     """
     reached, rows = x.clone(), torch.arange(len(x), device=x.device)
-    start = geometry.random_start(x, norm, eps, generators)
+    start = balls.random_start(x, norm, eps, generators)
     logits, value, gradient = losses.value_and_gradient(predict, start, rows, loss)
     zero = torch.zeros_like(value)
     at = _Climb(
@@ -111,8 +112,8 @@ def climb(
             before=at.now,
             gradient=gradient,
             value=value,
-            best=torch.where(geometry.each(better), inside, at.best),
-            best_gradient=torch.where(geometry.each(better), gradient, at.best_gradient),
+            best=torch.where(balls.each(better), inside, at.best),
+            best_gradient=torch.where(balls.each(better), gradient, at.best_gradient),
             best_value=torch.where(better, value, at.best_value),
             rises=at.rises + (value > at.value),
         )
@@ -126,8 +127,8 @@ def _adapt(at: _Climb, since: int) -> _Climb:
     stuck = ~at.halved & (at.best_value <= at.checked_value)
     halve = rarely | stuck
     return at._replace(
-        now=torch.where(geometry.each(halve), at.best, at.now),
-        gradient=torch.where(geometry.each(halve), at.best_gradient, at.gradient),
+        now=torch.where(balls.each(halve), at.best, at.now),
+        gradient=torch.where(balls.each(halve), at.best_gradient, at.gradient),
         value=torch.where(halve, at.best_value, at.value),
         step=torch.where(halve, at.step / 2, at.step),
         rises=torch.zeros_like(at.rises),
@@ -147,8 +148,8 @@ def _checkpoints(steps: int) -> set[int]:
 
 
 def _along(gradient: Tensor, step: Tensor, norm: Norm) -> Tensor:
-    return geometry.each(step) * gradient.sign() if norm == "linf" else geometry.scaled(gradient, "l2", step)
+    return balls.each(step) * gradient.sign() if norm == "linf" else balls.scaled(gradient, "l2", step)
 
 
 def _inside(at: _Climb, norm: Norm, eps: float, point: Tensor) -> Tensor:
-    return (at.image + geometry.project(point - at.image, norm, eps)).clamp(0, 1)
+    return (at.image + balls.project(point - at.image, norm, eps)).clamp(0, 1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spectroscope.attacks import apgd, fab, losses, square
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings_yardstick import AutoattackL2, AutoattackLinf
 
 _FIRST_SHARE = 0.8  # of Square in the ensemble
@@ -14,7 +14,7 @@ _FIRST_SHARE = 0.8  # of Square in the ensemble
 
 def autoattack(
     settings: AutoattackLinf | AutoattackL2,
-    predict: Queried,
+    predict: CountingModel,
     x: Tensor,
     labels: Tensor,
     generators: list[torch.Generator],

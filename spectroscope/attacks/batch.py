@@ -7,10 +7,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from spectroscope import runtime
-from spectroscope.attacks.queries import PARTS, Model, Queried, evaluating, logits_of, norms, tolerance
+from spectroscope.attacks.counting_model import PARTS, CountingModel, Model, evaluating, logits_of
 from spectroscope.attacks.settings import AttackSettings
-from spectroscope.attacks.sizes import Ball
+from spectroscope.frequency.balls import Ball, norms, tolerance
+from spectroscope.pipeline import machine
 
 Method = Callable[..., Tensor]
 UNTARGETED = -1
@@ -83,12 +83,12 @@ def attack_batch(
         aims = None if targets is None else targets[attacked]
         found, asked, outcomes = None, None, []
         for settings in radii:
-            predict = Queried(model, clean, right, logits.shape[1], aims, None if keep else settings.ball, away)
+            predict = CountingModel(model, clean, right, logits.shape[1], aims, None if keep else settings.ball, away)
             if not len(attacked) or (settings.ball and settings.ball.eps == 0):
                 change = torch.zeros_like(clean)
             else:
                 if found is None or not keep:
-                    generators = [runtime.generator(*keys[row]) for row in attacked.tolist()]
+                    generators = [machine.generator(*keys[row]) for row in attacked.tolist()]
                     found, asked = attack(settings, predict, clean, right, generators), predict
                 change = (keep(settings, clean, found) if keep else found) - clean
                 _verify_bounds(change, clean, settings.ball)
@@ -99,7 +99,7 @@ def attack_batch(
 
 @torch.no_grad()
 def _outcome(
-    predict: Queried,
+    predict: CountingModel,
     model: Model,
     x: Tensor,
     labels: Tensor,

@@ -10,15 +10,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import geometry, losses
-from spectroscope.attacks.queries import Queried, norms
-from spectroscope.attacks.sizes import Norm
+from spectroscope.attacks import losses
+from spectroscope.attacks.counting_model import CountingModel
+from spectroscope.frequency import balls
+from spectroscope.frequency.balls import Norm, norms
 
 _TANGENTS = 50  # of which some five are needed
 _DUAL: dict[str, Literal["l1", "l2"]] = {"linf": "l1", "l2": "l2"}
 
 
-def towards(predict: Queried, at: Tensor, rows: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def towards(predict: CountingModel, at: Tensor, rows: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (m, K), f (m,) and weight (m, C, H, W) at `at`, versions of the images `rows`, at one gradient.
 
     With targets (m,), f is the target's logit minus the label's. Without, it is the margin of the attack's own goal.
@@ -33,7 +34,7 @@ def towards(predict: Queried, at: Tensor, rows: Tensor, targets: Tensor | None) 
 
 
 def nearest(
-    predict: Queried, at: Tensor, rows: Tensor, norm: Norm, within: Callable[[Tensor], Tensor] | None
+    predict: CountingModel, at: Tensor, rows: Tensor, norm: Norm, within: Callable[[Tensor], Tensor] | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same for the class whose boundary is nearest by the linear model, |f| / dual norm of the weight.
 
@@ -53,7 +54,7 @@ def nearest(
             distance = f.abs() / norms(gradient, _DUAL[norm]).clamp_min(losses.TINY)
             nearer = (labels != other) & (distance < least)
             least, value = torch.where(nearer, distance, least), torch.where(nearer, f, value)
-            weight = torch.where(geometry.each(nearer), gradient, weight)
+            weight = torch.where(balls.each(nearer), gradient, weight)
     return logits.detach(), value, weight
 
 

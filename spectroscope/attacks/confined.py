@@ -10,11 +10,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import geometry
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings_frequency import ConfinedL2, ConfinedLinf, FourierL2, FourierLinf, Lowest
-from spectroscope.attacks.sizes import Ball
-from spectroscope.spectrum import Band, Basis, band_mask, dct2, dft2, idct2, idft2
+from spectroscope.frequency import balls
+from spectroscope.frequency.balls import Ball
+from spectroscope.frequency.passbands import Band, band_mask
+from spectroscope.frequency.spectrum import Basis, dct2, dft2, idct2, idft2
 
 LEAK = 1e-4  # energy outside the band over all energy: 1 % of the norm
 CYCLES = 200  # of alternating projection before a step is given up
@@ -23,7 +24,11 @@ Projection = Callable[[Tensor], Tensor]
 
 
 def confined(
-    settings: ConfinedLinf | ConfinedL2, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+    settings: ConfinedLinf | ConfinedL2,
+    predict: CountingModel,
+    x: Tensor,
+    labels: Tensor,
+    generators: list[torch.Generator],
 ) -> Tensor:
     """Projected gradient steps inside one band: (N, C, H, W) (Madry et al. 2018, section 2.1, in a subspace).
 
@@ -37,7 +42,7 @@ def confined(
         raise ValueError(f"bands.{name}: {error}") from None
     change = torch.zeros_like(x)
     if settings.random_start:
-        points = [geometry.random_point(x.shape[1:], *settings.ball, generator) for generator in generators]
+        points = [balls.random_point(x.shape[1:], *settings.ball, generator) for generator in generators]
         change, _ = confine(torch.stack(points).to(x), x, settings.ball, project)
     rows = torch.arange(len(x), device=x.device)
     for _ in range(settings.steps):
@@ -48,7 +53,7 @@ def confined(
         rows, gradient = rows[resisting], gradient[resisting]
         if not len(rows):
             break
-        step = geometry.step(-project(gradient), settings.direction, settings.norm, settings.step_size)
+        step = balls.step(-project(gradient), settings.direction, settings.norm, settings.step_size)
         moved, placed = confine(change[rows] + step, x[rows], settings.ball, project)
         rows = rows[placed]
         change[rows] = moved[placed]
@@ -70,7 +75,7 @@ def confine(change: Tensor, x: Tensor, ball: Ball, project: Projection) -> tuple
     change, rows = torch.zeros_like(x), torch.arange(len(x), device=x.device)
     for _ in range(CYCLES):
         if ball.norm == "l2":
-            inside = geometry.project(inside, "l2", ball.eps)
+            inside = balls.project(inside, "l2", ball.eps)
         clipped = (x[rows] + inside.clamp(-bound, bound)).clamp(0, 1) - x[rows]
         onto = project(clipped)
         done = energy(clipped - onto) <= LEAK * energy(clipped)
@@ -116,7 +121,11 @@ def lowest(ratio: float, height: int, width: int) -> Tensor:
 
 
 def fourier(
-    settings: FourierLinf | FourierL2, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+    settings: FourierLinf | FourierL2,
+    predict: CountingModel,
+    x: Tensor,
+    labels: Tensor,
+    generators: list[torch.Generator],
 ) -> Tensor:
     """One Fourier direction of norm eps, the same for all images and channels, clipped to [0, 1]: (N, C, H, W).
 
@@ -130,4 +139,4 @@ def fourier(
             raise ValueError(f"{name}: expected a frequency below {size} for {height} x {width} images, got {got}")
     turns = settings.row * torch.arange(height)[:, None] / height + settings.column * torch.arange(width) / width
     wave = (torch.cos(2 * math.pi * turns) + torch.sin(2 * math.pi * turns)).expand(1, *x.shape[1:])
-    return (x + geometry.scaled(wave, *settings.ball).to(x)).clamp(0, 1)
+    return (x + balls.scaled(wave, *settings.ball).to(x)).clamp(0, 1)

@@ -5,17 +5,18 @@ import math
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import boundaries, geometry, losses
+from spectroscope.attacks import boundaries, losses
 from spectroscope.attacks.confined import Projection, confine, leak, projection
-from spectroscope.attacks.queries import Queried, norms
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings_white_box import Deepfool
-from spectroscope.attacks.sizes import Ball
+from spectroscope.frequency import balls
+from spectroscope.frequency.balls import Ball, norms
 
 _BEYOND = 1e-4
 
 
 def deepfool(
-    settings: Deepfool, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+    settings: Deepfool, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]
 ) -> Tensor:
     """The first adversary on the way, or the last point: (N, C, H, W) (Moosavi-Dezfooli et al. 2016, Algorithm 2).
 
@@ -40,7 +41,7 @@ def deepfool(
         if taken == settings.steps or not left.any():
             break
         length = f.abs() / norms(weight, "l2").clamp_min(losses.TINY) + _BEYOND
-        step = geometry.scaled(weight, "l2", length)
+        step = balls.scaled(weight, "l2", length)
         rows, x, walked = rows[left], x[left], (walked + step)[left]
     if within:
         predict.leak = leak(reached - images, within)

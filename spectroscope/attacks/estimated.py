@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import geometry
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings_black_box import NesL2, NesLinf, SpsaL2, SpsaLinf
+from spectroscope.frequency import balls
 
 Draw = Callable[[tuple[int, ...], torch.Generator], Tensor]  # (C, H, W), a generator -> (C, H, W)
 BETAS, SMALL = (0.9, 0.999), 1e-8  # Adam's (Kingma & Ba 2015)
@@ -15,7 +15,7 @@ BETAS, SMALL = (0.9, 0.999), 1e-8  # Adam's (Kingma & Ba 2015)
 
 @torch.no_grad()
 def nes(
-    settings: NesLinf | NesL2, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+    settings: NesLinf | NesL2, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]
 ) -> Tensor:
     """Projected steps along an estimated gradient with momentum: (N, C, H, W) (Ilyas et al. 2018, sections 2.2-2.3).
 
@@ -26,14 +26,14 @@ def nes(
     def step(gradient: Tensor, rows: Tensor) -> Tensor:
         velocity[rows] = settings.momentum * velocity[rows] + gradient
         direction = "sign" if settings.norm == "linf" else "l2"
-        return geometry.step(-velocity[rows], direction, settings.norm, settings.step_size)
+        return balls.step(-velocity[rows], direction, settings.norm, settings.step_size)
 
     return _descend(settings, predict, x, generators, _normal, step)
 
 
 @torch.no_grad()
 def spsa(
-    settings: SpsaLinf | SpsaL2, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+    settings: SpsaLinf | SpsaL2, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]
 ) -> Tensor:
     """Projected Adam steps along an estimated gradient: (N, C, H, W) (Uesato et al. 2018, section 4.1, Algorithm 1).
 
@@ -54,7 +54,7 @@ def spsa(
 
 def _descend(
     settings: NesLinf | NesL2 | SpsaLinf | SpsaL2,
-    predict: Queried,
+    predict: CountingModel,
     x: Tensor,
     generators: list[torch.Generator],
     draw: Draw,
@@ -72,7 +72,7 @@ def _descend(
         if pairs < 1:
             break
         gradient = _estimate(predict, z[rows], rows, generators, pairs, settings.radius, draw)
-        change = geometry.project(z[rows] + step(gradient, rows) - x[rows], *settings.ball)
+        change = balls.project(z[rows] + step(gradient, rows) - x[rows], *settings.ball)
         z[rows] = (x[rows] + change).clamp(0, 1)
         fooled = predict.fooled(predict(z[rows], rows), rows)
         spent += 2 * pairs + 1
@@ -81,7 +81,7 @@ def _descend(
 
 
 def _estimate(
-    predict: Queried,
+    predict: CountingModel,
     z: Tensor,
     rows: Tensor,
     generators: list[torch.Generator],
@@ -95,7 +95,7 @@ def _estimate(
         u = torch.stack([draw(z.shape[1:], generators[row]) for row in rows.tolist()]).to(z)
         probes = torch.cat([z + radius * u, z - radius * u]).clamp(0, 1)
         above, below = predict.odds(predict(probes, twice), twice).chunk(2)
-        total += geometry.each((above - below) / (2 * radius)) * u
+        total += balls.each((above - below) / (2 * radius)) * u
     return total / pairs
 
 

@@ -5,10 +5,11 @@ import math
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import boundaries, geometry, losses
-from spectroscope.attacks.queries import Queried, norms
+from spectroscope.attacks import boundaries, losses
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings_white_box import Fab
-from spectroscope.attacks.sizes import Norm
+from spectroscope.frequency import balls
+from spectroscope.frequency.balls import Norm, norms
 
 _FROM_IMAGE = 0.1  # alpha_max, the largest weight of the step that starts from the image
 _OVERSHOOT = 1.05  # eta
@@ -17,7 +18,7 @@ _SEARCHES = 3  # along the last stretch
 _CLEAR = 1e-5  # of the spread of the logits, by which an adversary is beyond the boundary
 
 
-def fab(settings: Fab, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
+def fab(settings: Fab, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
     """The nearest adversary found, x where there is none: (N, C, H, W). No randomness."""
     targets = None
     if predict.targets is None and settings.n_targets is not None:
@@ -26,7 +27,9 @@ def fab(settings: Fab, predict: Queried, x: Tensor, labels: Tensor, generators: 
     return approach(predict, x, targets, settings.norm, settings.steps, within=0.0)
 
 
-def approach(predict: Queried, x: Tensor, targets: Tensor | None, norm: Norm, steps: int, within: float) -> Tensor:
+def approach(
+    predict: CountingModel, x: Tensor, targets: Tensor | None, norm: Norm, steps: int, within: float
+) -> Tensor:
     """The nearest adversary found, x where there is none: (N, C, H, W) (Croce & Hein 2020, FAB, Algorithm 1).
 
     targets (N, T): the classes whose boundaries to go to in turn; None for the target of the attack or, where it has
@@ -56,7 +59,7 @@ def approach(predict: Queried, x: Tensor, targets: Tensor | None, norm: Norm, st
             length = norms(at - image, norm)
             better = fooled & (length < least[rows])
             found[rows[better]], least[rows[better]] = at[better], length[better]
-            now[rows] = torch.where(geometry.each(fooled), image + _KEPT * (at - image), at)
+            now[rows] = torch.where(balls.each(fooled), image + _KEPT * (at - image), at)
     return _closer(predict, x, found, everything[least.isfinite() & (least > within)])
 
 
@@ -65,12 +68,12 @@ def _step(image: Tensor, at: Tensor, f: Tensor, weight: Tensor, norm: Norm) -> T
     step = boundaries.onto(at, weight, f, norm) - at
     direct = boundaries.onto(image, weight, f + (weight * (image - at)).flatten(1).sum(1), norm) - image
     near, far = norms(step, norm), norms(direct, norm)
-    share = geometry.each((near / (near + far).clamp_min(losses.TINY)).clamp(max=_FROM_IMAGE))
+    share = balls.each((near / (near + far).clamp_min(losses.TINY)).clamp(max=_FROM_IMAGE))
     return ((1 - share) * (at + _OVERSHOOT * step) + share * (image + _OVERSHOOT * direct)).clamp(0, 1)
 
 
 @torch.no_grad()
-def _closer(predict: Queried, x: Tensor, found: Tensor, rows: Tensor) -> Tensor:
+def _closer(predict: CountingModel, x: Tensor, found: Tensor, rows: Tensor) -> Tensor:
     """Adversaries with those of `rows` nearer to the image, on the line to it where the margin, taken as linear, ends.
 
     Section 3.4: a few steps of the method of false position.
@@ -80,7 +83,7 @@ def _closer(predict: Queried, x: Tensor, found: Tensor, rows: Tensor) -> Tensor:
     loss, change = losses.margin(predict), found[rows] - x[rows]
 
     def beyond(part: Tensor) -> Tensor:
-        logits = predict(x[rows] + geometry.each(part) * change, rows)
+        logits = predict(x[rows] + balls.each(part) * change, rows)
         return loss(logits, rows) - _clear(logits)
 
     start, end = x.new_zeros(len(rows)), x.new_ones(len(rows))
@@ -92,7 +95,7 @@ def _closer(predict: Queried, x: Tensor, found: Tensor, rows: Tensor) -> Tensor:
         start, low = torch.where(fooled, start, middle), torch.where(fooled, low, value)
         end, high = torch.where(fooled, middle, end), torch.where(fooled, value, high)
     found = found.clone()
-    found[rows] = torch.where(geometry.each(end == 1), found[rows], x[rows] + geometry.each(end) * change)
+    found[rows] = torch.where(balls.each(end == 1), found[rows], x[rows] + balls.each(end) * change)
     return found
 
 

@@ -4,16 +4,18 @@ import torch
 from torch import Tensor
 
 from spectroscope.attacks import advertorch_adapter
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings import Cw, Fgsm
 
 
-def fgsm(settings: Fgsm, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
+def fgsm(
+    settings: Fgsm, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+) -> Tensor:
     """x + eps sign(gradient), (N, C, H, W) (Goodfellow et al. 2015, section 4); no randomness."""
     return advertorch_adapter.fgsm(predict, x, labels, settings.ball.eps)
 
 
-def cw(settings: Cw, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
+def cw(settings: Cw, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
     """The nearest adversary found in l2, (N, C, H, W), wherever it lies; no randomness."""
     return advertorch_adapter.cw(
         predict,

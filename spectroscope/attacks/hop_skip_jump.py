@@ -5,9 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import geometry
-from spectroscope.attacks.queries import Queried, norms
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings_black_box import HopSkipJumpL2, HopSkipJumpLinf
+from spectroscope.frequency import balls
+from spectroscope.frequency.balls import norms
 
 AT_ONCE = 64  # probes in one forward pass, where fewer images than that are left
 LARGEST = 10_000  # probes for one gradient, as in the paper
@@ -17,7 +18,7 @@ Settings = HopSkipJumpLinf | HopSkipJumpL2
 
 @torch.no_grad()
 def hop_skip_jump(
-    settings: Settings, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+    settings: Settings, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]
 ) -> Tensor:
     """The nearest adversary found, or x: (N, C, H, W) (Chen et al. 2020, Algorithm 2).
 
@@ -45,16 +46,16 @@ def hop_skip_jump(
             gradient = _gradient(settings, predict, z, length, rows, generators, turn)
             z[rows] = _step(settings, predict, z[rows], gradient, length / math.sqrt(turn), rows)
     if ball:
-        nearest = (x + geometry.project(nearest - x, *ball)).clamp(0, 1)
+        nearest = (x + balls.project(nearest - x, *ball)).clamp(0, 1)
     return nearest
 
 
-def _left(settings: Settings, predict: Queried, rows: Tensor) -> Tensor:
+def _left(settings: Settings, predict: CountingModel, rows: Tensor) -> Tensor:
     """Queries that each image may still ask: (m,)."""
     return settings.max_queries - predict.count[rows]
 
 
-def _fools(settings: Settings, predict: Queried, z: Tensor, rows: Tensor) -> Tensor:
+def _fools(settings: Settings, predict: CountingModel, z: Tensor, rows: Tensor) -> Tensor:
     """Whether z (m, C, H, W) fools; False, unasked, for an image without queries left: (m,) booleans."""
     answer, asked = torch.zeros_like(rows, dtype=torch.bool), _left(settings, predict, rows) > 0
     if asked.any():
@@ -62,7 +63,9 @@ def _fools(settings: Settings, predict: Queried, z: Tensor, rows: Tensor) -> Ten
     return answer
 
 
-def _start(settings: Settings, predict: Queried, x: Tensor, generators: list[torch.Generator]) -> tuple[Tensor, Tensor]:
+def _start(
+    settings: Settings, predict: CountingModel, x: Tensor, generators: list[torch.Generator]
+) -> tuple[Tensor, Tensor]:
     """Points that fool, (N, C, H, W), and the images that have one, (m,).
 
     Uniform noise, then mixtures of the image with new noise in random proportions, until one fools or the queries end:
@@ -82,17 +85,17 @@ def _start(settings: Settings, predict: Queried, x: Tensor, generators: list[tor
     return z, started.nonzero()[:, 0]
 
 
-def _to_boundary(settings: Settings, predict: Queried, z: Tensor, x: Tensor, rows: Tensor) -> Tensor:
+def _to_boundary(settings: Settings, predict: CountingModel, z: Tensor, x: Tensor, rows: Tensor) -> Tensor:
     """The fooling end of a bisection between z, which fools, and x: (m, C, H, W) (Algorithm 1).
 
     In l2 along the line, in l-inf along the projections of z onto smaller and smaller cubes around x, down to `_theta`
     of the distance. A point is asked about as it will be stored, x plus a change: the boundary is as near as rounding.
     """
     change = z - x
-    distance = geometry.each(change.flatten(1).abs().amax(1))
+    distance = balls.each(change.flatten(1).abs().amax(1))
 
     def between(part: Tensor) -> Tensor:
-        share = geometry.each(part)
+        share = balls.each(part)
         nearer = change * share if settings.norm == "l2" else change.clamp(-share * distance, share * distance)
         return (x + torch.where(share < 1, nearer, change)).clamp(0, 1)
 
@@ -111,7 +114,7 @@ def _theta(settings: Settings, x: Tensor) -> float:
 
 def _gradient(
     settings: Settings,
-    predict: Queried,
+    predict: CountingModel,
     z: Tensor,
     length: Tensor,
     rows: Tensor,
@@ -134,16 +137,16 @@ def _gradient(
     for first in range(0, int(wanted.max()), share := max(1, AT_ONCE // len(rows))):
         places = torch.arange(len(rows), device=z.device).repeat_interleave((wanted - first).clamp(0, share))
         u = torch.stack([_direction(settings, z.shape[1:], generators[int(row)]) for row in rows[places]]).to(z)
-        centre, reach = z[rows[places]], geometry.each(radius[places])
+        centre, reach = z[rows[places]], balls.each(radius[places])
         probes = (centre + reach * u).clamp(0, 1)
         u = (probes - centre) / reach
         fools = predict.fooled(predict(probes, rows[places]), rows[places])
         phi = torch.where(fools, 1.0, -1.0)
         answers.index_add_(0, places, phi)
         plain.index_add_(0, places, u)
-        weighted.index_add_(0, places, geometry.each(phi) * u)
+        weighted.index_add_(0, places, balls.each(phi) * u)
     mean = answers / wanted
-    return weighted - geometry.each(torch.where(mean.abs() == 1, 0, mean)) * plain
+    return weighted - balls.each(torch.where(mean.abs() == 1, 0, mean)) * plain
 
 
 def _direction(settings: Settings, shape: torch.Size, generator: torch.Generator) -> Tensor:
@@ -154,15 +157,17 @@ def _direction(settings: Settings, shape: torch.Size, generator: torch.Generator
     return u / u.norm()
 
 
-def _step(settings: Settings, predict: Queried, z: Tensor, gradient: Tensor, length: Tensor, rows: Tensor) -> Tensor:
+def _step(
+    settings: Settings, predict: CountingModel, z: Tensor, gradient: Tensor, length: Tensor, rows: Tensor
+) -> Tensor:
     """z moved by `length` along the gradient (l2) or its sign (l-inf), halved until it fools (section III-B, Eq. 12).
 
     An image whose queries run out first stays where it is.
     """
-    direction = geometry.scaled(gradient, "l2", 1.0) if settings.norm == "l2" else gradient.sign()
+    direction = balls.scaled(gradient, "l2", 1.0) if settings.norm == "l2" else gradient.sign()
     moved, length, pending = z.clone(), length.clone(), torch.arange(len(rows), device=z.device)
     while len(pending):
-        tried = (z[pending] + geometry.each(length[pending]) * direction[pending]).clamp(0, 1)
+        tried = (z[pending] + balls.each(length[pending]) * direction[pending]).clamp(0, 1)
         fools = _fools(settings, predict, tried, rows[pending])
         moved[pending[fools]] = tried[fools]
         pending = pending[~fools & (_left(settings, predict, rows[pending]) > 0)]

@@ -10,18 +10,18 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks.counting_model import CountingModel
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # (m, K), (m,) -> (m,)
 TINY = 1e-12
 
 
-def cross_entropy(predict: Queried) -> Loss:
+def cross_entropy(predict: CountingModel) -> Loss:
     """Cross-entropy as far as its order and the direction of its gradient go, and never flat: see `log_odds`."""
     return lambda logits, rows: -predict.odds(logits, rows)
 
 
-def margin(predict: Queried) -> Loss:
+def margin(predict: CountingModel) -> Loss:
     """Largest other logit minus the label's, or the target's minus the largest other: positive where it is reached."""
     wanted = predict.labels if predict.targets is None else predict.targets
     sign = -1 if predict.targets is None else 1
@@ -34,7 +34,7 @@ def margin(predict: Queried) -> Loss:
     return loss
 
 
-def dlr(predict: Queried) -> Loss:
+def dlr(predict: CountingModel) -> Loss:
     """Difference of logits ratio, unchanged when logits are shifted or scaled (Croce & Hein 2020, Eqs. 6 and 7).
 
     With targets it is `targeted_dlr`. ValueError below 3 classes.
@@ -51,7 +51,7 @@ def dlr(predict: Queried) -> Loss:
     return loss
 
 
-def targeted_dlr(predict: Queried, targets: Tensor) -> Loss:
+def targeted_dlr(predict: CountingModel, targets: Tensor) -> Loss:
     """-(z_y - z_t) / (z_1 - (z_3 + z_4) / 2), z_1 >= z_2 ... (Croce & Hein 2020, Eq. 7); ValueError below 4 classes."""
     _check(predict, 4, "targeted_dlr")
 
@@ -63,7 +63,7 @@ def targeted_dlr(predict: Queried, targets: Tensor) -> Loss:
     return loss
 
 
-def value_and_gradient(predict: Queried, x: Tensor, rows: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
+def value_and_gradient(predict: CountingModel, x: Tensor, rows: Tensor, loss: Loss) -> tuple[Tensor, Tensor, Tensor]:
     """Logits (m, K), loss (m,) and its gradient (m, C, H, W) at x (m, C, H, W), versions of the images `rows`."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
@@ -81,6 +81,6 @@ def runners_up(logits: Tensor, labels: Tensor, count: int) -> Tensor:
     return logits.scatter(1, labels[:, None], -math.inf).topk(count, 1).indices
 
 
-def _check(predict: Queried, count: int, name: str) -> None:
+def _check(predict: CountingModel, count: int, name: str) -> None:
     if predict.n_classes < count:
         raise ValueError(f"expected at least {count} classes for the loss {name}, got {predict.n_classes}")

@@ -12,8 +12,9 @@ from spectroscope.attacks.settings_black_box import HopSkipJump, Nes, Spsa
 from spectroscope.attacks.settings_frequency import Confined, Fourier, Noise
 from spectroscope.attacks.settings_white_box import Ddn, Deepfool, Fab, Pgd
 from spectroscope.attacks.settings_yardstick import Apgd, Autoattack, Square
-from spectroscope.attacks.sizes import Ball, Count, Size, Sizes, Step, Target
-from spectroscope.params import Settings
+from spectroscope.attacks.sizes import Count, Size, Sizes, Step, Target
+from spectroscope.frequency.balls import Ball
+from spectroscope.pipeline.params import Settings
 
 
 class Fgsm(Settings):

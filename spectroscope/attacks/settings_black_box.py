@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spectroscope.attacks.sizes import Ball, Count, InL2, InLinf, Sizes, Step, StepsInL2, StepsInLinf, Target
-from spectroscope.params import Settings
+from spectroscope.attacks.sizes import Count, InL2, InLinf, Sizes, Step, StepsInL2, StepsInLinf, Target
+from spectroscope.frequency.balls import Ball
+from spectroscope.pipeline.params import Settings
 
 Pairs = Annotated[int, Field(ge=2, multiple_of=2)]
 Share = Annotated[float, Field(ge=0, lt=1)]

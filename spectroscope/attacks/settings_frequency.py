@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from spectroscope.attacks.sizes import Count, InL2, InLinf, StepsInL2, StepsInLinf, Target
-from spectroscope.params import Settings
-from spectroscope.spectrum import FullBand, PassBand
+from spectroscope.frequency.passbands import FullBand, PassBand
+from spectroscope.pipeline.params import Settings
 
 Index = Annotated[int, Field(ge=0)]
 

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from spectroscope.attacks.settings_frequency import AttackedBand
-from spectroscope.attacks.sizes import Ball, Count, Sizes, Step, StepsInL2, StepsInLinf, Target
-from spectroscope.params import Settings
+from spectroscope.attacks.sizes import Count, Sizes, Step, StepsInL2, StepsInLinf, Target
+from spectroscope.frequency.balls import Ball
+from spectroscope.pipeline.params import Settings
 
 
 class _Pgd(Settings):

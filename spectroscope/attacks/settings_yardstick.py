@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from spectroscope.attacks.sizes import Count, InL2, InLinf, Target
-from spectroscope.params import Settings
+from spectroscope.pipeline.params import Settings
 
 
 class _Apgd(Settings):

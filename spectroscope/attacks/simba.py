@@ -5,13 +5,15 @@ import math
 import torch
 from torch import Tensor
 
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings import Simba
-from spectroscope.spectrum import idct2
+from spectroscope.frequency.spectrum import idct2
 
 
 @torch.no_grad()
-def simba(settings: Simba, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
+def simba(
+    settings: Simba, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+) -> Tensor:
     """Adversaries, or the point reached when the queries ran out: (N, C, H, W) (Guo et al. 2019, Algorithm 1).
 
     Each image draws directions without replacement, in an order by its own generator, tries + and then - the step,

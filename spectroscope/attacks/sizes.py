@@ -4,11 +4,12 @@ Sizes in the l-inf norm are in 1/255 units (`eps_255`), other sizes in units of 
 is of type `Sizes`, an entry may list several, and each is an attack of its own.
 """
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from spectroscope.params import Settings
+from spectroscope.frequency.balls import Ball
+from spectroscope.pipeline.params import Settings
 
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -17,15 +18,7 @@ Sizes = Annotated[
     Annotated[Size, Tag("one")] | Annotated[list[Size], Tag("several"), Field(min_length=1)],
     Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
 ]
-Norm = Literal["linf", "l2", "l1"]
 Target = Literal["runner_up", "least_likely"] | None
-
-
-class Ball(NamedTuple):
-    """Perturbations of norm <= eps, in units of pixels in [0, 1]."""
-
-    norm: Norm
-    eps: float
 
 
 class InLinf(Settings):

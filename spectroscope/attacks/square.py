@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor
 
-from spectroscope.attacks import geometry, losses
-from spectroscope.attacks.queries import Queried
+from spectroscope.attacks import losses
+from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.settings_yardstick import SquareL2, SquareLinf
-from spectroscope.attacks.sizes import Norm
+from spectroscope.frequency import balls
+from spectroscope.frequency.balls import Norm
 
 _BLOCK = 100  # proposals of an image drawn at once from its generator: the memory does not grow with the budget
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 iterations (section 3.2)
@@ -14,7 +15,11 @@ _TILES = 5  # by side, in the first perturbation in l2
 
 
 def square(
-    settings: SquareLinf | SquareL2, predict: Queried, x: Tensor, labels: Tensor, generators: list[torch.Generator]
+    settings: SquareLinf | SquareL2,
+    predict: CountingModel,
+    x: Tensor,
+    labels: Tensor,
+    generators: list[torch.Generator],
 ) -> Tensor:
     """Adversaries, or the points reached when the queries ran out: (N, C, H, W)."""
     return search(predict, x, *settings.ball, settings.first_share, settings.max_queries, generators)
@@ -22,7 +27,7 @@ def square(
 
 @torch.no_grad()
 def search(
-    predict: Queried,
+    predict: CountingModel,
     x: Tensor,
     norm: Norm,
     eps: float,
@@ -59,7 +64,7 @@ def search(
         logits = predict(tried, rows)
         tried_value, fooled = loss(logits, rows), predict.fooled(logits, rows)
         kept = fooled | (tried_value >= value)
-        now = torch.where(geometry.each(kept), tried, now)
+        now = torch.where(balls.each(kept), tried, now)
         value = torch.where(kept, tried_value, value)
     reached[rows] = now
     return reached
@@ -128,7 +133,7 @@ def _propose_l2(x: Tensor, now: Tensor, eps: float, side: int, draws: Tensor) ->
     wanted = old + signs * _placed(draws, side, height, width)[:, None]
     wanted = wanted / wanted.flatten(2).norm(dim=2).clamp_min(1e-12)[:, :, None, None]
     moved = torch.where(first, wanted * (mass + unused).sqrt(), torch.where(second, 0, change))
-    return (x + geometry.project(moved, "l2", eps)).clamp(0, 1)
+    return (x + balls.project(moved, "l2", eps)).clamp(0, 1)
 
 
 def _placed(draws: Tensor, side: int, height: int, width: int) -> Tensor:

@@ -13,22 +13,23 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from spectroscope import processes
-from spectroscope.attacks import confined, control, estimated, gradient
+from spectroscope.attacks import confined, estimated, gradient
+from spectroscope.attacks import noise as control
 from spectroscope.attacks.apgd import apgd
 from spectroscope.attacks.autoattack import autoattack
 from spectroscope.attacks.batch import Method, Outcome, attack_batch, joined
+from spectroscope.attacks.counting_model import Model
 from spectroscope.attacks.ddn import ddn
 from spectroscope.attacks.deepfool import deepfool
 from spectroscope.attacks.fab import fab
 from spectroscope.attacks.hop_skip_jump import hop_skip_jump
 from spectroscope.attacks.pgd import pgd
-from spectroscope.attacks.queries import Model
 from spectroscope.attacks.settings import AttackSettings, label, parts
 from spectroscope.attacks.simba import simba
 from spectroscope.attacks.square import square
-from spectroscope.checkpoint import Store
-from spectroscope.progress import track
+from spectroscope.pipeline import processes
+from spectroscope.pipeline.checkpoint import Store
+from spectroscope.pipeline.progress import track
 
 BATCH_SIZE = 64
 
@@ -117,7 +118,7 @@ def run_entry(
         return f"seed{seed}-variant{number}-images{rows[0]}-{rows[-1]}"
 
     made = {}
-    for (number, (_, radii)), rows in track(processes.mine(work) if store else work, settings.method):
+    for (number, (_, radii)), rows in track(processes.my_items(work) if store else work, settings.method):
         if not (store and store.file(name(number, rows)).exists()):
             found = _tensors(_batch(radii, model, images, labels, seed, rows, None))
             if store:

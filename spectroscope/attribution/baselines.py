@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from spectroscope.attribution.settings import Baseline
-from spectroscope.partitions import by_band
-from spectroscope.spectrum import Basis, analyse, synthesise
+from spectroscope.frequency.partitions import by_band
+from spectroscope.frequency.spectrum import Basis, analyse, synthesise
 
 
 def baseline(kind: Baseline, images: Tensor, index: Tensor, basis: Basis, generator: torch.Generator) -> Tensor | None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from spectroscope.attribution.scores import checked
 from spectroscope.attribution.scores import score as score_of
 from spectroscope.attribution.settings import Score
-from spectroscope.progress import track
-from spectroscope.spectrum import Basis, analyse
+from spectroscope.frequency.spectrum import Basis, analyse
+from spectroscope.pipeline.progress import track
 
 Model = Callable[[Tensor], Tensor]
 

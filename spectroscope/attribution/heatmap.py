@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from spectroscope.attribution.scores import check_images, checked
-from spectroscope.progress import track
+from spectroscope.pipeline.progress import track
 
 Model = Callable[[Tensor], Tensor]
 Value = Literal["error", "loss", "logit", "changed"]

@@ -14,16 +14,16 @@ from torch import Tensor
 from spectroscope.attribution import gradients
 from spectroscope.attribution.baselines import baseline
 from spectroscope.attribution.heatmap import fourier_heat_map
+from spectroscope.attribution.margins import margins
+from spectroscope.attribution.masks import image_masks
 from spectroscope.attribution.occlusion import all_but_one, coalition_logits, every_coalition, one_alone
 from spectroscope.attribution.scores import score as score_of
 from spectroscope.attribution.settings import Baseline, MethodSettings, Score
 from spectroscope.attribution.shapley import check_exact, drawn_orders, growing, sampled_shapley, shapley
-from spectroscope.channels import Channels
-from spectroscope.masks import image_masks
-from spectroscope.partitions import by_band
-from spectroscope.runtime import generator
-from spectroscope.spectrum import Basis
-from spectroscope.subspaces import margins
+from spectroscope.frequency.channels import Channels
+from spectroscope.frequency.partitions import by_band
+from spectroscope.frequency.spectrum import Basis
+from spectroscope.pipeline.machine import generator
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from torch import Tensor
 from spectroscope.attribution.scores import check_images, check_mirror, checked
 from spectroscope.attribution.scores import score as score_of
 from spectroscope.attribution.settings import Score
-from spectroscope.channels import Channels, seen
-from spectroscope.progress import track
-from spectroscope.spectrum import Basis, analyse, synthesise
+from spectroscope.frequency.channels import Channels, seen
+from spectroscope.frequency.spectrum import Basis, analyse, synthesise
+from spectroscope.pipeline.progress import track
 
 Model = Callable[[Tensor], Tensor]
 _TOGETHER = 16  # images with bands taken out that are put together at once, of each image

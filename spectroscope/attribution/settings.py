@@ -2,14 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from spectroscope.channels import Channels
-from spectroscope.masks import Learning
-from spectroscope.params import Settings
-from spectroscope.partitions import Partition
-from spectroscope.spectrum import Basis, Shape
-from spectroscope.subspaces import Search
+from spectroscope.attribution.margins import MarginSearchSettings
+from spectroscope.attribution.masks import MaskLearningSettings
+from spectroscope.frequency.channels import Channels
+from spectroscope.frequency.partitions import Partition
+from spectroscope.frequency.spectrum import Basis, Shape
+from spectroscope.pipeline.params import Settings
 
 Baseline = Literal["zero", "mean", "noise", "other"]
 Score = Literal["logit", "margin", "log_probability", "softmax"]
@@ -95,13 +95,13 @@ class FourierAttack(Settings):
     clip: bool
 
 
-class LearnedMask(Learning):
+class LearnedMask(MaskLearningSettings):
     """Essential masks: how much of the band suffices for the label."""
 
     method: Literal["learned_mask"]
 
 
-class Margin(Search):
+class Margin(MarginSearchSettings):
     """One over the least l2 norm inside the band that changes the class."""
 
     method: Literal["margin"]
@@ -135,41 +135,8 @@ class Compared(Settings):
     bands: Annotated[int, Field(ge=2)] | None
 
 
-class Faithfulness(Settings):
-    """Deletion and insertion curves; fractions: how much of all coefficients is gone (or there) at each step."""
-
-    fractions: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2)]
-
-    @field_validator("fractions")
-    @classmethod
-    def _rise(cls, fractions: list[float]) -> list[float]:
-        if fractions != sorted(set(fractions)) or (fractions[0], fractions[-1]) != (0, 1):
-            raise ValueError(f"expected fractions that rise from 0 to 1, got {fractions}")
-        return fractions
-
-
-class Sanity(Settings):
-    """The measures once more with weights shuffled, in these shares of the layers from the last one on."""
-
-    n_images: Annotated[int, Field(ge=2)]
-    shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
-
-
-class Multiverse(Settings):
-    """Occluded Frequency in every combination of these choices, on the first n_images of those compared."""
-
-    n_images: Annotated[int, Field(ge=2)]
-    bases: Annotated[list[Basis], Field(min_length=1)]
-    shapes: Annotated[list[Partition], Field(min_length=1)]
-    baselines: Annotated[list[Baseline], Field(min_length=1)]
-    scores: Annotated[list[Score], Field(min_length=1)]
-    clips: Annotated[list[bool], Field(min_length=1)]
-
-
 class AttributionSettings(Settings):
     """Occluded Frequency and its summaries; then `methods`, compared on the same images, bands, basis and score.
-
-    faithfulness, sanity and multiverse are checks of the measures; null leaves one out.
 
     Paper mode: basis dct, shape linf, baseline zero, score logit, clip false, images all, hf_from 0.5. The class of
     interest is the label.
@@ -185,6 +152,3 @@ class AttributionSettings(Settings):
     hf_from: Annotated[float, Field(gt=0, lt=1)]
     compared: Compared
     methods: Annotated[dict[str, MethodSettings], Field(min_length=1)]
-    faithfulness: Faithfulness | None
-    sanity: Sanity | None
-    multiverse: Multiverse | None

@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from spectroscope import runtime
+from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.perturbation import tables
-from spectroscope.perturbation.control import matched_noise
+from spectroscope.perturbation.null import matched_noise
 from spectroscope.perturbation.settings import ESTIMATORS, PerturbationSettings
-from spectroscope.stats import StatisticsSettings
+from spectroscope.pipeline import machine
 
 TABLES = ("maps", "perturbation", "calibrated", "phase", "classes", "split_half")
 
@@ -27,7 +27,7 @@ def measure(
     The control, one draw of norm-matched noise, goes through all that the attack goes through, its score against the
     other draws included: what it finds is what there is to find in noise. It has no classes and no split halves.
     """
-    control = matched_noise(clean, perturbations, runtime.generator(settings.noise_seed))
+    control = matched_noise(clean, perturbations, machine.generator(settings.noise_seed))
     null = tables.null(clean, perturbations, settings)
     found = [
         (

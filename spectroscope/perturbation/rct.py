@@ -8,9 +8,9 @@ clip (`control`).
 import torch
 from torch import Tensor
 
-from spectroscope.channels import Channels, seen
+from spectroscope.frequency.channels import Channels, seen
+from spectroscope.frequency.spectrum import dct2
 from spectroscope.perturbation.settings import ESTIMATORS, Estimator
-from spectroscope.spectrum import dct2
 
 _TOGETHER = 32  # images whose spectra stay in a CPU's cache
 

@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spectroscope.channels import Channels
-from spectroscope.params import Settings
-from spectroscope.spectrum import Shape
+from spectroscope.frequency.channels import Channels
+from spectroscope.frequency.spectrum import Shape
+from spectroscope.pipeline.params import Settings
 
 Estimator = Literal["mean_of_ratios", "median_of_ratios", "ratio_of_means"]
 ESTIMATORS: tuple[Estimator, ...] = ("mean_of_ratios", "median_of_ratios", "ratio_of_means")

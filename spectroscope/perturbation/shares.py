@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from spectroscope.partitions import by_band
-from spectroscope.spectrum import dct2
+from spectroscope.frequency.partitions import by_band
+from spectroscope.frequency.spectrum import dct2
 
 
 def power_by_shell(perturbations: Tensor, index: Tensor) -> Tensor:

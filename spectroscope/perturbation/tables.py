@@ -11,12 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from spectroscope import channels, runtime
-from spectroscope.partitions import by_band
-from spectroscope.perturbation import control, rct, shares
+from spectroscope.bootstrap import StatisticsSettings, interval
+from spectroscope.frequency import channels
+from spectroscope.frequency.partitions import by_band
+from spectroscope.frequency.spectrum import shells
+from spectroscope.perturbation import null as control
+from spectroscope.perturbation import rct, shares
 from spectroscope.perturbation.settings import ESTIMATORS, Estimator, PerturbationSettings
-from spectroscope.spectrum import shells
-from spectroscope.stats import StatisticsSettings, interval
+from spectroscope.pipeline import machine
 
 LINEAR: tuple[Estimator, ...] = ("mean_of_ratios", "ratio_of_means")  # a draw is one matrix product
 
@@ -34,7 +36,7 @@ class Null:
 
 def null(clean: Tensor, perturbations: Tensor, settings: PerturbationSettings) -> Null:
     """The null: the control's own stream of random numbers is `noise_seed`, this one is beside it."""
-    generator = runtime.generator(settings.noise_seed, 1)
+    generator = machine.generator(settings.noise_seed, 1)
     draws = control.null_power(clean, perturbations, settings.channels, settings.noise_draws, generator)
     mean, totals = 0.0, []
     for draw in draws:
@@ -117,8 +119,8 @@ def profile(
         curves = {"power": weights.double() @ share / weights.sum(1, keepdim=True)}
         for name, each in maps.items():
             curves[name] = shares.mean_by_shell(torch.cat([each.whole[None], each.drawn]), index)
-        tables += [_shell_rows(curve, statistics).assign(shape=shape, measure=name) for name, curve in curves.items()]
-    return _counted(pd.concat(tables)[["shape", "measure", "shell", "mean", "low", "high"]], units)
+        tables += [_shell_rows(curve, statistics).assign(shape=shape, statistic=name) for name, curve in curves.items()]
+    return _counted(pd.concat(tables)[["shape", "statistic", "shell", "mean", "low", "high"]], units)
 
 
 def calibrated(
@@ -170,8 +172,8 @@ def by_class(
         }
         curves["score"] = _scores(power[rows], noise[rows], own, settings, statistics)
         for measure, curve in curves.items():
-            table = _shell_rows(curve, statistics).assign(measure=measure, **{"class": name})
-            tables.append(_counted(table[["class", "measure", "shell", "mean", "low", "high"]], own))
+            table = _shell_rows(curve, statistics).assign(statistic=measure, **{"class": name})
+            tables.append(_counted(table[["class", "statistic", "shell", "mean", "low", "high"]], own))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -1,0 +1,44 @@
+"""How is it fooled?"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import pandas as pd
+from torch import Tensor, nn
+
+from spectroscope.attacks import suite
+from spectroscope.attacks.settings import AttackSettings
+from spectroscope.models.inference import restore_all
+from spectroscope.pipeline import checkpoint, io, machine, params, processes
+from spectroscope.pipeline.checkpoint import Store
+from spectroscope.pipeline.io import Images
+from stages import In, Name, Out, start
+
+
+def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
+    settings = params.load(f"attacks.{attack}", AttackSettings)
+    architecture = params.load(f"runs.{run}.model", str)
+    test = io.read_images(images).head(settings.n_images)
+    shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
+    inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
+
+    with checkpoint.opened("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
+        chunks = of_all_seeds(settings, restore_all(models, architecture, shape, n_classes), test, store)
+        if processes.rank() == 0:
+            io.write_chunks(out, chunks)
+        else:
+            deque(chunks, maxlen=0)  # this process's share is saved, the first writes
+
+
+def of_all_seeds(
+    settings: AttackSettings, networks: Iterable[tuple[int, nn.Module]], test: Images, store: Store
+) -> Iterator[tuple[Tensor, pd.DataFrame]]:
+    """Perturbations and their rows, seed by seed, chunk by chunk."""
+    size = processes.batch_per_process(len(test), machine.forward_batch_size())
+    for seed, model in networks:
+        for change, table in suite.run_entry(settings, model, test.pixels, test.labels, seed, size, store):
+            yield change, pd.concat([pd.DataFrame({"seed": seed}, table.index), table], axis=1)
+
+
+if __name__ == "__main__":
+    start(main, processes.in_every_process)

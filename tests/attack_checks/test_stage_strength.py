@@ -1,0 +1,118 @@
+"""The stage that asks whether the attacks can be believed, on networks that learned next to nothing."""
+
+import copy
+
+import pytest
+import torch
+import yaml
+
+from spectroscope.models import inference
+from spectroscope.pipeline import io, machine
+from stages import attack_checks
+from stages import attacks as attack
+
+SHAPE, CLASSES = (3, 12, 12), ("a", "b", "c")
+LOW = {"keep": "inside", "basis": "dct", "shape": "linf", "unit": "shells", "low": 0, "high": 6, "clip": False}
+BALL = {"norm": "l2", "eps": 1.5}
+STEPS = {"target": None, "step_size": 0.5, "steps": 3, "random_start": True}
+ATTACKS = {
+    "blind": {"method": "noise", "n_images": 6, **BALL, "kinds": ["gaussian", "pink"]},
+    "bands": {"method": "confined", "n_images": 5, **BALL, **STEPS, "direction": "l2"},
+    "simba": {
+        "method": "simba",
+        "n_images": 4,
+        "target": None,
+        "basis": "dct",
+        "freq_dims": None,
+        "eps_255": None,
+        "step_size": 0.5,
+        "max_queries": 60,
+    },
+    "fgsm": {"method": "fgsm", "n_images": 6, "target": None, "eps_255": [4, 40]},
+}
+ATTACKS["bands"]["bands"] = {"low": LOW, "high": {**LOW, "keep": "outside"}}
+ENDING = ["mean", "low", "high", "n_images", "n_seeds"]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("strength")
+    x = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(0))
+    pixels = (x * 255).round().to(torch.uint8)
+    with torch.random.fork_rng():
+        machine.seed(0)
+        network = inference.build("resnet8", SHAPE, len(CLASSES)).eval()
+    with torch.no_grad():
+        network[-1][-1].bias -= network(x).mean(0)  # every class is predicted somewhere
+    first = copy.deepcopy(network.state_dict())
+    for number, run in enumerate(("one", "two")):
+        for seed in (0, 1):  # relatives of one network, so that they agree on most labels
+            generator = torch.Generator().manual_seed(2 * number + seed)
+            near = {
+                name: value * (1 + 0.02 * torch.randn(value.shape, generator=generator)) if value.ndim > 1 else value
+                for name, value in first.items()
+            }
+            network.load_state_dict(near)
+            io.write_weights(folder / "models" / run / f"seed{seed}.safetensors", network)
+    labels = network(x).argmax(1)
+    io.write_images(folder / "test.parquet", io.Images(pixels, labels, CLASSES))
+    content = {
+        "runs": {run: {"model": "resnet8"} for run in ("one", "two")},
+        "attacks": ATTACKS,
+        "attack_checks": {"transfer": ["fgsm", "bands"]},
+        "statistics": {"confidence": 0.9, "resamples": 100, "seed": 0},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for run in ("one", "two"):
+            for name in ATTACKS:
+                out = folder / "attacks" / run / f"{name}.parquet"
+                attack.main(run, name, folder / "models" / run, folder / "test.parquet", out)
+        given = folder / "models", folder / "test.parquet", folder / "attacks"
+        attack_checks.main(*given, folder / "tables", folder / "warnings.json")
+    return folder
+
+
+def test_every_attack_of_every_run_has_its_strength(workspace):
+    table = io.read_table(workspace / "tables" / "attacks.csv")
+    names = ["blind gaussian", "blind pink", "bands low", "bands high", "simba", "fgsm 4/255", "fgsm 40/255"]
+    assert table[["run", "attack"]].to_numpy().tolist() == [[run, name] for run in ("one", "two") for name in names]
+    kinds = ["control", "control", "confined", "confined", "black box", "single step", "single step"]
+    assert table["kind"].tolist() == kinds * 2
+    assert table["eps"].tolist()[:4] == [1.5] * 4 and table["eps"].isna().tolist()[4] and list(table)[-5:] == ENDING
+    for run, name, mean in table[["run", "attack", "mean"]].itertuples(index=False):
+        entry, _, variant = name.partition(" ")
+        _, rows, _ = io.read_arrays(workspace / "attacks" / run / f"{entry}.parquet")
+        rows = rows[(rows["variant"] == variant) & (rows["before"] == rows["label"])]
+        assert mean == pytest.approx(rows["success"].mean(), rel=1e-5)
+
+
+def test_black_boxes_have_a_query_curve_and_bands_a_row_each(workspace):
+    curve = io.read_table(workspace / "tables" / "queries.csv")
+    assert set(curve["attack"]) == {"simba"} and list(curve)[-5:] == ENDING
+    assert all(part["mean"].is_monotonic_increasing for _, part in curve.groupby("run"))
+    bands = io.read_table(workspace / "tables" / "confined.csv")
+    assert bands[["run", "band"]].to_numpy().tolist() == [[r, b] for r in ("one", "two") for b in ("low", "high")]
+    assert (bands["l2"] == 1.5).all() and bands["relied"].notna().all()
+
+
+def test_perturbations_are_tried_on_the_other_run(workspace):
+    table = io.read_table(workspace / "tables" / "attack_transfer.csv")
+    assert set(table["attack"]) == {"fgsm 4/255", "fgsm 40/255", "bands low", "bands high"}
+    assert set(map(tuple, table[["source", "run"]].to_numpy())) == {("one", "two"), ("two", "one")}
+    change, rows = io.read_attack(workspace / "attacks" / "one" / "fgsm.parquet")["fgsm 40/255"]
+    test = io.read_images(workspace / "test.parquet")
+    fooled = []
+    for seed, model in inference.restore_all(workspace / "models" / "two", "resnet8", SHAPE, 3):
+        part = rows[(rows["seed"] == seed) & rows["success"]]
+        for place, image in zip(part.index, part["image"], strict=True):
+            label, x = int(test.labels[image]), test.pixels[image : image + 1]
+            if int(model(x).argmax()) == label:
+                fooled.append(int(model(x + change[place]).argmax()) != label)
+    found = table.query("attack == 'fgsm 40/255' and source == 'one'")["mean"].iloc[0]
+    assert found == pytest.approx(sum(fooled) / len(fooled), rel=1e-4)
+
+
+def test_warnings_are_written_even_where_there_are_none(workspace):
+    assert set(io.read_json(workspace / "warnings.json")) <= {"one", "two"}

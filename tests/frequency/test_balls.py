@@ -1,0 +1,69 @@
+"""Balls, projections and steps against arithmetic anyone can check."""
+
+import pytest
+import torch
+
+from spectroscope.frequency import balls
+from spectroscope.frequency.balls import norms
+
+NORMS = pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+
+
+def changes(n, scale, seed=0):
+    return scale * torch.randn(n, 3, 4, 5, generator=torch.Generator().manual_seed(seed))
+
+
+@NORMS
+def test_projection_ends_in_the_ball_and_leaves_its_points_alone(norm):
+    change = changes(8, 1.0)
+    eps = float(norms(change, norm).median())
+    projected = balls.project(change, norm, eps)
+    inside = norms(change, norm) <= eps
+    assert 0 < inside.sum() < 8
+    torch.testing.assert_close(projected[inside], change[inside])
+    torch.testing.assert_close(norms(projected[~inside], norm), torch.full_like(change[~inside, 0, 0, 0], eps))
+
+
+@NORMS
+def test_no_point_of_the_ball_is_nearer_than_the_projection(norm):
+    """The projection p of z onto a convex set: <z - p, q - p> <= 0 for every q of the set."""
+    change, eps = changes(1, 2.0), 1.5
+    projected = balls.project(change, norm, eps)
+    others = balls.project(changes(500, 1.0, seed=1), norm, eps)
+    assert ((change - projected) * (others - projected)).flatten(1).sum(1).max() <= 1e-4
+
+
+def test_projection_onto_the_l1_ball_subtracts_one_level():
+    """|3|, |2|, |1| onto 3: the level 1 leaves 2 + 1 + 0."""
+    change = torch.tensor([3.0, -2.0, 1.0, 0.0]).view(1, 1, 2, 2)
+    expected = torch.tensor([2.0, -1.0, 0.0, 0.0]).view(1, 1, 2, 2)
+    torch.testing.assert_close(balls.project(change, "l1", 3.0), expected)
+
+
+@NORMS
+def test_random_points_lie_in_the_ball_and_repeat_with_the_seed(norm):
+    draw = [balls.random_point((3, 4, 5), norm, 0.7, torch.Generator().manual_seed(seed)) for seed in range(40)]
+    sizes = norms(torch.stack(draw), norm)
+    assert sizes.max() <= 0.7 + 1e-6 and sizes.std() > (0 if norm == "linf" else 0.1)
+    assert torch.equal(draw[3], balls.random_point((3, 4, 5), norm, 0.7, torch.Generator().manual_seed(3)))
+
+
+@NORMS
+@pytest.mark.parametrize("direction", ["sign", "l2"])
+def test_sign_and_scaled_steps_have_the_same_size(norm, direction):
+    step = balls.step(changes(3, 5.0), direction, norm, 0.2)
+    size = step.flatten(1).square().mean(1).sqrt() if norm == "linf" else norms(step, norm)
+    torch.testing.assert_close(size, torch.full((3,), 0.2))
+
+
+def test_a_step_along_the_sign_has_equal_pixels_one_along_the_gradient_its_shape_and_a_raw_one_its_size():
+    gradient = changes(2, 3.0)
+    torch.testing.assert_close(balls.step(gradient, "sign", "linf", 0.1), 0.1 * gradient.sign())
+    torch.testing.assert_close(balls.step(gradient, "raw", "l2", 0.1), 0.1 * gradient)
+    ratio = balls.step(gradient, "l2", "l2", 0.1) / gradient
+    torch.testing.assert_close(ratio, ratio[:, :1, :1, :1].expand_as(ratio))
+
+
+def test_a_zero_gradient_makes_no_step():
+    for direction in ("sign", "l2", "raw"):
+        assert not balls.step(torch.zeros(2, 3, 4, 4), direction, "l2", 0.5).any()

@@ -1,0 +1,49 @@
+"""Counterparts come back where the representation sees, and stay at the start where it is blind."""
+
+import pytest
+import torch
+from torch import nn
+
+from spectroscope.frequency.spectrum import dct2
+from spectroscope.probing.counterparts import counterparts, representation, starts
+from spectroscope.probing.settings import CounterpartSettings
+
+SETTINGS = CounterpartSettings(n_images=4, steps=30, learning_rate=0.5, seed=0)
+
+
+def pixels(n: int, seed: int) -> torch.Tensor:
+    return 0.3 + 0.4 * torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("seen", [slice(0, 3), slice(4, 8)])
+def test_only_what_the_representation_sees_comes_back(seen):
+    features = lambda x: dct2(x)[:, 0, seen, seen].flatten(1)  # noqa: E731
+    x, start = pixels(4, 0), pixels(4, 1)
+    found, left = counterparts(features, x, start, SETTINGS)
+    inside = torch.zeros(8, 8, dtype=torch.bool)
+    inside[seen, seen] = True
+    before, after = (dct2(each - x).square().mean((0, 1)) for each in (start, found))
+    assert (after[inside].sum() / before[inside].sum()) < 0.01
+    assert after[~inside].sum() / before[~inside].sum() == pytest.approx(1, abs=0.05)
+    assert (left < 0.1).all()
+    assert found.min() >= 0 and found.max() <= 1
+    alone, _ = counterparts(features, x[1:2], start[1:2], SETTINGS)
+    torch.testing.assert_close(alone, found[1:2], rtol=0, atol=1e-3)
+
+
+def test_the_representation_is_what_the_last_layer_is_given():
+    network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 5))
+    x = pixels(2, 0)
+    torch.testing.assert_close(representation(network)(x), network[:3](x))
+    assert not network[3]._forward_pre_hooks
+    with pytest.raises(ValueError, match="expected a network with a linear layer, got one without"):
+        representation(nn.Sequential(nn.Flatten()))
+
+
+def test_a_start_is_an_image_of_another_class():
+    labels = torch.tensor([0, 0, 1, 2, 2, 2])
+    drawn = starts(labels, torch.Generator().manual_seed(0))
+    assert (labels[drawn] != labels).all()
+    assert len(set(drawn.tolist())) > 1
+    same = starts(torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
+    assert (same != torch.arange(3)).all()

@@ -1,0 +1,317 @@
+"""Each regime does what it says: transforms, the confined adversary, regularisers, and the parts that settings make."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from spectroscope.frequency.passbands import band_filter
+from spectroscope.frequency.spectrum import dct2, dft2, shells
+from spectroscope.pipeline import params
+from spectroscope.training import regularisers, transforms
+from spectroscope.training.adversary import cross_entropy, projected_gradient
+from spectroscope.training.hooks import PARTS, parts
+from spectroscope.training.regimes import Frequencies, Regime
+
+LOW = {"basis": "dct", "shape": "linf", "low": 0, "high": 0.25}
+HIGH = {"basis": "dct", "shape": "linf", "low": 0.5, "high": 1}
+LINF = {"name": "adversarial", "norm": "linf", "eps_255": 8, "step_255": 2, "steps": 5, "random_start": True}
+L2 = {"name": "adversarial", "norm": "l2", "eps": 0.5, "step_size": 0.2, "steps": 5, "random_start": True}
+
+
+def random(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def load(**values):
+    return params.validate(values, Regime, "regime")
+
+
+def band(frequencies):
+    return Frequencies(**frequencies).band
+
+
+def outside(delta, frequencies):
+    """Share of each image's energy outside these frequencies: (N,)."""
+    kept = band_filter(delta, band(frequencies))
+    return 1 - kept.square().flatten(1).sum(1) / delta.square().flatten(1).sum(1)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Images away from both ends of [0, 1], 16 x 16."""
+    return 0.2 + 0.6 * torch.rand(12, 3, 16, 16, generator=random())
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return torch.arange(12) % 3
+
+
+@pytest.fixture(scope="module")
+def linear():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3)).double()
+
+
+# ---- transforms
+
+
+def test_a_low_pass_removes_the_energy_above_its_cut_and_nothing_below(images, labels):
+    found = parts(load(name="filtered", frequencies=LOW, share=1), 16, 16).transform(images, labels, random())
+    index = shells(16, 16)
+    assert dct2(found)[..., index >= 4].abs().max() < 1e-5
+    torch.testing.assert_close(dct2(found)[..., index < 4], dct2(images)[..., index < 4], atol=1e-5, rtol=0)
+
+
+def test_a_high_pass_keeps_negative_values_and_the_energy_above_its_cut(images, labels):
+    found = parts(load(name="filtered", frequencies=HIGH, share=1), 16, 16).transform(images, labels, random())
+    index = shells(16, 16)
+    assert dct2(found)[..., index < 8].abs().max() < 1e-5 and found.min() < -0.1
+    torch.testing.assert_close(dct2(found)[..., index >= 8], dct2(images)[..., index >= 8], atol=1e-5, rtol=0)
+
+
+def test_frequencies_may_be_those_of_the_dft(images, labels):
+    radial = {"basis": "dft", "shape": "radial", "low": 0, "high": 0.5}
+    found = parts(load(name="filtered", frequencies=radial, share=1), 16, 16).transform(images, labels, random())
+    beyond = shells(16, 16, "radial", "dft")[:, :9] >= 6
+    assert dft2(found)[..., beyond].abs().max() < 1e-5 < dft2(found)[..., ~beyond].abs().min()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda share: transforms.filtered(band(LOW), share),
+        lambda share: transforms.gaussian(0.1, share),
+        lambda share: transforms.swap(band(HIGH), share),
+    ],
+    ids=["filtered", "gaussian", "swap"],
+)
+def test_a_share_of_the_images_is_changed_and_the_rest_is_not(make):
+    images, labels = torch.rand(600, 1, 8, 8, generator=random()), torch.arange(600) % 2
+    before = images.clone()
+    changed = (make(0.3)(images, labels, random(1)) != images).flatten(1).any(1)
+    assert abs(float(changed.float().mean()) - 0.3) < 0.06
+    assert (make(1.0)(images, labels, random(1)) != images).flatten(1).any(1).all()
+    assert torch.equal(images, before)
+    again, other = make(0.3)(images, labels, random(1)), make(0.3)(images, labels, random(2))
+    assert torch.equal((again != images).flatten(1).any(1), changed) and not torch.equal(again, other)
+
+
+def test_gaussian_noise_has_its_deviation_is_white_and_not_clipped(labels):
+    images = torch.ones(200, 1, 16, 16)
+    found = parts(load(name="gaussian", std_255=51, share=1), 16, 16).transform(images, labels, random())
+    noise = found - images
+    assert abs(float(noise.std()) - 0.2) < 0.002 and abs(float(noise.mean())) < 0.002 and found.max() > 1.5
+    power = dct2(noise).square().mean((0, 1))
+    index = shells(16, 16)
+    assert float(power[index < 8].mean() / power[index >= 8].mean()) == pytest.approx(1, abs=0.03)
+
+
+def test_a_swap_keeps_the_low_frequencies_and_takes_the_high_ones_of_another_class(images, labels):
+    found = parts(load(name="swap", frequencies=HIGH, share=1), 16, 16).transform(images, labels, random(3))
+    high, spectra = shells(16, 16) >= 8, dct2(images)
+    torch.testing.assert_close(dct2(found)[..., ~high], spectra[..., ~high], atol=1e-5, rtol=0)
+    partners = []
+    for label, spectrum in zip(labels, dct2(found)[..., high], strict=True):
+        distances = (spectra[..., high] - spectrum).abs().flatten(1).max(1).values
+        partner = int(distances.argmin())
+        assert distances[partner] < 1e-5 and labels[partner] != label
+        partners.append(partner)
+    assert len(set(partners)) > 4
+
+
+def test_every_partner_of_another_class_is_as_likely():
+    labels = torch.tensor([0, 0, 1, 1, 2])
+    generator = random()
+    drawn = torch.stack([transforms._of_another_class(labels, generator) for _ in range(2000)])
+    counts = torch.stack([drawn[:, image].bincount(minlength=5) for image in range(5)]) / 2000
+    expected = (labels[:, None] != labels).float()
+    torch.testing.assert_close(counts, expected / expected.sum(1, keepdim=True), atol=0.05, rtol=0)
+
+
+def test_without_another_class_in_the_batch_a_swap_changes_nothing(images):
+    found = transforms.swap(band(HIGH), 1.0)(images, torch.zeros(12).long(), random())
+    torch.testing.assert_close(found, images, atol=1e-6, rtol=0)
+
+
+# ---- the confined adversary
+
+
+@pytest.mark.parametrize("adversary", [LINF, L2], ids=["linf", "l2"])
+@pytest.mark.parametrize("frequencies", [LOW, HIGH], ids=["low", "high"])
+def test_a_confined_adversary_stays_in_band_ball_and_box(linear, images, labels, adversary, frequencies):
+    regime = load(name="confined", frequencies=frequencies, adversary=adversary)
+    x = images.double()
+    delta = parts(regime, 16, 16).adversary(linear, x, labels, random()) - x
+    order, eps = (2, 0.5) if adversary is L2 else (math.inf, 8 / 255)
+    assert delta.flatten(1).norm(dim=1, p=order).max() <= eps + 1e-9
+    assert (x + delta).min() >= 0 and (x + delta).max() <= 1
+    assert outside(delta, frequencies).max() < (1e-9 if adversary is L2 else 0.02)
+    free = parts(load(**adversary), 16, 16).adversary(linear, x, labels, random()) - x
+    assert outside(free, frequencies).min() > 0.2
+
+
+@pytest.mark.parametrize("adversary", [LINF, L2], ids=["linf", "l2"])
+def test_a_confined_adversary_raises_the_loss(linear, images, labels, adversary):
+    regime = load(name="confined", frequencies=HIGH, adversary=adversary)
+    x = images.double()
+    attacked = parts(regime, 16, 16).adversary(linear, x, labels, random())
+    losses = [F.cross_entropy(linear(each), labels, reduction="none") for each in (x, attacked)]
+    assert (losses[1] > losses[0]).all()
+
+
+def test_a_confined_l2_step_on_a_linear_model_is_the_closed_form(linear, labels):
+    x = torch.full((12, 3, 16, 16), 0.5, dtype=torch.float64)
+    weight = linear[1].weight.detach()
+    gradient = ((linear(x).softmax(1).detach() - F.one_hot(labels, 3)) @ weight).view_as(x)
+    inside = band_filter(gradient, band(LOW))
+    unit = inside / inside.flatten(1).norm(dim=1)[:, None, None, None]
+    attacked = projected_gradient("l2", 0.5, 0.3, 1, False, cross_entropy, band(LOW))(linear, x, labels, random())
+    torch.testing.assert_close(attacked, x + 0.3 * unit)
+
+
+# ---- regularisers
+
+
+def trades_by_hand(model, x, attacked, beta):
+    """Zhang et al. 2019, Eq. 5: beta times the mean over images of sum_k p_k (log p_k - log p'_k)."""
+    p, q = model(x).softmax(1), model(attacked).softmax(1)
+    return beta * (p * (p.log() - q.log())).sum(1).mean()
+
+
+def test_trades_is_its_formula_in_value_and_gradient(linear, images, labels):
+    x, shifted = images.double(), images.double().flip(-1)
+    regulariser = regularisers.trades(6.0, lambda model, x, target, generator: shifted)
+    value = regulariser(linear, x.clone().requires_grad_(), labels, linear(x), random())
+    expected = trades_by_hand(linear, x, shifted, 6.0)
+    torch.testing.assert_close(value, expected)
+    found, wanted = (torch.autograd.grad(each, linear[1].weight)[0] for each in (value, expected))
+    torch.testing.assert_close(found, wanted)
+    assert wanted.abs().max() > 1e-3
+
+
+def test_the_adversary_of_trades_climbs_the_divergence(linear, images, labels):
+    x = images.double()
+    settings = [load(name="trades", beta=1, adversary={**LINF, "step_255": step}) for step in (1e-9, 2)]
+    still, climbing = (parts(each, 16, 16).regulariser(linear, x, labels, linear(x), random()) for each in settings)
+    assert climbing.item() > 5 * still.item() > 0
+    by_hand = projected_gradient("linf", 8 / 255, 2 / 255, 5, True, regularisers.divergence)
+    expected = trades_by_hand(linear, x, by_hand(linear, x, linear(x).detach(), random()), 1)
+    torch.testing.assert_close(climbing, expected)
+
+
+def test_the_divergence_is_zero_only_between_equal_predictions():
+    logits, others = torch.randn(5, 4, generator=random()), torch.randn(5, 4, generator=random(1))
+    assert regularisers.divergence(logits, logits + 3).abs() < 1e-5  # a shift of all logits changes no probability
+    assert regularisers.divergence(logits, others) > 0.1
+    assert not torch.isclose(regularisers.divergence(logits, others), regularisers.divergence(others, logits))
+
+
+def smooth(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+
+
+@pytest.mark.parametrize("frequencies", [LOW, HIGH, {**LOW, "low": 0.25, "high": 0.5}], ids=["low", "high", "middle"])
+def test_the_gradient_penalty_and_its_gradient_equal_finite_differences(frequencies):
+    model, labels = smooth(), torch.tensor([0, 2])
+    x = torch.rand(2, 1, 8, 8, generator=random(), dtype=torch.float64)
+    penalise = parts(load(name="gradient_penalty", frequencies=frequencies, weight=3), 8, 8).regulariser
+    inside = (shells(8, 8) >= 8 * frequencies["low"]) & (shells(8, 8) < 8 * frequencies["high"])
+
+    def penalty():
+        images = x.clone().requires_grad_()
+        return penalise(model, images, labels, model(images), random())
+
+    slopes = torch.zeros_like(x)
+    for image, row, column in torch.cartesian_prod(torch.arange(2), torch.arange(8), torch.arange(8)):
+        step = torch.zeros_like(x)
+        step[image, 0, row, column] = 1e-5
+        up, down = (cross_entropy(model(x + sign * step), labels).detach() for sign in (1, -1))
+        slopes[image, 0, row, column] = (up - down) / 2e-5
+    expected = 3 * dct2(slopes)[..., inside].square().sum() / 2
+    torch.testing.assert_close(penalty().detach(), expected, rtol=1e-5, atol=0)
+
+    weight = model[1].weight
+    (gradient,) = torch.autograd.grad(penalty(), weight)
+    for row, column in ((0, 0), (3, 40), (5, 63)):
+        with torch.no_grad():
+            values = []
+            for sign in (1, -2):
+                weight[row, column] += sign * 1e-5
+                with torch.enable_grad():
+                    values.append(float(penalty().detach()))
+            weight[row, column] += 1e-5
+        assert float(gradient[row, column]) == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-4, abs=1e-9)
+
+
+# ---- parts and settings
+
+EXAMPLES = {
+    "standard": {},
+    "adversarial": {key: value for key, value in LINF.items() if key != "name"},
+    "confined": {"frequencies": LOW, "adversary": LINF},
+    "trades": {"beta": 6, "adversary": L2},
+    "gaussian": {"std_255": 8, "share": 1},
+    "filtered": {"frequencies": LOW, "share": 0.5},
+    "swap": {"frequencies": HIGH, "share": 1},
+    "gradient_penalty": {"frequencies": HIGH, "weight": 1},
+}
+FILLED = {"standard": "", "adversarial": "adversary robust", "confined": "adversary robust"}
+FILLED |= {"trades": "regulariser robust", "gaussian": "transform", "filtered": "transform", "swap": "transform"}
+FILLED |= {"gradient_penalty": "regulariser"}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_regime_fills_its_own_parts_and_no_others(name):
+    found = parts(load(name=name, **EXAMPLES[name]), 16, 16)
+    assert {part for part, value in found._asdict().items() if value} == set(FILLED[name].split())
+
+
+def test_every_regime_that_trains_has_parts():
+    kinds = {type(load(name=name, **settings)) for name, settings in EXAMPLES.items()}
+    assert kinds | {type(load(**L2))} == set(PARTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("trades", {"beta": 0}, r"regime\.beta: expected a number greater than 0, got 0"),
+        ("trades", {"adversary": {**LINF, "eps_255": 0}}, r"regime\.adversary\.eps_255: .* greater than 0, got 0"),
+        ("trades", {"adversary": {**LINF, "random_start": False}}, r"adversary: expected random_start true, got false"),
+        ("trades", {"adversary": {"name": "standard"}}, r"regime\.adversary\.norm: expected this setting, found none"),
+        ("confined", {"adversary": {**L2, "eps": 0}}, r"regime\.adversary\.eps: .* greater than 0, got 0"),
+        ("gaussian", {"std_255": 0}, r"regime\.std_255: expected a number greater than 0, got 0"),
+        ("filtered", {"share": 0}, r"regime\.share: expected a number greater than 0, got 0"),
+        ("filtered", {"share": 1.5}, r"regime\.share: .* less than or equal to 1, got 1\.5"),
+        (
+            "filtered",
+            {"frequencies": {**LOW, "low": 0.3}},
+            r"frequencies: expected low < high, got low 0\.3 and high 0",
+        ),
+        ("filtered", {"frequencies": {**LOW, "high": 1}}, r"frequencies: expected a part of the frequencies, got all"),
+        ("swap", {"frequencies": {**LOW, "high": 1.2}}, r"frequencies\.high: .* less than or equal to 1, got 1\.2"),
+        ("swap", {"frequencies": {**LOW, "shape": "square"}}, r"frequencies\.shape: expected 'linf'.*, got 'square'"),
+        ("gradient_penalty", {"weight": -1}, r"regime\.weight: expected a number greater than 0, got -1"),
+        ("gradient_penalty", {"penalty": "high"}, r"regime\.penalty: unknown setting"),
+        (
+            "gradient_penalty",
+            {"name": "gradient-penalty"},
+            r"regime\.name: expected one of .*'gradient_penalty'.*, got",
+        ),
+    ],
+)
+def test_a_bad_regime_names_its_setting(name, change, message):
+    with pytest.raises(ValueError, match=message):
+        load(**{"name": name, **EXAMPLES[name], **change})
+
+
+def test_frequencies_without_a_coefficient_of_these_images_are_refused_before_training():
+    narrow = load(name="filtered", frequencies={**LOW, "high": 0.02}, share=1)
+    with pytest.raises(ValueError, match=r"regime\.frequencies: expected a band at least one shell wide, got shells 0"):
+        parts(narrow, 16, 16)

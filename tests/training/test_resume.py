@@ -1,0 +1,203 @@
+"""A training that is stopped between two batches and taken up again ends as if it had never been stopped."""
+
+import copy
+import math
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from spectroscope.pipeline import checkpoint, machine
+from spectroscope.training import adversary as adversaries
+from spectroscope.training import loop, resume
+from spectroscope.training.hooks import Parts
+from tests.trainings import bright_or_dark, settings
+
+PGD = adversaries.projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
+
+
+class KilledError(Exception):
+    """Stands for the end of a process."""
+
+
+class Mortal:
+    """An adversary, and judge, that is killed at its `life`-th call."""
+
+    def __init__(self, life=math.inf):
+        self.life = life
+
+    def __call__(self, model, x, y, generator):
+        self.life -= 1
+        if self.life < 0:
+            raise KilledError
+        return PGD(model, x, y, generator)
+
+
+def network():
+    """Everything with a state: BatchNorm's buffers, dropout's global generator, kernels that are channels-last."""
+    machine.seed(0)
+    body = nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3)
+    return nn.Sequential(*body, nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
+
+
+def data():
+    return bright_or_dark(channels=2, signal=0.3)
+
+
+def train(store=None, life=math.inf, judged=math.inf, images=None, **changes):
+    """What a stage's process does for one seed: (rows without times, weights)."""
+    model, slot = network(), store and store.slot("seed0")
+    pixels, labels = data()
+    parts = Parts(None, Mortal(life), None, robust=True)
+    found = loop.fit(
+        model,
+        pixels if images is None else images,
+        labels,
+        settings(epochs=5, **changes),
+        machine.generator(0),
+        parts,
+        Mortal(judged),
+        slot,
+    )
+    rows = [{key: value for key, value in row.items() if key != "images_per_second"} for row in found]
+    assert not model.training
+    return rows, model.state_dict()
+
+
+def same(first, second):
+    rows, weights = first
+    return rows == second[0] and all(torch.equal(weights[key], second[1][key]) for key in weights)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store like one a stage opens, kept open over the many lives of a training."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    monkeypatch.setattr(checkpoint.os, "fsync", lambda descriptor: None)  # nobody cuts the power here, and it is slow
+    with checkpoint.opened("train", test=1) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("changes", [{}, {"average": 0.9, "keep": "best"}, {"momentum": 0.0}], ids=str)
+@pytest.mark.parametrize("every", ["batch", "epoch"])
+def test_a_training_killed_at_random_moments_ends_with_the_same_weights(store, monkeypatch, every, changes):
+    whole = train(**changes)
+    monkeypatch.setenv(checkpoint.SECONDS, "0" if every == "batch" else "1000")
+    chance, killed = random.Random(0), 0
+    longest = 3 if every == "batch" else 9
+    while True:
+        lives = {"life": chance.randrange(1, longest), "judged": chance.randrange(3)}
+        try:
+            resumed = train(store, **lives, **changes)
+            break
+        except KilledError:
+            killed += 1
+    assert killed >= (10 if every == "batch" else 3)
+    assert same(resumed, whole)
+    assert same(train(store, life=0, judged=0, **changes), whole)  # nothing is left to do
+
+
+@pytest.mark.parametrize("lost", ["model", "optimiser", "schedule", "generator", "measured", "global"])
+def test_weights_show_it_when_the_state_of_a_part_is_lost(store, monkeypatch, lost):
+    """The comparison above is not blind: without any one part it fails."""
+    monkeypatch.setenv(checkpoint.SECONDS, "0")
+    whole, put_back = train(average=0.9), resume.put_back
+    with pytest.raises(KilledError):
+        train(store, life=6, average=0.9)
+
+    def forgetful(saved, parts):
+        state = torch.get_rng_state()
+        facts = put_back(saved, {name: copy.deepcopy(part) if name == lost else part for name, part in parts.items()})
+        if lost == "global":
+            torch.set_rng_state(state)
+        return facts
+
+    monkeypatch.setattr(resume, "put_back", forgetful)
+    assert not same(train(store, average=0.9), whole)
+
+
+def test_a_training_goes_on_inside_an_epoch(store, monkeypatch):
+    monkeypatch.setenv(checkpoint.SECONDS, "0")
+    with pytest.raises(KilledError):
+        train(life=19)  # of 5 epochs with 4 batches
+    with pytest.raises(KilledError):
+        train(store, life=2)
+    train(store, life=18)
+
+
+def test_it_is_saved_every_few_minutes_and_not_more_often(store, monkeypatch):
+    clock, saved = [0.0], []
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(checkpoint.Store, "save", lambda *given: saved.append(clock[0]))
+    slot = store.slot("seed0")
+    for clock[0] in range(0, 1000, 50):
+        if slot.due():
+            slot.save({}, {})
+    assert saved == [300, 600, 900]
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(store, monkeypatch):
+    monkeypatch.setenv(checkpoint.SECONDS, "0")
+    with pytest.raises(KilledError):
+        train(store, life=3)
+    before = store.file("seed0").read_bytes()
+    with pytest.raises(
+        ValueError, match=r"expected finite numbers, got NaN or infinity in parts\.model\..*: lower the"
+    ):
+        train(store, images=data()[0] * math.nan)
+    assert store.file("seed0").read_bytes() == before
+
+
+def test_a_full_disk_stops_the_training_and_leaves_the_last_good_checkpoint(store, monkeypatch):
+    monkeypatch.setenv(checkpoint.SECONDS, "0")
+    with pytest.raises(KilledError):
+        train(store, life=3)
+    before = store.file("seed0").read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
+    with pytest.raises(OSError, match=r"seed0\.safetensors: expected to write this file, got: .*No space left"):
+        train(store)
+    assert store.file("seed0").read_bytes() == before
+
+
+# ---- states as tensors and facts
+
+
+def test_any_state_comes_back_as_it_was():
+    layer = nn.Linear(3, 2)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=0.1)
+    layer(torch.ones(1, 3)).sum().backward()
+    optimiser.step()
+    facts = {"rows": [{"loss": 0.1 + 0.2, "kept": True}], "best": {"w": torch.arange(3.0)}, "order": None}
+    saved = resume.take({"layer": layer, "optimiser": optimiser}, **facts)
+    other = nn.Linear(3, 2)
+    again = torch.optim.Adam(other.parameters(), lr=0.5)
+    found = resume.put_back(saved, {"layer": other, "optimiser": again})
+    assert found["rows"] == facts["rows"] and found["order"] is None
+    assert torch.equal(found["best"]["w"], facts["best"]["w"])
+    assert torch.equal(other.weight, layer.weight) and again.param_groups[0]["lr"] == 0.1
+    for mine, theirs in zip(optimiser.state.values(), again.state.values(), strict=True):
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_the_optimiser_gets_back_the_layout_of_the_weights():
+    layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
+    layer(torch.ones(1, 3, 8, 8)).sum().backward()
+    optimiser.step()
+    tensors, facts = resume.take({"optimiser": optimiser})
+    plain = {key: value.contiguous() for key, value in tensors.items()}
+    resume.put_back((plain, facts), {"optimiser": optimiser})
+    assert optimiser.state[layer.weight]["momentum_buffer"].stride() == layer.weight.stride()
+
+
+def test_a_state_with_a_number_that_is_not_finite_is_refused():
+    layer = nn.Linear(2, 1)
+    nn.init.constant_(layer.bias, math.inf)
+    with pytest.raises(ValueError, match=r"expected finite numbers, got NaN or infinity in parts\.layer\.bias"):
+        resume.take({"layer": layer})
