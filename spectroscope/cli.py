@@ -21,4 +21,4 @@ def main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Which spatial frequencies a vision model relies on, which ones attacks strike, and whether the one explains the other."""
+    """Which spatial frequencies a vision model relies on, and which ones attacks strike."""

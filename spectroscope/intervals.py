@@ -1,17 +1,18 @@
-"""Confidence intervals for means over trained networks (seeds) and images.
+"""Confidence intervals over trained networks (seeds) and images.
 
-Both are samples: other seeds and other images of the same kind would have given another mean. Networks and images are
-crossed (every network sees the same images), which is a two-way random-effects layout with one value in a cell (Searle,
-Casella & McCulloch 1992, section 4.6). Its mean squares give the variance of the mean,
+Both are samples: other seeds and other images of the same kind would have given another result. Networks and images
+are crossed (every network sees the same images), a two-way random-effects layout with one value in a cell (Searle,
+Casella & McCulloch 1992, section 4.6). Its mean squares give the variance of a mean,
 
     Var = [max(MS_seeds - MS_error, 0) + MS_images] / (seeds * images),
 
-and the quantile is the mean of the two t quantiles, weighted by their parts of that variance (Cochran 1964). Unlike the
-percentile bootstrap over seeds, whose intervals are too short at three seeds, this one covers as often as it says from
-three seeds on; tests/test_intervals.py measures it.
+and the quantile is the mean of the two t quantiles, weighted by their parts of that variance (Cochran 1964). Unlike a
+percentile bootstrap over seeds, whose intervals are too short at three seeds, these cover about as often as they say
+from three seeds on: tests/test_intervals.py measures it. Statistics that are no means (centroids, shares) are treated alike
+through their delete-one-group pseudo-values (Tukey 1958), computed for each network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +23,7 @@ FEWEST_SEEDS = 3  # two networks say too little of how networks vary: their two 
 
 
 class Interval(NamedTuple):
-    """A mean and its interval; `low` and `high` are NaN where there is none."""
+    """An estimate and its interval; `low` and `high` are NaN where there is none."""
 
     mean: float
     low: float
@@ -41,11 +42,12 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, clusters: Sequenc
     Interval(mean=0.666..., low=0.28..., high=1.0)
     """
     grid, groups = _checked(values, confidence, clusters)
-    mean, cells = _cell_influence(grid, groups)
-    if 1 < len(grid) < FEWEST_SEEDS:
-        return Interval(mean, float("nan"), float("nan"))
-    half = _half_width([_image_part(cells), _seed_part([cells])], confidence)
-    return Interval(mean, *_ends(mean, half, grid, cells.shape[1], confidence))
+    mean, cells = _mean_and_cells(grid, groups)
+    low, high = ends(np.array([mean]), cells[:, :, None], confidence)
+    shares = np.isin(grid[np.isfinite(grid)], (0, 1)).all()
+    if shares and np.isfinite(low[0]):
+        return Interval(mean, *_share_ends(mean, float(low[0]), float(high[0]), cells.shape[1], confidence))
+    return Interval(mean, float(low[0]), float(high[0]))
 
 
 def difference_interval(
@@ -62,12 +64,67 @@ def difference_interval(
     (one, groups), (other, _) = (_checked(values, confidence, clusters) for values in (a, b))
     if one.shape[1] != other.shape[1]:
         raise ValueError(f"expected the same images for both, got {one.shape[1]} and {other.shape[1]}")
-    (mean, cells), (base, base_cells) = (_cell_influence(grid, groups) for grid in (one, other))
-    if any(1 < len(grid) < FEWEST_SEEDS for grid in (one, other)):
-        return Interval(mean - base, float("nan"), float("nan"))
-    paired = _image_part(cells.mean(0, keepdims=True) - base_cells.mean(0, keepdims=True))
-    half = _half_width([paired, _seed_part([cells, base_cells])], confidence)
-    return Interval(mean - base, mean - base - half, mean - base + half)
+    (mean, cells), (base, base_cells) = (_mean_and_cells(grid, groups) for grid in (one, other))
+    low, high = ends(np.array([mean - base]), cells[:, :, None], confidence, less=base_cells[:, :, None])
+    return Interval(mean - base, float(low[0]), float(high[0]))
+
+
+def pseudo_values(
+    values: np.ndarray, statistic: Callable[[np.ndarray, np.ndarray], np.ndarray], groups: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A statistic of each network, and its pseudo-values by group of images: (S, I, ...) -> (S, K), (S, G, K).
+
+    `statistic(values of a network (I', ...), their places (I',)) -> (K,)`; `groups` (I,): the group 0..G-1 of each
+    image. A pseudo-value is G times the statistic of all images minus (G - 1) times that without the group. For the mean of
+    equal groups these are the means of the groups.
+    """
+    count, everything = int(groups.max()) + 1, np.arange(values.shape[1])
+    whole = np.stack([statistic(network, everything) for network in values])
+    left_out = [
+        np.stack([statistic(network[groups != group], everything[groups != group]) for network in values])
+        for group in range(count)
+    ]
+    return whole, count * whole[:, None] - (count - 1) * np.stack(left_out, axis=1)
+
+
+def ends(
+    estimate: np.ndarray, cells: np.ndarray, confidence: float, less: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of intervals around estimates (K,) from cells (seeds, images or groups, K); NaN where there is none.
+
+    `less`: cells of a second run on the same images, whose estimate was subtracted. Two networks have no interval.
+    """
+    runs = [cells] if less is None else [cells, less]
+    if any(1 < len(run) < FEWEST_SEEDS for run in runs):
+        return np.full_like(estimate, np.nan), np.full_like(estimate, np.nan)
+    by_image = cells.mean(0) if less is None else cells.mean(0) - less.mean(0)  # (images, K)
+    n = len(by_image)
+    image_variance = by_image.var(0, ddof=1) / n
+    seed_variance, freedom = _seed_part(runs)
+    total = image_variance + seed_variance
+    tail = (1 + confidence) / 2
+    with np.errstate(invalid="ignore"):
+        quantile = (image_variance * stats.t.ppf(tail, n - 1) + seed_variance * stats.t.ppf(tail, freedom)) / total
+    half = np.where(total > 0, quantile * np.sqrt(total), np.where(np.isnan(total), np.nan, 0.0))
+    return estimate - half, estimate + half
+
+
+def _seed_part(runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """max(MS_seeds - MS_error, 0) / (seeds * images), summed over runs, and Welch's degrees of freedom: (K,) each.
+
+    Zero for a run of one network, which stands for itself.
+    """
+    width = runs[0].shape[2]
+    total, squares = np.zeros(width), np.zeros(width)
+    for cells in runs:
+        seeds, n, _ = cells.shape
+        if seeds > 1:
+            by_seed = cells.mean(1, keepdims=True)
+            residual = cells - cells.mean(0, keepdims=True) - by_seed + cells.mean((0, 1))
+            error = (residual**2).sum((0, 1)) / ((seeds - 1) * (n - 1))
+            variance = (n * by_seed[:, 0].var(0, ddof=1) - error).clip(min=0) / (seeds * n)
+            total, squares = total + variance, squares + variance**2 / (seeds - 1)
+    return total, np.divide(total**2, squares, out=np.ones(width), where=squares > 0)
 
 
 def _checked(values: ArrayLike, confidence: float, clusters: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +143,7 @@ def _checked(values: ArrayLike, confidence: float, clusters: Sequence[int] | Non
     return grid, groups
 
 
-def _cell_influence(grid: np.ndarray, groups: np.ndarray) -> tuple[float, np.ndarray]:
+def _mean_and_cells(grid: np.ndarray, groups: np.ndarray) -> tuple[float, np.ndarray]:
     """The mean of all values, and how each network's images of a cluster move it: (seeds, clusters), mean as its mean.
 
     With every value there and one image a cluster these are the values themselves. Else the mean is a ratio of sums
@@ -101,54 +158,9 @@ def _cell_influence(grid: np.ndarray, groups: np.ndarray) -> tuple[float, np.nda
     return mean, mean + by_cluster * (n_clusters / grid.shape[1])
 
 
-class _Part(NamedTuple):
-    """A part of the variance of a mean, and the degrees of freedom of its estimate."""
-
-    variance: float
-    freedom: float
-
-
-def _image_part(cells: np.ndarray) -> _Part:
-    """MS_images / (seeds * images): the variance of the means of the images, over their number."""
-    n = cells.shape[1]
-    return _Part(float(cells.mean(0).var(ddof=1)) / n, n - 1)
-
-
-def _seed_part(runs: list[np.ndarray]) -> _Part:
-    """max(MS_seeds - MS_error, 0) / (seeds * images), summed over runs (1 or 2) with Welch's degrees of freedom.
-
-    Zero for a run of one network, which stands for itself.
-    """
-    variances, freedoms = [], []
-    for cells in runs:
-        seeds, n = cells.shape
-        if seeds > 1:
-            residual = cells - cells.mean(0) - cells.mean(1, keepdims=True) + cells.mean()
-            error = (residual**2).sum() / ((seeds - 1) * (n - 1))
-            variances.append(max(float(cells.mean(1).var(ddof=1)) * n - error, 0.0) / (seeds * n))
-            freedoms.append(seeds - 1)
-    total = sum(variances)
-    if total == 0:
-        return _Part(0.0, 1)
-    squares = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
-    return _Part(total, total**2 / squares)
-
-
-def _half_width(parts: list[_Part], confidence: float) -> float:
-    """Half the width of the interval: Cochran's weighted t quantile times the standard error."""
-    total = sum(part.variance for part in parts)
-    if total == 0:
-        return 0.0
-    quantile = sum(part.variance * stats.t.ppf((1 + confidence) / 2, part.freedom) for part in parts) / total
-    return float(quantile * np.sqrt(total))
-
-
-def _ends(mean: float, half: float, grid: np.ndarray, n_clusters: int, confidence: float) -> tuple[float, float]:
-    """Both ends; those of a share stay in [0, 1], and at a share of 0 or 1 the open end is exact."""
-    values = grid[np.isfinite(grid)]
-    if not np.isin(values, (0, 1)).all():
-        return mean - half, mean + half
+def _share_ends(mean: float, low: float, high: float, n_clusters: int, confidence: float) -> tuple[float, float]:
+    """The ends of a share stay in [0, 1]; at a share of 0 or 1 the open end is exact."""
     if mean in (0, 1):
         exact = stats.binomtest(round(mean * n_clusters), n_clusters).proportion_ci(confidence, "exact")
         return float(exact.low), float(exact.high)
-    return max(mean - half, 0.0), min(mean + half, 1.0)
+    return max(low, 0.0), min(high, 1.0)

@@ -16,7 +16,9 @@ OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def examples(thing, name):
-    return doctest.DocTestFinder(recurse=False).find(thing, name, globs=vars(importlib.import_module(thing.__module__)).copy())
+    return doctest.DocTestFinder(recurse=False).find(
+        thing, name, globs=vars(importlib.import_module(thing.__module__)).copy()
+    )
 
 
 @pytest.mark.parametrize("name", api.__all__)
@@ -49,7 +51,12 @@ def test_the_public_interface_needs_neither_dvc_nor_advertorch_nor_torchvision()
 
 
 def test_the_command_prints_its_version():
-    done = subprocess.run([sys.executable, "-c", "from spectroscope.cli import app; app(['--version'])"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from spectroscope.cli import app; app(['--version'])"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     from spectroscope import __version__
 
     assert done.returncode == 0 and done.stdout.strip() == f"spectroscope {__version__}"

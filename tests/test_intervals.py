@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from spectroscope.intervals import difference_interval, mean_interval
+from spectroscope.intervals import difference_interval, ends, mean_interval, pseudo_values
 
 RNG = np.random.default_rng(0)
 
@@ -99,3 +99,24 @@ def test_intervals_cover_as_often_as_they_say(seeds, seed_variance):
         apart += low <= 0 <= high
     for covered in (inside, apart):
         assert 0.93 - 0.014 <= covered / draws <= 0.97 + 0.014
+
+
+def test_pseudo_values_of_a_mean_are_the_means_of_its_groups():
+    values = RNG.normal(size=(3, 12, 2))
+    groups = np.repeat(np.arange(4), 3)
+    whole, cells = pseudo_values(values, lambda network, places: network.mean(0), groups)
+    np.testing.assert_allclose(whole, values.mean(1))
+    np.testing.assert_allclose(cells, values.reshape(3, 4, 3, 2).mean(2))
+
+
+def test_intervals_of_a_ratio_cover_as_often_as_they_say():
+    """A ratio of sums over images, three networks, both sources of variance; 1,000 draws, as above."""
+    rng, draws, covered, groups = np.random.default_rng(5), 1000, 0, np.arange(100) % 20
+    for _ in range(draws):
+        above = np.exp(0.5 * crossed(rng, 3, 100, 0.02))
+        below = np.exp(0.5 * crossed(rng, 3, 100, 0.02))
+        values = np.stack([above, below], axis=2)
+        whole, cells = pseudo_values(values, lambda part, _: part[:, :1].sum(0) / part[:, 1:].sum(0), groups)
+        low, high = ends(whole.mean(0), cells, 0.95)
+        covered += low[0] <= 1 <= high[0]
+    assert 0.93 - 0.014 <= covered / draws <= 0.97 + 0.014
