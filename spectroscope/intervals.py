@@ -8,8 +8,8 @@ Casella & McCulloch 1992, section 4.6). Its mean squares give the variance of a 
 
 and the quantile is the mean of the two t quantiles, weighted by their parts of that variance (Cochran 1964). Unlike a
 percentile bootstrap over seeds, whose intervals are too short at three seeds, these cover about as often as they say
-from three seeds on: tests/test_intervals.py measures it. Statistics that are no means (centroids, shares) are treated alike
-through their delete-one-group pseudo-values (Tukey 1958), computed for each network.
+from three seeds on: tests/test_intervals.py measures it. Statistics that are no means (centroids, shares) are treated
+alike through their delete-one-group pseudo-values (Tukey 1958), computed for each network.
 """
 
 from collections.abc import Callable, Sequence
@@ -74,7 +74,7 @@ def pseudo_values(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A statistic of each network, and its pseudo-values by group of images: (S, I, ...) -> (S, K), (S, G, K).
 
-    `statistic(values of a network (I', ...), their places (I',)) -> (K,)`; `groups` (I,): the group 0..G-1 of each
+    `statistic(values of a network (I', ...), their places (I',)) -> (K,)`; `groups` (I,): the group 0..G-1 of an
     image. A pseudo-value is G times the statistic of all images minus (G - 1) times that without the group. For the mean of
     equal groups these are the means of the groups.
     """
@@ -153,8 +153,7 @@ def _mean_and_cells(grid: np.ndarray, groups: np.ndarray) -> tuple[float, np.nda
     mean = float(grid[counted].mean())
     deviation = np.where(counted, np.where(counted, grid, 0.0) - mean, 0.0) / counted.mean()
     n_clusters = int(groups.max()) + 1
-    by_cluster = np.zeros((len(grid), n_clusters))
-    np.add.at(by_cluster, (slice(None), groups), deviation)
+    by_cluster = deviation @ (groups[:, None] == np.arange(n_clusters))  # sums of the images of each cluster
     return mean, mean + by_cluster * (n_clusters / grid.shape[1])
 
 
