@@ -74,8 +74,8 @@ def pseudo_values(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A statistic of each network, and its pseudo-values by group of images: (S, I, ...) -> (S, K), (S, G, K).
 
-    `statistic(values of a network (I', ...), their places (I',)) -> (K,)`; `groups` (I,): the group 0..G-1 of an
-    image. A pseudo-value is G times the statistic of all images minus (G - 1) times that without the group. For the mean of
+    `statistic` takes the values of one network (I', ...) and the places of its images (I',), and gives (K,) numbers;
+    `groups` (I,) is the group 0..G-1 of each image. A pseudo-value is G times the statistic of all images minus (G - 1) times that without the group. For the mean of
     equal groups these are the means of the groups.
     """
     count, everything = int(groups.max()) + 1, np.arange(values.shape[1])
@@ -153,7 +153,7 @@ def _mean_and_cells(grid: np.ndarray, groups: np.ndarray) -> tuple[float, np.nda
     mean = float(grid[counted].mean())
     deviation = np.where(counted, np.where(counted, grid, 0.0) - mean, 0.0) / counted.mean()
     n_clusters = int(groups.max()) + 1
-    by_cluster = deviation @ (groups[:, None] == np.arange(n_clusters))  # sums of the images of each cluster
+    by_cluster = np.stack([np.bincount(groups, network, n_clusters) for network in deviation])
     return mean, mean + by_cluster * (n_clusters / grid.shape[1])
 
 
