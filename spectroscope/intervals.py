@@ -75,8 +75,8 @@ def pseudo_values(
     """A statistic of each network, and its pseudo-values by group of images: (S, I, ...) -> (S, K), (S, G, K).
 
     `statistic` takes the values of one network (I', ...) and the places of its images (I',), and gives (K,) numbers;
-    `groups` (I,) is the group 0..G-1 of each image. A pseudo-value is G times the statistic of all images minus (G - 1) times that without the group. For the mean of
-    equal groups these are the means of the groups.
+    `groups` (I,) is the group 0..G-1 of each image. A pseudo-value is G times the statistic of all images minus (G - 1)
+    times that without the group. For the mean of equal groups these are the means of the groups.
     """
     count, everything = int(groups.max()) + 1, np.arange(values.shape[1])
     whole = np.stack([statistic(network, everything) for network in values])
