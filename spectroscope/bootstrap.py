@@ -4,8 +4,8 @@ The unit of replication is a seed, one trained network. All networks of a run se
 resamples seeds and images, crossed: one draw takes the same images for every seed (Owen 2007, "The pigeonhole
 bootstrap"). With few seeds the intervals are rough, but wider and more honest than intervals over images alone.
 
-`values` are (seeds, images, K): K numbers of each image, from each network. `groups` (images, n_groups), 0 or 1, says
-which images a mean is taken over: all of them, or those of each class.
+`values` (seeds, images, K) are K numbers of each image from each network; `groups` (images, n_groups), of 0 and 1, are
+the sets of images that means are taken over, such as classes.
 """
 
 from typing import Annotated
@@ -84,8 +84,8 @@ def estimate(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
 def counts(seeds: int, images: int, settings: StatisticsSettings, run: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each bootstrap draw holds each seed (resamples, seeds) and each image (resamples, images).
 
-    Images are drawn alike for all runs, seeds independently for each number `run`: the difference of two runs is paired
-    by image and not by seed.
+    Images are drawn alike for all runs, seeds anew for each (`run`: its position in the study), so that the difference
+    of two runs is paired by image and not by seed.
     """
     image_counts = stream(settings, "images").multinomial(images, np.full(images, 1 / images), size=settings.resamples)
     seed_counts = stream(settings, "seeds", run).multinomial(seeds, np.full(seeds, 1 / seeds), size=settings.resamples)

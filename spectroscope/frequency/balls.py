@@ -49,7 +49,7 @@ def project(change: Tensor, norm: Norm, eps: float) -> Tensor:
     if norm == "l2":
         length = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
         return change * each((eps / length).clamp(max=1))
-    # in l1 the rounding errors of all pixels add up: the ball shrinks by them, so that pixels + change stay within eps
+    # in l1 the rounding errors of all pixels add up: a smaller ball keeps (x + change) - x within eps
     return _project_l1(change, max(0.0, eps - _ROUNDING * change[0].numel()))
 
 
@@ -67,8 +67,8 @@ def _project_l1(change: Tensor, eps: float) -> Tensor:
 def random_point(shape: tuple[int, ...], norm: Norm, eps: float, generator: torch.Generator) -> Tensor:
     """Random perturbation of norm <= eps, (C, H, W).
 
-    l-inf: uniform in the ball. l2 and l1: a Gaussian direction at a radius uniform in [0, eps]; uniform in volume,
-    nearly every point of so many dimensions would lie at eps.
+    l-inf: uniform in the ball. l2 and l1: a Gaussian direction and a norm uniform in [0, eps]; of points uniform in
+    volume, nearly all would have norm eps, since the number of dimensions is large.
     """
     if norm == "linf":
         return (2 * torch.rand(shape, generator=generator) - 1) * eps

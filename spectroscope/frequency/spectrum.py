@@ -1,9 +1,9 @@
 """Spectra of images: the two-dimensional DCT and DFT, and the shells of their frequencies.
 
-Images are real (..., H, W), of any number of leading axes, each transformed alone. Both transforms are orthonormal: the
-squared coefficients of an image sum to its squared pixels (Parseval). The frequency (u, v) of a coefficient counts half
-cycles over the image's height and width in the DCT, whole cycles in the DFT. A shell is the set of coefficients at the
-same whole-number distance from DC, the frequency (0, 0).
+Images are real (..., H, W), each transformed alone. Both transforms are orthonormal: the squared coefficients of an
+image sum to its squared pixels (Parseval). The frequency (u, v) of a coefficient counts half cycles over the image's
+height and width in the DCT, whole cycles in the DFT; DC is (0, 0). A shell holds the coefficients at one distance from
+DC, a whole number.
 """
 
 import math
@@ -31,8 +31,8 @@ def dct2(x: Tensor) -> Tensor:
     16.0
     """
     x = to_float(x)
-    rows, columns = _dct_matrices(x)
-    return rows @ x @ columns.mT  # (H, H) @ (..., H, W) @ (W, W)
+    height, width = x.shape[-2:]
+    return _dct(height, x.dtype, x.device) @ x @ _dct(width, x.dtype, x.device).mT  # (H, H) @ (..., H, W) @ (W, W)
 
 
 def idct2(s: Tensor) -> Tensor:
@@ -44,14 +44,14 @@ def idct2(s: Tensor) -> Tensor:
     True
     """
     s = to_float(s)
-    rows, columns = _dct_matrices(s)
-    return rows.mT @ s @ columns
+    height, width = s.shape[-2:]
+    return _dct(height, s.dtype, s.device).mT @ s @ _dct(width, s.dtype, s.device)
 
 
 def dft2(x: Tensor) -> Tensor:
     """Left half of the unitary DFT of each image: (..., H, W) -> (..., H, W // 2 + 1) complex, DC at [..., 0, 0].
 
-    The other columns are complex conjugates of these, since images are real.
+    The other columns follow from these, as images are real: coefficient (-u, -v) is the conjugate of (u, v).
     """
     return torch.fft.rfft2(to_float(x), norm="ortho")
 
@@ -67,10 +67,7 @@ def analyse(x: Tensor, basis: Basis) -> Tensor:
 
 
 def synthesise(spectrum: Tensor, basis: Basis) -> Tensor:
-    """Image of each spectrum of `analyse`: (..., H, W) -> (..., H, W).
-
-    A DFT spectrum must be that of a real image, each coefficient the complex conjugate of its mirror.
-    """
+    """Image of each spectrum of `analyse`: (..., H, W) -> (..., H, W). A DFT spectrum must be that of a real image."""
     return idct2(spectrum) if basis == "dct" else torch.fft.ifft2(spectrum, norm="ortho").real
 
 
@@ -119,15 +116,9 @@ def _frequencies(size: int, basis: Basis) -> Tensor:
     raise ValueError(f"expected basis dct or dft, got {basis!r}")
 
 
-def _dct_matrices(x: Tensor) -> tuple[Tensor, Tensor]:
-    """DCT matrices of the rows (H, H) and the columns (W, W) of images."""
-    height, width = x.shape[-2:]
-    return _dct_matrix(height, x.dtype, x.device), _dct_matrix(width, x.dtype, x.device)
-
-
 @lru_cache(maxsize=32)
-def _dct_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Orthonormal DCT-II: [k, n] = sqrt(2 / size) cos(pi (2 n + 1) k / (2 size)), row 0 divided by sqrt(2)."""
+def _dct(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Orthonormal DCT-II matrix: [k, n] = sqrt(2 / size) cos(pi (2 n + 1) k / (2 size)), row 0 divided by sqrt(2)."""
     n = torch.arange(size)
     turns = (2 * n + 1) * n[:, None] % (4 * size)  # whole turns go in integers: the cosine of a large angle is inexact
     matrix = torch.cos(math.pi * turns.double() / (2 * size)) * math.sqrt(2 / size)
