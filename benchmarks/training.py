@@ -18,7 +18,7 @@ import typer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from spectroscope.dataset import sources
+from spectroscope.dataset import registry
 from spectroscope.models import inference
 from spectroscope.pipeline import machine as runtime
 from spectroscope.pipeline import params
@@ -126,7 +126,7 @@ def main(
     recipe = params.load("training", training.TrainingSettings, study)
     recipe = recipe.model_copy(update={"epochs": epochs, "batch_size": batch_size})
     judge = recipe.validation_attack
-    data = sources.load(params.load("dataset", sources.DatasetSettings, study)).train.head(images)
+    data = registry.load(params.load("dataset", registry.DatasetSettings, study)).train.head(images)
     pixels = data.pixels / 255
     n = len(training.split(data.labels, recipe.held_out)[0])
     loops = []

@@ -9,7 +9,7 @@ from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandFile
 from spectroscope.bootstrap import StatisticsSettings
-from spectroscope.dataset.sources import DatasetSettings
+from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.models.inference import lookup
