@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from spectroscope.dataset import registry
-from spectroscope.models import inference
+from spectroscope.models import architectures
 from spectroscope.pipeline import machine as runtime
 from spectroscope.pipeline import params
 from spectroscope.training import loop as training
@@ -132,8 +132,8 @@ def main(
     loops = []
     for name, loop in LOOPS:
         runtime.seed(0)
-        network = inference.build(model, tuple(data.pixels.shape[1:]), len(data.classes))
-        network[0].fit(pixels)
+        network = architectures.build(model, tuple(data.pixels.shape[1:]), len(data.classes))
+        network.normalise.fit(pixels)
         network.to(runtime.device())
         against = adversary_of(judge, name)
         parts = Parts(None, against, None, robust=against is not None)
