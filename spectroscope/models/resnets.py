@@ -42,19 +42,24 @@ def resnet8(channels: int, n_classes: int) -> nn.Module:
 
 
 class PreActivationBlock(nn.Module):
-    """BatchNorm and ReLU before each of two 3x3 convolutions (He et al. 2016b), named as in published weights."""
+    """BatchNorm and ReLU before each of two 3x3 convolutions (He et al. 2016b), named as in published weights.
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    wide: name the convolution of the shortcut as Zagoruyko & Komodakis do.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int, wide: bool = False) -> None:
         super().__init__()
         self.bn1, self.bn2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
         same_shape = stride == 1 and inputs == outputs
-        self.shortcut = None if same_shape else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False))
+        projection = None if same_shape else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.convShortcut = projection if wide else None
+        self.shortcut = None if wide or projection is None else nn.Sequential(projection)
 
     def forward(self, x: Tensor) -> Tensor:
-        active = torch.relu(self.bn1(x))
-        shortcut = x if self.shortcut is None else self.shortcut(active)
+        active, projection = torch.relu(self.bn1(x)), self.convShortcut or self.shortcut
+        shortcut = x if projection is None else projection(active)
         return shortcut + self.conv2(torch.relu(self.bn2(self.conv1(active))))
 
 
@@ -75,25 +80,10 @@ class PreActResNet18(nn.Module):
         return self.linear(torch.relu(self.bn(x)).mean((2, 3)))
 
 
-class WideBlock(nn.Module):
-    """The same block; its shortcut is named as in the weights that Zagoruyko & Komodakis published."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.bn1, self.bn2 = nn.BatchNorm2d(inputs), nn.BatchNorm2d(outputs)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.convShortcut = None if inputs == outputs else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        active = torch.relu(self.bn1(x))
-        shortcut = x if self.convShortcut is None else self.convShortcut(active)
-        return shortcut + self.conv2(torch.relu(self.bn2(self.conv1(active))))
-
-
 def _wide_stage(inputs: int, outputs: int, stride: int, blocks: int) -> nn.Module:
     """Wide blocks, the first with the stride, below the name `layer` that they have in published weights."""
-    first, rest = WideBlock(inputs, outputs, stride), (WideBlock(outputs, outputs, 1) for _ in range(blocks - 1))
+    first = PreActivationBlock(inputs, outputs, stride, wide=True)
+    rest = (PreActivationBlock(outputs, outputs, 1, wide=True) for _ in range(blocks - 1))
     return nn.Sequential(OrderedDict(layer=nn.Sequential(first, *rest)))
 
 
