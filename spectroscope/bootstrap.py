@@ -95,6 +95,11 @@ def summary(
     return {"mean": float(point), "low": float(low), "high": float(high), "n_images": shape[1], "n_seeds": shape[0]}
 
 
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """above / below, in the shape of `above`; NaN where the denominator is not positive."""
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) > 0)
+
+
 def grid(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
     """Rows (seed, image) as an array (seeds, images, columns); ValueError when a seed lacks an image."""
     table = table.sort_values(["seed", "image"])
