@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import torch
 
-from spectroscope.attribution.heatmap import fourier_heat_map
-from spectroscope.attribution.occlusion import coalition_logits, every_coalition, occluded_frequency
+from spectroscope.attribution.coalitions import coalition_logits, every_coalition
+from spectroscope.attribution.heat_map import fourier_heat_map
+from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.passbands import PassBand, band_filter
 from spectroscope.frequency.spectrum import shells
