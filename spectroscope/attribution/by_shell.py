@@ -18,7 +18,7 @@ from spectroscope.pipeline.io import Images
 def occluded_by_shell(
     model: nn.Module, test: Images, settings: AttributionSettings, seed: int, store: Store
 ) -> pd.DataFrame:
-    """One row for each image: seed, image, label, right (whether the prediction is), shell_0, shell_1, ...
+    """One row for each image: seed, image, label, right (whether the prediction is the label), shell_0, shell_1, ...
 
     Batches of images are kept in `store`: a killed process goes on with the next, and several processes share them out.
     """
@@ -31,10 +31,10 @@ def occluded_by_shell(
     def compute(place: int) -> dict[str, Tensor]:
         rows, own = batches[place], baseline_rows(replacement, batches[place])
         x, y = test.pixels[rows].to(machine.device()), test.labels[rows].to(machine.device())
-        of = occluded_frequency(
+        drops = occluded_frequency(
             model, x, y, index, basis=settings.basis, baseline=own, score=settings.score, clip=settings.clip, chunk=step
         )
-        return {"of": of}
+        return {"of": drops}
 
     names = [f"{seed}-images{rows.start}-{rows.stop - 1}" for rows in batches]
     saved = store.each(names, compute, "batches of occluded frequency")

@@ -52,8 +52,8 @@ def attribute_all(task: Task, methods: dict[str, MethodSettings], store: Store) 
 def tables(task: Task, attributions: dict[str, Attribution], settings: AttributionSettings) -> dict[str, pd.DataFrame]:
     """The attributions of one network as three tables, each with a column seed.
 
-    values: band_0, ..., image, error, method, right (whether the prediction is), label. bands: see `describe_bands`.
-    maps: u, v, value, method: mean over images of each coefficient, of heat maps with DC in the centre.
+    values: band_0, ..., image, error, method, right (whether the prediction is the label), label. bands: see
+    `describe_bands`. maps: u, v, value, method: mean over images of each coefficient, heat maps with DC in the centre.
     """
     right = (task.clean_logits().argmax(1) == task.labels).cpu().numpy()
     values = pd.concat(

@@ -96,7 +96,7 @@ def waves(frequencies: Tensor, height: int, width: int, dtype: torch.dtype) -> T
 
 
 def centred(maps: Tensor) -> Tensor:
-    """The same maps (..., H, W) with DC at [H // 2, W // 2]."""
+    """Maps (..., H, W) shifted so that DC is at [H // 2, W // 2]."""
     return torch.fft.fftshift(maps, dim=(-2, -1))
 
 

@@ -18,7 +18,7 @@ from spectroscope.pipeline.params import Settings
 OVERSHOOT = 1.02  # factor on DeepFool's step, which then ends behind the boundary
 MIN_STEP = 1e-4  # added to the length of a step, which would be 0 on the boundary itself
 ROUNDING = 1e-5  # a projected gradient below this fraction of the whole one is rounding error
-HALVINGS = 8  # of the way back to the boundary: the norm is exact to 1 part in 256
+HALVINGS = 8  # bisection steps towards the boundary: the norm is exact to 1 part in 256
 
 
 class MarginSearchSettings(Settings):
@@ -98,5 +98,5 @@ def margin(task: Task, settings: MarginSettings) -> Attribution:
     """One over the margin: 0 where no perturbation was found, and in all bands of a misclassified image."""
     require_dct(task, settings.method)
     chunks = zip(task.images.split(task.chunk), task.labels.split(task.chunk), strict=True)
-    found = torch.cat([margins(task.model, x, y, task.index, settings) for x, y in chunks])
-    return from_bands((1 / found).nan_to_num(0.0))
+    norms = torch.cat([margins(task.model, x, y, task.index, settings) for x, y in chunks])
+    return from_bands((1 / norms).nan_to_num(0.0))

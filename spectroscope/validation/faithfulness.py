@@ -66,7 +66,7 @@ def curves(task: Task, attributions: dict[str, Attribution], fractions: list[flo
 
 
 def trivial_priorities(task: Task) -> dict[str, Tensor]:
-    """Priorities (N, H, W) that do not look at the network, by the names of TRIVIAL."""
+    """Priorities of the coefficients (N, H, W) that do not look at the network, for each name in TRIVIAL."""
     energy = analyse(task.images, task.basis).abs().square().sum(1)
     height, width = energy.shape[1:]
     frequency = shells(height, width, "radial", task.basis).to(energy).expand_as(energy)
@@ -75,7 +75,7 @@ def trivial_priorities(task: Task) -> dict[str, Tensor]:
 
 
 def _trivial_bands(task: Task, trivial: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same by band: (N, B)."""
+    """Priorities of the bands (N, B) that do not look at the network."""
     band = torch.arange(task.n_bands, dtype=torch.float64).expand(len(task.images), -1)
     drawn = torch.rand(band.shape, generator=task.generator("random_bands"))
     energy = by_band(trivial["energy"], task.index)
@@ -83,7 +83,7 @@ def _trivial_bands(task: Task, trivial: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def looked_up_curves(probabilities: Tensor, priority: Tensor) -> dict[str, Tensor]:
-    """Both curves, looked up among the probabilities of every coalition (N, 2^B): priorities (N, B) -> (N, B + 1)."""
+    """Both curves, taken from the probabilities of every coalition (N, 2^B): priorities (N, B) -> (N, B + 1)."""
     order = priority.argsort(dim=1, descending=True, stable=True)
     first = torch.cat([torch.zeros_like(order[:, :1]), (2**order).cumsum(1)], 1)  # coalition of the first 0..B bands
     rest = probabilities.shape[1] - 1 - first
@@ -91,7 +91,7 @@ def looked_up_curves(probabilities: Tensor, priority: Tensor) -> dict[str, Tenso
 
 
 def stepwise_curves(task: Task, priority: Tensor) -> dict[str, Tensor]:
-    """The same for any number of bands, with a forward pass for each step."""
+    """Both curves for any number of bands, with a forward pass for each step: priorities (N, B) -> (N, B + 1)."""
     rank = priority.argsort(dim=1, descending=True, stable=True).argsort(1)[:, task.index.to(priority.device)]
     steps = list(range(task.n_bands + 1))
     return {kind: _stepwise(task, rank, steps, kind == "insertion") for kind in ("insertion", "deletion")}

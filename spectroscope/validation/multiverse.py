@@ -38,20 +38,20 @@ def multiverse(task: Task, settings: MultiverseSettings, bands: int | None) -> p
     tables = []
     replacements = list(itertools.product(settings.baselines, settings.clips))
     tasks = list(_partitioned(task, settings, bands))
-    for (shape, part), (baseline, clip) in track(list(itertools.product(tasks, replacements)), "multiverse"):
-        logits = part.logits(all_but_one(part.n_bands), baseline, clip)
+    for (shape, subtask), (baseline, clip) in track(list(itertools.product(tasks, replacements)), "multiverse"):
+        logits = subtask.logits(all_but_one(subtask.n_bands), baseline, clip)
         for score in settings.scores:
-            values = coalition_scores(logits, part.labels, score)
-            choices = {"basis": part.basis, "shape": shape, "baseline": baseline, "score": score, "clip": clip}
+            values = coalition_scores(logits, subtask.labels, score)
+            choices = {"basis": subtask.basis, "shape": shape, "baseline": baseline, "score": score, "clip": clip}
             rows = band_table(values[:, :1] - values[:, 1:]).assign(**choices)
-            tables.append(rows.assign(image=range(len(rows)), label=part.labels.cpu().numpy()))
+            tables.append(rows.assign(image=range(len(rows)), label=subtask.labels.cpu().numpy()))
     return pd.concat(tables, ignore_index=True)
 
 
 def multiverse_bands(task: Task, settings: MultiverseSettings, bands: int | None) -> pd.DataFrame:
     """The bands of every basis and shape, as of `compare.describe_bands`."""
-    parts = _partitioned(task, settings, bands)
-    return pd.concat([describe_bands(part.images, part.index, part.basis, shape) for shape, part in parts])
+    tasks = _partitioned(task, settings, bands)
+    return pd.concat([describe_bands(t.images, t.index, t.basis, shape) for shape, t in tasks])
 
 
 def _partitioned(task: Task, settings: MultiverseSettings, bands: int | None) -> Iterator[tuple[Partition, Task]]:

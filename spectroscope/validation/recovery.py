@@ -10,8 +10,10 @@ from spectroscope.dataset.planted import PlantedSettings
 from spectroscope.dataset.sources import DatasetSettings
 from spectroscope.validation.tables import compared_positions
 
+Positions = list[tuple[float, float]]
 
-def planted_positions(dataset: DatasetSettings) -> list[tuple[float, float]]:
+
+def planted_positions(dataset: DatasetSettings) -> Positions:
     """Lowest and highest position (0 = DC, 1 = highest shell) of each planted cue; none for other data sets."""
     if not isinstance(dataset, PlantedSettings):
         return []
@@ -23,7 +25,7 @@ def recovery(
     values: pd.DataFrame,
     bands: pd.DataFrame,
     interventions: pd.DataFrame,
-    planted: list[tuple[float, float]],
+    planted: Positions,
     settings: StatisticsSettings,
 ) -> pd.DataFrame:
     """One row for each method; no rows where nothing is planted.

@@ -4,27 +4,16 @@ import pandas as pd
 
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.validation import agreement, choices, tables
-from spectroscope.validation.recovery import recovery
+from spectroscope.validation.recovery import Positions, recovery
 from spectroscope.validation.settings import ValidationSettings
 
-READ = (
-    "values",
-    "bands",
-    "curves",
-    "interventions",
-    "sanity",
-    "multiverse",
-)  # of the stage `attribution`, for each run
+# Tables of the stage `attribution` that are read for each run.
+READ = ("values", "bands", "curves", "interventions", "sanity", "multiverse")
 Tables = dict[str, pd.DataFrame]
 
 
 def of_run(
-    run: str,
-    stream: int,
-    read: Tables,
-    planted: list[tuple[float, float]],
-    hf_from: float,
-    settings: StatisticsSettings,
+    run: str, stream: int, read: Tables, planted: Positions, hf_from: float, settings: StatisticsSettings
 ) -> Tables:
     """The tables of one run, by name; read: those of READ. planted: see `recovery.planted_positions`."""
     values, bands = read["values"], read["bands"]
