@@ -1,8 +1,8 @@
-"""Measures of reliance beside bare passes and the loops one would write: `python -m benchmarks.attribution`.
+"""Speed of attribution against bare forward passes and plain loops: `python -m benchmarks.attribution`.
 
-Each pair is timed in turns in one process, in CPU seconds of that process: other work on the machine does not count.
-Printed are the least of the repeats and their ratio. Peers that loop have the network as training leaves it; ours is
-`inference.freeze` of it, as the stages have.
+Ours and the peer are timed in turns in one process, in CPU seconds of that process, which other work on the machine
+does not change. Prints the least of the repeats of both, and their ratio. A peer that loops has the network as training
+leaves it; ours has `inference.freeze` of it, as in the stages.
 """
 
 import time
@@ -10,46 +10,47 @@ from collections.abc import Callable
 
 import torch
 
-from spectroscope.attribution.heatmap import fourier_heat_map
-from spectroscope.attribution.occlusion import coalition_logits, every_coalition, occluded_frequency
+from spectroscope.attribution.coalitions import coalition_logits, every_coalition
+from spectroscope.attribution.heat_map import fourier_heat_map
+from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.passbands import PassBand, band_filter
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models import architectures, inference
 from spectroscope.perturbation.rct import rct_map
-from spectroscope.pipeline import machine as runtime
+from spectroscope.pipeline import machine
 
 REPEATS = 3
 SIZE, CLASSES = (3, 32, 32), 10
 
 
 def least(peer: Callable[[], object], ours: Callable[[], object], repeats: int = REPEATS) -> tuple[float, float]:
-    """Least CPU seconds of both, after one call of each."""
+    """Least CPU seconds of both, after a first call of both that does not count."""
     peer(), ours()
     times: list[list[float]] = [[], []]
     for _ in range(repeats):
-        for work, found in zip((peer, ours), times, strict=True):
+        for work, seconds in zip((peer, ours), times, strict=True):
             started = time.process_time()
             work()
-            found.append(time.process_time() - started)
+            seconds.append(time.process_time() - started)
     return min(times[0]), min(times[1])
 
 
 @torch.no_grad()
 def forwards(model: Callable, images: torch.Tensor, passes: int, chunk: int) -> None:
-    for part in images.split(chunk):
+    for batch in images.split(chunk):
         for _ in range(passes):
-            model(part)
+            model(batch)
 
 
 @torch.no_grad()
 def wave_by_wave(model: Callable, images: torch.Tensor, labels: torch.Tensor, eps: float, half: bool) -> torch.Tensor:
-    """A heat map as its definition reads: for each wave, the noise is put on image by image and all images are passed.
+    """A heat map as it is defined: for each wave, add it image by image, then one forward pass of all images.
 
-    Waves come from inverse FFTs before; half: of the columns up to W / 2 alone, the others are their mirrors.
+    half: only the columns up to W / 2; the others are their mirrors.
     """
     _, height, width = SIZE
-    found = torch.zeros(height, width)
+    errors = torch.zeros(height, width)
     for i in range(height):
         for j in range(width // 2 + 1 if half else width):
             spectrum = torch.zeros(height, width, dtype=torch.complex64)
@@ -57,9 +58,9 @@ def wave_by_wave(model: Callable, images: torch.Tensor, labels: torch.Tensor, ep
             wave = torch.fft.ifft2(spectrum).real
             wave = eps * wave / wave.norm()
             signs = torch.randint(0, 2, (len(images), SIZE[0], 1, 1)) * 2 - 1
-            moved = [(image + sign * wave).clamp(0, 1) for image, sign in zip(images, signs, strict=True)]
-            found[i, j] = (model(torch.stack(moved)).argmax(1) != labels).float().mean()
-    return found
+            noisy = [(image + sign * wave).clamp(0, 1) for image, sign in zip(images, signs, strict=True)]
+            errors[i, j] = (model(torch.stack(noisy)).argmax(1) != labels).float().mean()
+    return errors
 
 
 def rct_by_image(clean: torch.Tensor, adversarial: torch.Tensor) -> None:
@@ -73,8 +74,8 @@ def rct_by_image(clean: torch.Tensor, adversarial: torch.Tensor) -> None:
 
 
 def main() -> None:
-    runtime.seed(0)
-    chunk = runtime.forward_batch_size()
+    machine.seed(0)
+    chunk = machine.forward_batch_size()
     trained = architectures.build("resnet8", SIZE, CLASSES).eval()
     model = inference.freeze(trained)
     images, labels = torch.rand(64, *SIZE), torch.randint(0, CLASSES, (64,))
@@ -83,9 +84,9 @@ def main() -> None:
     index, eight = shells(32, 32), partition(32, 32, "linf", 8, "dct")
     options = {"basis": "dct", "baseline": None, "clip": False, "chunk": chunk}
     wave = {"eps": 4.0, "norm": "l2", "value": "error", "clip": True, "chunk": chunk}
-    some = {"keep": "inside", "shape": "linf", "unit": "shells", "low": 0, "high": 8, "clip": False}
-    low = PassBand(basis="dct", **some)
-    few, of_few = images[:16], labels[:16]
+    kept = {"keep": "inside", "shape": "linf", "unit": "shells", "low": 0, "high": 8, "clip": False}
+    low = PassBand(basis="dct", **kept)
+    few, few_labels = images[:16], labels[:16]
     pairs = {
         "occluded frequency, 32 shells, against 33 bare passes": (
             lambda: forwards(model, images, 33, chunk),
@@ -96,12 +97,12 @@ def main() -> None:
             lambda: coalition_logits(model, images, eight, every_coalition(8), **options),
         ),
         "Fourier heat map, 16 images, against wave by wave, all of the plane": (
-            lambda: wave_by_wave(trained, few, of_few, 4.0, half=False),
-            lambda: fourier_heat_map(model, few, of_few, generator=runtime.generator(0), **wave),
+            lambda: wave_by_wave(trained, few, few_labels, 4.0, half=False),
+            lambda: fourier_heat_map(model, few, few_labels, generator=machine.generator(0), **wave),
         ),
         "Fourier heat map, 16 images, against wave by wave, half of the plane": (
-            lambda: wave_by_wave(trained, few, of_few, 4.0, half=True),
-            lambda: fourier_heat_map(model, few, of_few, generator=runtime.generator(0), **wave),
+            lambda: wave_by_wave(trained, few, few_labels, 4.0, half=True),
+            lambda: fourier_heat_map(model, few, few_labels, generator=machine.generator(0), **wave),
         ),
         "band filter, 2000 images, against an FFT and its inverse": (
             lambda: torch.fft.irfft2(torch.fft.rfft2(many), s=(32, 32)),
@@ -115,7 +116,7 @@ def main() -> None:
     for name, (peer, ours) in pairs.items():
         theirs, mine = least(peer, ours)
         print(f"{name}: {theirs:.3f} s and {mine:.3f} s, ratio {theirs / mine:.2f} (least of {REPEATS})")
-    print(runtime.describe())
+    print(machine.describe())
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from spectroscope.attribution.methods import Task, measure
-from spectroscope.attribution.occlusion import coalition_logits
-from spectroscope.attribution.settings import MethodSettings
+from spectroscope.attribution.coalitions import coalition_logits
+from spectroscope.attribution.registry import MethodSettings, attribute
+from spectroscope.attribution.task import Task
 from spectroscope.dataset.planted import PlantedSettings, load
 from spectroscope.frequency.partitions import partition
 from spectroscope.models import architectures, inference
@@ -22,7 +22,7 @@ from spectroscope.training import loop
 from spectroscope.training.adversary import adversary
 from spectroscope.training.hooks import parts
 from spectroscope.training.regimes import Regime
-from spectroscope.validation import faithfulness
+from spectroscope.validation.faithfulness import interventions
 
 STUDY = params.read(Path(__file__).parents[1] / "studies" / "planted.yaml")
 LOW, HIGH = 1, 4  # bands of shells 1-3 and 10-12, among DC and five of three shells each
@@ -74,12 +74,12 @@ def told(model: torch.nn.Module, test, seed: int, of: torch.Tensor) -> dict[str,
     removed = task.scores(coalition_logits(model, task.images, index, present, **options))
     both = (removed[:, 0] - removed[:, 3]).mean()
     for name, settings in MEASURES.items():
-        values = measure(task, params.validate(settings, MethodSettings, name)).values.mean(0)
+        values = attribute(task, params.validate(settings, MethodSettings, name)).values.mean(0)
         low, high = (values[LOW], values[HIGH]) if name != "heat map" else (values[1], values[5:7].mean())
         found |= {f"{name} low": float(low), f"{name} high": float(high)}
         if name in ("OF", "Shapley"):
             found[f"{name} sum over removal of both"] = float((low + high) / both)
-    hurt = faithfulness.interventions(task).groupby("band")[["right", "right_without", "right_other"]].mean()
+    hurt = interventions(task).groupby("band")[["right", "right_without", "right_other"]].mean()
     named = LOW if found["OF low"] > found["OF high"] else HIGH
     found["lost without the band OF names"] = hurt["right"][named] - hurt["right_without"][named]
     found["lost without equal energy of others"] = hurt["right"][named] - hurt["right_other"][named]

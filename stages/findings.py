@@ -5,8 +5,8 @@ import pandas as pd
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.findings import accuracy, reliance
-from spectroscope.findings import tables as findings_tables
 from spectroscope.findings.settings import FindingsSettings
+from spectroscope.findings.tables import by_run, contrasts, summaries
 from spectroscope.pipeline import io, machine, params
 from spectroscope.training.cards import markdown
 from stages import In, Out, start
@@ -18,41 +18,38 @@ def main(
     statistics = params.load("statistics", StatisticsSettings)
     settings = params.load("attribution", AttributionSettings)
     reference = params.load("findings", FindingsSettings).reference
-    study, test = params.read(), io.read_images(images)
-    runs, classes = list(study["runs"]), list(test.classes)
-    predictions = io.read_table(evaluation)
-    attacked, banded = (predictions[predictions["kind"] == kind] for kind in ("attack", "band"))
+    runs, test, predictions = list(params.read()["runs"]), io.read_images(images), io.read_table(evaluation)
+    epochs = pd.concat(io.read_table(weights / run / "epochs.csv").assign(run=run) for run in runs)
 
-    right = accuracy.accuracies(attacked, runs, statistics)
+    classes = list(test.classes)
+    attacked, filtered = (predictions[predictions["kind"] == kind] for kind in ("attack", "band"))
+    robust = accuracy.accuracies(attacked, runs, statistics)
+    transferred = accuracy.accuracies(filtered, runs, statistics)
     reliances = []
-    for stream, run in enumerate(runs):
-        of = io.read_table(attribution / run / "occluded_frequency.parquet")
-        reliances.append(reliance.reliance(run, stream, of, len(classes), settings.images, statistics))
-    found = [finding for each in reliances for finding in each.findings(settings.hf_from)]
-    accuracy_rows, reliance_rows = findings_tables.rows(right, statistics), findings_tables.rows(found, statistics)
-    transfer = findings_tables.rows(accuracy.accuracies(banded, runs, statistics), statistics)
-
+    for stream, run in enumerate(runs):  # one table at a time: together they may not fit in memory
+        table = io.read_table(attribution / run / "occluded_frequency.parquet")
+        reliances.append(reliance.reliance(run, stream, table, len(classes), settings.images, statistics))
+    relied = [finding for each in reliances for finding in reliance.reliance_findings(each, settings.hf_from)]
     results = {
-        "accuracy": accuracy_rows.drop(columns="n_missing").rename(columns={"statistic": "attack"}),
-        "band_accuracy": transfer.drop(columns="n_missing").rename(columns={"statistic": "band"}),
+        "accuracy": accuracy.table(robust, "attack", statistics),
+        "band_accuracy": accuracy.table(transferred, "band", statistics),
         "class_accuracy": accuracy.class_accuracies(attacked, runs, classes, statistics),
-        "occluded_frequency": pd.concat(each.shell_rows(statistics) for each in reliances),
-        "class_occluded_frequency": pd.concat(each.class_rows(classes, statistics) for each in reliances),
-        "reliance": reliance_rows,
-        "contrasts": findings_tables.contrasts(right + found, reference, statistics),
-        "training": pd.concat(io.read_table(weights / run / "epochs.csv").assign(run=run) for run in runs),
+        "occluded_frequency": pd.concat(reliance.shell_curve(each, statistics) for each in reliances),
+        "class_occluded_frequency": pd.concat(reliance.class_curves(each, classes, statistics) for each in reliances),
+        "reliance": summaries(relied, statistics),
+        "contrasts": contrasts(robust + relied, reference, statistics),
+        "training": epochs,
     }
+    figures = by_run(summaries(robust + relied, statistics).drop(columns="n_missing"))
+    overfitted = epochs.groupby(["run", "seed"])["overfitted"].any().groupby("run").sum().to_dict()
+
     for name, table in results.items():
         io.write_table(tables / f"{name}.csv", table)
     about = {**io.read_facts(images), **machine.describe(), "test_images": len(test)}
-    figures = findings_tables.metrics(pd.concat([accuracy_rows, reliance_rows]).drop(columns="n_missing"))
-    collapsed = results["training"].groupby(["run", "seed"])["overfitted"].any().groupby("run").sum().to_dict()
-    io.write_json(
-        metrics, {"about": about, "runs": figures, "overfitted_seeds": collapsed, "warnings": io.read_json(warnings)}
-    )
+    whole = {"about": about, "runs": figures, "overfitted_seeds": overfitted, "warnings": io.read_json(warnings)}
+    io.write_json(metrics, whole)
     for run in runs:
-        page = markdown(io.read_json(weights / run / "card.json"), figures[run])
-        io.write_text(cards / f"{run}.md", page)
+        io.write_text(cards / f"{run}.md", markdown(io.read_json(weights / run / "card.json"), figures[run]))
 
 
 if __name__ == "__main__":

@@ -93,4 +93,6 @@ def test_a_section_can_be_followed(section, tmp_path):
 @pytest.mark.parametrize("section", CASES)
 def test_a_section_has_about_ten_lines_beside_its_code(section):
     (part,) = (text for text in re.split(r"^## ", TEXT, flags=re.M) if text.startswith(section))
-    assert len([line for line in re.sub(r"^```.*?^```", "", part, flags=re.M | re.S).splitlines() if line.strip()]) <= 10
+    assert (
+        len([line for line in re.sub(r"^```.*?^```", "", part, flags=re.M | re.S).splitlines() if line.strip()]) <= 10
+    )

@@ -1,51 +1,48 @@
-"""How far the decision boundary is when a perturbation may use one band of frequencies alone.
+"""Margins inside a band: the distance to the decision boundary for perturbations made of the band's frequencies alone.
 
 Ortiz-Jimenez et al. 2020 ("Hold me tight!"): the median norm of the smallest perturbation inside the span of some DCT
 coefficients. A network is invariant to a band with a large margin; it can be fooled cheaply where the margin is small.
 """
 
-from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from spectroscope.attribution.inputs import Model
+from spectroscope.attribution.task import Attribution, Task, from_bands, require_dct
 from spectroscope.frequency.spectrum import dct2, idct2
 from spectroscope.pipeline.params import Settings
 
-OVERSHOOT = 1.02  # of DeepFool's step, so that it ends behind the boundary
-ALONG = 1e-4  # added to a step, which would be 0 on the boundary itself
-ROUNDING = 1e-5  # a gradient with no more than this part of its norm in the span has nothing there
-HALVINGS = 8  # of the way back to the boundary: the norm is found to a 256th
+OVERSHOOT = 1.02  # factor on DeepFool's step, which then ends behind the boundary
+MIN_STEP = 1e-4  # added to the length of a step, which would be 0 on the boundary itself
+ROUNDING = 1e-5  # a projected gradient below this fraction of the whole one is rounding error
+HALVINGS = 8  # bisection steps towards the boundary: the norm is exact to 1 part in 256
 
 
 class MarginSearchSettings(Settings):
-    """DeepFool's steps, and the classes whose boundaries are tried: the likeliest ones of the clean image."""
+    """Steps of DeepFool; candidates: how many of the likeliest other classes of the clean image are tried."""
 
     steps: Annotated[int, Field(ge=1)]
     candidates: Annotated[int, Field(ge=1)]
 
 
-def margins(
-    model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, index: Tensor, settings: MarginSearchSettings
-) -> Tensor:
+def margins(model: Model, images: Tensor, labels: Tensor, index: Tensor, settings: MarginSearchSettings) -> Tensor:
     """Norm of a small perturbation inside each band that changes the class: images (N, C, H, W) -> (N, bands).
 
-    index (H, W): the band of each DCT coefficient, in all channels at once. NaN where the image is misclassified
-    already, infinity where the loop found no perturbation. Pixels may leave [0, 1], as in the source.
+    index (H, W): the band of each DCT coefficient, in all channels at once. NaN for an image that is misclassified
+    without a perturbation, infinity where no perturbation was found. Pixels may leave [0, 1], as in the source.
     """
-    bands = int(index.max()) + 1
-    return torch.stack([within(model, images, labels, index == band, settings) for band in range(bands)], 1)
+    bands = range(int(index.max()) + 1)
+    return torch.stack([within(model, images, labels, index == band, settings) for band in bands], 1)
 
 
-def within(
-    model: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, mask: Tensor, settings: MarginSearchSettings
-) -> Tensor:
-    """The same for one set of coefficients (H, W): (N,).
+def within(model: Model, images: Tensor, labels: Tensor, mask: Tensor, settings: MarginSearchSettings) -> Tensor:
+    """Norm of a small perturbation inside the span of the coefficients where mask (H, W) is true: (N,).
 
-    DeepFool (Moosavi-Dezfooli et al. 2016, Algorithm 2) with every gradient projected onto the span, then a search by
-    halves along the perturbation for the boundary.
+    DeepFool (Moosavi-Dezfooli et al. 2016, Algorithm 2) with every gradient projected onto the span, then a bisection
+    along the perturbation for the boundary. NaN and infinity as in `margins`.
     """
     mask = mask.to(images.device)
     with torch.no_grad():
@@ -53,39 +50,53 @@ def within(
     right = logits.argmax(1) == labels
     others = logits.scatter(1, labels[:, None], -torch.inf).topk(min(settings.candidates, logits.shape[1] - 1)).indices
     change = torch.zeros_like(images)
-    open_ = right.clone()  # those still on the right side
+    unchanged = right.clone()  # images whose class the perturbation has not changed yet
     for _ in range(settings.steps):
-        rows = open_.nonzero()[:, 0]
+        rows = unchanged.nonzero()[:, 0]
         if not len(rows):
             break
         change[rows] += _step(model, images[rows] + change[rows], labels[rows], others[rows], mask)
         with torch.no_grad():
-            open_[rows] = model(images[rows] + change[rows]).argmax(1) == labels[rows]
+            unchanged[rows] = model(images[rows] + change[rows]).argmax(1) == labels[rows]
     low, high = torch.zeros_like(logits[:, 0]), torch.ones_like(logits[:, 0])
     for _ in range(HALVINGS):
         middle = (low + high) / 2
         with torch.no_grad():
-            still = model(images + middle[:, None, None, None] * change).argmax(1) == labels
-        low, high = torch.where(still, middle, low), torch.where(still, high, middle)
+            inside = model(images + middle[:, None, None, None] * change).argmax(1) == labels
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
     norm = high * change.flatten(1).norm(dim=1)
-    norm = torch.where(open_, torch.inf, norm)
+    norm = torch.where(unchanged, torch.inf, norm)
     return torch.where(right, norm, torch.nan)
 
 
-def _step(model: Callable[[Tensor], Tensor], at: Tensor, labels: Tensor, others: Tensor, mask: Tensor) -> Tensor:
+def _step(model: Model, points: Tensor, labels: Tensor, others: Tensor, mask: Tensor) -> Tensor:
     """The step inside the span to the nearest of the linearised boundaries: (N, C, H, W)."""
-    at = at.detach().requires_grad_()
-    logits = model(at)
-    nearest, step = torch.full_like(logits[:, 0], torch.inf), torch.zeros_like(at)
+    points = points.detach().requires_grad_()
+    logits = model(points)
+    nearest, step = torch.full_like(logits[:, 0], torch.inf), torch.zeros_like(points)
     for other in others.unbind(1):
-        ahead = logits.gather(1, labels[:, None])[:, 0] - logits.gather(1, other[:, None])[:, 0]
-        (gradient,) = torch.autograd.grad(-ahead.sum(), at, retain_graph=True)
-        slope = idct2(dct2(gradient) * mask)
-        whole, norm = (each.flatten(1).norm(dim=1) for each in (gradient, slope))
-        blind = norm <= ROUNDING * whole
-        distance = torch.where(blind, torch.inf, ahead.detach().clamp_min(0) / torch.where(blind, 1.0, norm))
-        length = OVERSHOOT * distance + ALONG
+        lead = logits.gather(1, labels[:, None])[:, 0] - logits.gather(1, other[:, None])[:, 0]
+        (gradient,) = torch.autograd.grad(-lead.sum(), points, retain_graph=True)
+        projected = idct2(dct2(gradient) * mask)
+        full_norm, norm = (g.flatten(1).norm(dim=1) for g in (gradient, projected))
+        blind = norm <= ROUNDING * full_norm  # the class does not depend on the span
+        distance = torch.where(blind, torch.inf, lead.detach().clamp_min(0) / torch.where(blind, 1.0, norm))
+        length = OVERSHOOT * distance + MIN_STEP
         nearer = distance < nearest
         nearest = torch.where(nearer, distance, nearest)
-        step = torch.where(nearer[:, None, None, None], slope * (length / norm)[:, None, None, None], step)
+        step = torch.where(nearer[:, None, None, None], projected * (length / norm)[:, None, None, None], step)
     return step.detach()
+
+
+class MarginSettings(MarginSearchSettings):
+    """One over the least l2 norm inside the band that changes the class."""
+
+    method: Literal["margin"]
+
+
+def margin(task: Task, settings: MarginSettings) -> Attribution:
+    """One over the margin: 0 where no perturbation was found, and in all bands of a misclassified image."""
+    require_dct(task, settings.method)
+    chunks = zip(task.images.split(task.chunk), task.labels.split(task.chunk), strict=True)
+    norms = torch.cat([margins(task.model, x, y, task.index, settings) for x, y in chunks])
+    return from_bands((1 / norms).nan_to_num(0.0))

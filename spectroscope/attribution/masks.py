@@ -1,23 +1,25 @@
-"""Masks on the spectrum, learned: which coefficients a network can do without.
+"""Learned masks on the spectrum: which coefficients a network can do without.
 
-A mask M in [0, 1] multiplies the DCT coefficients of an image, in all channels at once, and is pushed to 0 by an l1
-penalty wherever nothing pushes back. The penalty here is on the mean of M, so that it does not depend on image size.
+A mask M in [0, 1] multiplies the DCT coefficients of an image, in all channels at once. An l1 penalty pushes it to 0
+wherever the loss does not hold it up. The penalty is on the mean of M, so that it does not depend on image size.
 """
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from spectroscope.attribution.inputs import Model
+from spectroscope.attribution.task import Attribution, Task, averaged_by_band, require_dct
 from spectroscope.frequency.spectrum import dct2, idct2
 from spectroscope.pipeline.params import Settings
 
 
 class MaskLearningSettings(Settings):
-    """The penalty on the mean of a mask, and Adam's steps."""
+    """Weight of the penalty on the mean of a mask; steps and learning rate of Adam."""
 
     penalty: Annotated[float, Field(gt=0)]
     steps: Annotated[int, Field(ge=1)]
@@ -25,7 +27,7 @@ class MaskLearningSettings(Settings):
 
 
 def network_mask(
-    model: Callable[[Tensor], Tensor],
+    model: Model,
     images: Tensor,
     labels: Tensor,
     settings: MaskLearningSettings,
@@ -42,21 +44,19 @@ def network_mask(
     def loss(mask: Tensor) -> Tensor:
         rows = torch.randperm(len(images), generator=generator)[:batch_size].to(images.device)
         with torch.no_grad():
-            whole = cross_entropy(model(images[rows]), labels[rows])
+            clean = cross_entropy(model(images[rows]), labels[rows])
         masked = cross_entropy(model(idct2(spectrum[rows] * mask)), labels[rows])
-        return (masked - whole).square() + settings.penalty * mask.mean()
+        return (masked - clean).square() + settings.penalty * mask.mean()
 
-    return _learned(images.new_ones(images.shape[-2:]), loss, settings)
+    return _minimise(loss, images.new_ones(images.shape[-2:]), settings)
 
 
-def image_masks(
-    model: Callable[[Tensor], Tensor], images: Tensor, classes: Tensor, settings: MaskLearningSettings
-) -> Tensor:
-    """One mask for each image, which keeps what speaks for its class: (N, C, H, W), (N,) -> (N, H, W) in [0, 1].
+def image_masks(model: Model, images: Tensor, classes: Tensor, settings: MaskLearningSettings) -> Tensor:
+    """One mask for each image, which keeps the evidence for its class: (N, C, H, W), (N,) -> (N, H, W) in [0, 1].
 
-    Basile et al. 2025: minimises CE(masked image, class) + penalty |M|. With clean images and their labels the masks
-    are essential: what suffices to be right. With adversaries and the classes they are taken for they are adversarial:
-    what suffices to fool. No image's mask depends on its batch mates.
+    Basile et al. 2025: minimises CE(masked image, class) + penalty |M|. Masks of clean images and their labels are
+    essential: they show which coefficients suffice for the label. Masks of adversaries and the classes these are taken
+    for are adversarial: they show which coefficients suffice to fool. Images do not influence each other's masks.
     """
     spectrum = dct2(images)
 
@@ -64,15 +64,28 @@ def image_masks(
         logits = model(idct2(spectrum * masks[:, None]))
         return cross_entropy(logits, classes, reduction="sum") + settings.penalty * masks.mean((1, 2)).sum()
 
-    return _learned(images.new_ones(len(images), *images.shape[-2:]), loss, settings)
+    return _minimise(loss, images.new_ones(len(images), *images.shape[-2:]), settings)
 
 
-def _learned(start: Tensor, loss: Callable[[Tensor], Tensor], settings: MaskLearningSettings) -> Tensor:
+def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor, settings: MaskLearningSettings) -> Tensor:
     mask = start.clone().requires_grad_()
-    search = torch.optim.Adam([mask], lr=settings.learning_rate)
+    optimizer = torch.optim.Adam([mask], lr=settings.learning_rate)
     for _ in range(settings.steps):
         (mask.grad,) = torch.autograd.grad(loss(mask), mask)
-        search.step()
+        optimizer.step()
         with torch.no_grad():
             mask.clamp_(0, 1)
     return mask.detach()
+
+
+class LearnedMaskSettings(MaskLearningSettings):
+    """Essential masks: how much of the band suffices for the label."""
+
+    method: Literal["learned_mask"]
+
+
+def learned_mask(task: Task, settings: LearnedMaskSettings) -> Attribution:
+    """Mean of each image's essential mask over the band; ValueError in another basis than the DCT."""
+    require_dct(task, settings.method)
+    chunks = zip(task.images.split(task.chunk), task.labels.split(task.chunk), strict=True)
+    return averaged_by_band(torch.cat([image_masks(task.model, x, y, settings) for x, y in chunks]), task.index)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from spectroscope import bootstrap
-from spectroscope.attribution.summaries import centroid, class_mean, hf_share, missing_shares, sums
+from spectroscope.attribution.summaries import class_mean, class_shares, shell_summaries
 from spectroscope.bootstrap import StatisticsSettings, grid, labels
 from spectroscope.findings.tables import Finding
 
@@ -18,45 +18,19 @@ class Reliance:
     run: str
     curves: np.ndarray
     drawn: np.ndarray
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # seeds, images
     class_sizes: np.ndarray
-
-    def shell_rows(self, settings: StatisticsSettings) -> pd.DataFrame:
-        """Mean over classes of each shell (the paper's Fig. 1, averaged): run, shell, mean, low, high, n."""
-        low, high = bootstrap.interval(class_mean(self.drawn), settings)
-        mean = class_mean(self.curves)
-        rows = pd.DataFrame({"run": self.run, "shell": range(len(mean)), "mean": mean, "low": low, "high": high})
-        return rows.assign(n_images=self.shape[1], n_seeds=self.shape[0])
-
-    def class_rows(self, classes: list[str], settings: StatisticsSettings) -> pd.DataFrame:
-        """The same for each class: run, class, shell, mean, low, high, n."""
-        low, high = bootstrap.interval(self.drawn, settings)
-        name, shell = np.indices(self.curves.shape).reshape(2, -1)
-        columns = {"mean": self.curves.ravel(), "low": low.ravel(), "high": high.ravel()}
-        rows = pd.DataFrame({"run": self.run, "class": np.array(classes)[name], "shell": shell, **columns})
-        return rows.assign(n_images=self.class_sizes[name], n_seeds=self.shape[0]).dropna()
-
-    def findings(self, hf_from: float) -> list[Finding]:
-        """Centroid, high-frequency share, and the sums of the mean curve over DC, low, middle and high shells."""
-        points = {"centroid": centroid(self.curves), "hf_share": hf_share(self.curves, hf_from)}
-        drawn = {"centroid": centroid(self.drawn), "hf_share": hf_share(self.drawn, hf_from)}
-        points, drawn = points | sums(self.curves, hf_from), drawn | sums(self.drawn, hf_from)
-        missing = {"hf_share": int(missing_shares(self.curves, hf_from))}
-        return [
-            Finding(self.run, name, float(point), drawn[name], self.shape, missing.get(name, 0))
-            for name, point in points.items()
-        ]
 
 
 def reliance(
-    run: str, stream: int, attribution: pd.DataFrame, n_classes: int, which: str, settings: StatisticsSettings
+    run: str, stream: int, attribution: pd.DataFrame, n_classes: int, images: str, settings: StatisticsSettings
 ) -> Reliance:
-    """Class curves of a run's Occluded Frequency table; which: `all` images or the `correct` ones of each seed.
+    """Class curves of a run's table of Occluded Frequency; images: `all`, or the `correct` ones of each seed.
 
-    The n_images of what follows from it are those that count for at least one seed.
+    n_images counts the images that are correct for at least one seed.
     """
     shells = [column for column in attribution if column.startswith("shell_")]
-    if which == "correct":
+    if images == "correct":
         attribution = attribution.copy()
         attribution.loc[~attribution["right"], shells] = np.nan
     values, groups = grid(attribution, shells), bootstrap.by_class(labels(attribution), n_classes)
@@ -65,3 +39,30 @@ def reliance(
     class_sizes = groups[counted].sum(0).astype(int)
     shape = (len(values), int(counted.sum()))
     return Reliance(run, bootstrap.estimate(values, groups), drawn, shape, class_sizes)
+
+
+def shell_curve(reliance: Reliance, settings: StatisticsSettings) -> pd.DataFrame:
+    """Mean over classes of each shell (Wang et al. 2020, Fig. 1, averaged): run, shell, mean, low, high, n."""
+    low, high = bootstrap.interval(class_mean(reliance.drawn, -2), settings)
+    mean = class_mean(reliance.curves, -2)
+    rows = pd.DataFrame({"run": reliance.run, "shell": range(len(mean)), "mean": mean, "low": low, "high": high})
+    return rows.assign(n_images=reliance.shape[1], n_seeds=reliance.shape[0])
+
+
+def class_curves(reliance: Reliance, classes: list[str], settings: StatisticsSettings) -> pd.DataFrame:
+    """The curve of each class that has images: run, class, shell, mean, low, high, n_images, n_seeds."""
+    low, high = bootstrap.interval(reliance.drawn, settings)
+    number, shell = np.indices(reliance.curves.shape).reshape(2, -1)
+    figures = {"mean": reliance.curves.ravel(), "low": low.ravel(), "high": high.ravel()}
+    rows = pd.DataFrame({"run": reliance.run, "class": np.array(classes)[number], "shell": shell, **figures})
+    return rows.assign(n_images=reliance.class_sizes[number], n_seeds=reliance.shape[0]).dropna()
+
+
+def reliance_findings(reliance: Reliance, hf_from: float) -> list[Finding]:
+    """The statistics of `summaries.shell_summaries`; n_missing of hf_share: classes that have no share."""
+    points, drawn = shell_summaries(reliance.curves, hf_from), shell_summaries(reliance.drawn, hf_from)
+    missing = {"hf_share": int(np.isnan(class_shares(reliance.curves, hf_from)).sum())}
+    return [
+        Finding(reliance.run, name, float(point), drawn[name], reliance.shape, missing.get(name, 0))
+        for name, point in points.items()
+    ]

@@ -1,78 +1,100 @@
-"""How good an explanation is: what happens to the prediction when what it names is taken away, or comes first.
+"""Faithfulness: does the prediction depend on the bands or coefficients that an attribution ranks highest?
 
-A good order of bands or coefficients makes the probability of the label fall early when they are deleted in that order
-and rise early when they are inserted. An order is given by priorities, the largest first; four that know nothing of the
-network are the yardstick: energy, low to high, high to low, random.
+When bands or coefficients are deleted in a good order, the probability of the label falls early; when they are inserted
+in that order, it rises early. An order is given by priorities, the largest first. Four orders that do not look at the
+network are the yardstick: energy, low to high, high to low, random. `interventions` compare the removal of one band
+with that of an equal energy from everything else.
 """
+
+from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
+from pydantic import Field, field_validator
 from torch import Tensor
 
-from spectroscope.attribution.methods import Measured, Task
-from spectroscope.attribution.occlusion import coalition_logits
-from spectroscope.attribution.scores import checked
-from spectroscope.attribution.scores import score as score_of
-from spectroscope.attribution.shapley import EXACT_BANDS
+from spectroscope.attribution.coalitions import EXACT_BANDS
+from spectroscope.attribution.scores import coalition_scores, image_scores
+from spectroscope.attribution.task import Attribution, Task
 from spectroscope.frequency.partitions import by_band
 from spectroscope.frequency.spectrum import analyse, shells, synthesise
-from spectroscope.pipeline.machine import generator
+from spectroscope.pipeline.params import Settings
 from spectroscope.pipeline.progress import track
 
 TRIVIAL = ("energy", "low_to_high", "high_to_low", "random")
 
 
-def curves(task: Task, measured: dict[str, Measured], fractions: list[float]) -> pd.DataFrame:
-    """Deletion and insertion curves of every measure and every trivial order, image by image.
+class FaithfulnessSettings(Settings):
+    """Deletion and insertion curves; fractions: of all coefficients, deleted (or inserted) after each step."""
 
-    Rows: order, unit (`band`, or `coefficient` for measures that have them), kind, image, step_0, step_1, ...: the
-    softmax probability of the label. A step is one band, or one of the `fractions` of all coefficients. Curves by band
-    are looked up in the table of all coalitions; of more bands than there is a table of, they are walked along.
+    fractions: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2)]
+
+    @field_validator("fractions")
+    @classmethod
+    def _rise(cls, fractions: list[float]) -> list[float]:
+        if fractions != sorted(set(fractions)) or (fractions[0], fractions[-1]) != (0, 1):
+            raise ValueError(f"expected fractions that rise from 0 to 1, got {fractions}")
+        return fractions
+
+
+def curves(task: Task, attributions: dict[str, Attribution], fractions: list[float]) -> pd.DataFrame:
+    """Deletion and insertion curves of every method and every trivial order, image by image.
+
+    Rows: order, unit (`band`, or `coefficient` for methods that have them), kind, image, step_0, step_1, ...: the
+    softmax probability of the label. A step is one band, or one of the `fractions` of all coefficients. With up to
+    EXACT_BANDS bands, curves by band are looked up among the logits of all coalitions; with more, each step takes a
+    forward pass.
     """
-    plain = trivial(task)
-    parts = []
-    orders = {name: each.values for name, each in measured.items()}
-    orders |= {"energy": by_band(plain["energy"], task.index)}
-    band = torch.arange(task.bands, dtype=torch.float64).expand(len(task.images), -1)
-    drawn = torch.rand(band.shape, generator=generator(task.seed, 6))
-    orders |= {"low_to_high": -band, "high_to_low": band, "random": drawn}
-    if task.bands <= EXACT_BANDS:
-        logits = task.table("zero", False)
-        value = score_of(logits, task.labels[:, None].expand(logits.shape[:2]), "softmax")
+    trivial = trivial_priorities(task)
+    orders = {name: attribution.values for name, attribution in attributions.items()} | _trivial_bands(task, trivial)
+    exact = task.n_bands <= EXACT_BANDS
+    if exact:
+        probabilities = coalition_scores(task.every_logits("zero", False), task.labels, "softmax")
+    rows = []
     for name, priority in track(list(orders.items()), "deletion and insertion by band"):
         priority = priority.to(task.images.device)
-        found = band_curves(value, priority) if task.bands <= EXACT_BANDS else walked_curves(task, priority)
-        for kind, curve in found.items():
-            parts.append(_rows(curve, name, "band", kind))
-    orders = {name: each.coefficients for name, each in measured.items() if each.coefficients is not None} | plain
-    for name, priority in track(list(orders.items()), "deletion and insertion"):
+        by_kind = looked_up_curves(probabilities, priority) if exact else stepwise_curves(task, priority)
+        rows += [_rows(curve, name, "band", kind) for kind, curve in by_kind.items()]
+    orders = {name: a.coefficients for name, a in attributions.items() if a.coefficients is not None} | trivial
+    for name, priority in track(list(orders.items()), "deletion and insertion by coefficient"):
         for kind in ("deletion", "insertion"):
             curve = coefficient_curve(task, _symmetric(priority, task), fractions, kind == "insertion")
-            parts.append(_rows(curve, name, "coefficient", kind))
-    return pd.concat(parts, ignore_index=True)
+            rows.append(_rows(curve, name, "coefficient", kind))
+    return pd.concat(rows, ignore_index=True)
 
 
-def trivial(task: Task) -> dict[str, Tensor]:
-    """Priorities (N, H, W) that know nothing of the network, by name."""
+def trivial_priorities(task: Task) -> dict[str, Tensor]:
+    """Priorities of the coefficients (N, H, W) that do not look at the network, for each name in TRIVIAL."""
     energy = analyse(task.images, task.basis).abs().square().sum(1)
-    frequency = shells(*energy.shape[1:], "radial", task.basis).to(energy).expand_as(energy)
-    drawn = torch.rand(energy.shape, generator=generator(task.seed, 5)).to(energy)
+    height, width = energy.shape[1:]
+    frequency = shells(height, width, "radial", task.basis).to(energy).expand_as(energy)
+    drawn = torch.rand(energy.shape, generator=task.generator("random_coefficients")).to(energy)
     return {"energy": energy, "low_to_high": -frequency, "high_to_low": frequency, "random": drawn}
 
 
-def band_curves(values: Tensor, priority: Tensor) -> dict[str, Tensor]:
-    """Both curves from the value of every coalition (N, 2^B), looked up: priorities (N, B) -> (N, B + 1) each."""
+def _trivial_bands(task: Task, trivial: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Priorities of the bands (N, B) that do not look at the network."""
+    band = torch.arange(task.n_bands, dtype=torch.float64).expand(len(task.images), -1)
+    drawn = torch.rand(band.shape, generator=task.generator("random_bands"))
+    energy = by_band(trivial["energy"], task.index)
+    return {"energy": energy, "low_to_high": -band, "high_to_low": band, "random": drawn}
+
+
+def looked_up_curves(probabilities: Tensor, priority: Tensor) -> dict[str, Tensor]:
+    """Both curves, taken from the probabilities of every coalition (N, 2^B): priorities (N, B) -> (N, B + 1)."""
     order = priority.argsort(dim=1, descending=True, stable=True)
-    first = torch.cat([torch.zeros_like(order[:, :1]), (2**order).cumsum(1)], 1)  # coalition of the first bands
-    return {"insertion": values.gather(1, first), "deletion": values.gather(1, values.shape[1] - 1 - first)}
+    first = torch.cat([torch.zeros_like(order[:, :1]), (2**order).cumsum(1)], 1)  # coalition of the first 0..B bands
+    rest = probabilities.shape[1] - 1 - first
+    return {"insertion": probabilities.gather(1, first), "deletion": probabilities.gather(1, rest)}
 
 
-def walked_curves(task: Task, priority: Tensor) -> dict[str, Tensor]:
-    """The same for any number of bands, a forward pass for each step."""
+def stepwise_curves(task: Task, priority: Tensor) -> dict[str, Tensor]:
+    """Both curves for any number of bands, with a forward pass for each step: priorities (N, B) -> (N, B + 1)."""
     rank = priority.argsort(dim=1, descending=True, stable=True).argsort(1)[:, task.index.to(priority.device)]
-    steps = list(range(task.bands + 1))
-    return {kind: _walked(task, rank, steps, kind == "insertion") for kind in ("insertion", "deletion")}
+    steps = list(range(task.n_bands + 1))
+    return {kind: _stepwise(task, rank, steps, kind == "insertion") for kind in ("insertion", "deletion")}
 
 
 def coefficient_curve(task: Task, priority: Tensor, fractions: list[float], insertion: bool) -> Tensor:
@@ -80,54 +102,50 @@ def coefficient_curve(task: Task, priority: Tensor, fractions: list[float], inse
     _, height, width = priority.shape
     rank = priority.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view_as(priority)
     if task.basis == "dft":
-        rank = torch.minimum(rank, _mirrored(rank))  # both or neither
-    return _walked(task, rank, [round(fraction * height * width) for fraction in fractions], insertion)
+        rank = torch.minimum(rank, _mirrored(rank))  # a coefficient and its mirror change together: images stay real
+    return _stepwise(task, rank, [round(fraction * height * width) for fraction in fractions], insertion)
 
 
 @torch.no_grad()
-def _walked(task: Task, rank: Tensor, steps: list[int], insertion: bool) -> Tensor:
+def _stepwise(task: Task, rank: Tensor, steps: list[int], insertion: bool) -> Tensor:
     """Probability of the label with the coefficients of rank below each step alone, or without them: (N, steps)."""
-    found = []
+    curves = []
     for start in range(0, len(rank), max(1, task.chunk)):
-        part = slice(start, start + max(1, task.chunk))
-        spectrum, y = analyse(task.images[part], task.basis), task.labels[part].to(task.images.device)
-        curve = []
+        rows = slice(start, start + max(1, task.chunk))
+        spectrum, curve = analyse(task.images[rows], task.basis), []
         for step in steps:
-            first = rank[part] < step
+            first = rank[rows] < step
             x = synthesise(spectrum * (first if insertion else ~first)[:, None], task.basis)
-            curve.append(score_of(checked(task.model(x), len(x)), y, "softmax"))
-        found.append(torch.stack(curve, 1))
-    return torch.cat(found)
+            curve.append(image_scores(task.model, x, task.labels[rows], "softmax"))
+        curves.append(torch.stack(curve, 1))
+    return torch.cat(curves)
 
 
 @torch.no_grad()
 def interventions(task: Task) -> pd.DataFrame:
-    """What each band's removal does, beside an equal energy taken off everything else above DC.
+    """Predictions without each band, and with an equal energy removed from all other bands above DC.
 
-    Rows: image, band, right (with the whole image), right_without, right_other, drop_without, drop_other (drops of the
+    Rows: image, band, right (with the whole image), right_without, drop_without, right_other, drop_other (drops of the
     score). Other: the rest of the image above DC is scaled down until as much energy is gone as the band held; where
-    the band held more than the rest, all of the rest is taken.
+    the band held more than the rest, all of the rest is removed.
     """
-    n = len(task.images)
-    whole = task.logits("zero", False, torch.ones(1, task.bands, dtype=torch.bool))[:, 0]
-    score, right = task.scores(whole[:, None])[:, 0], whole.argmax(1) == task.labels
-    spectrum, rows = analyse(task.images, task.basis), []
-    options = {"basis": task.basis, "baseline": None, "clip": False, "chunk": task.chunk}
-    for band in range(task.bands):
+    clean = task.clean_logits()
+    score, right = task.scores(clean[:, None])[:, 0], clean.argmax(1) == task.labels
+    spectrum, tables = analyse(task.images, task.basis), []
+    for band in range(task.n_bands):
         mask = (task.index == band).to(task.images.device)
         rest = synthesise(spectrum * (~mask & (task.index > 0).to(mask.device)), task.basis)
         removed = synthesise(spectrum * mask, task.basis)
-        sizes = [each.flatten(1).norm(dim=1) for each in (removed, rest)]
-        scale = torch.where(sizes[1] > 0, sizes[0] / sizes[1].clamp_min(1e-12), 0.0).clamp(max=1)
-        cell = {"image": np.arange(n), "band": band, "right": right.cpu().numpy()}
+        removed_norm, rest_norm = (x.flatten(1).norm(dim=1) for x in (removed, rest))
+        scale = torch.where(rest_norm > 0, removed_norm / rest_norm.clamp_min(1e-12), 0.0).clamp(max=1)
         changed = {"without": task.images - removed, "other": task.images - scale[:, None, None, None] * rest}
-        everything = torch.zeros_like(task.index)
-        for name, x in changed.items():
-            logits = coalition_logits(task.model, x, everything, torch.ones(1, 1, dtype=torch.bool), **options)[:, 0]
-            cell[f"right_{name}"] = (logits.argmax(1) == task.labels).cpu().numpy()
-            cell[f"drop_{name}"] = (score - task.scores(logits[:, None])[:, 0]).cpu().numpy()
-        rows.append(pd.DataFrame(cell))
-    return pd.concat(rows, ignore_index=True)
+        columns = {"image": np.arange(len(score)), "band": band, "right": right.cpu().numpy()}
+        for name, images in changed.items():
+            logits = replace(task, images=images, index=torch.zeros_like(task.index)).clean_logits()
+            columns[f"right_{name}"] = (logits.argmax(1) == task.labels).cpu().numpy()
+            columns[f"drop_{name}"] = (score - task.scores(logits[:, None])[:, 0]).cpu().numpy()
+        tables.append(pd.DataFrame(columns))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _symmetric(priority: Tensor, task: Task) -> Tensor:

@@ -1,15 +1,18 @@
 """Learned masks find the band a network reads, where the network was made to read one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from attribution_cases import SHAPE, make_task, random, settings
 
-from spectroscope.attribution.masks import image_masks, network_mask
+from spectroscope.attribution.masks import MaskLearningSettings, image_masks, network_mask
+from spectroscope.attribution.registry import attribute
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.spectrum import dct2, idct2
-from spectroscope.probing.settings import MaskSettings
 
 INDEX = partition(8, 8, "octave", None, "dct")
-SETTINGS = MaskSettings(n_images=16, attack="pgd", penalty=1.0, steps=60, learning_rate=0.05, batch_size=8)
+SETTINGS = MaskLearningSettings(penalty=1.0, steps=60, learning_rate=0.05)
 
 
 def reader(band: int):
@@ -32,11 +35,11 @@ def contrast(mask: torch.Tensor, band: int) -> tuple[float, float]:
 def test_the_mask_of_a_network_is_the_band_it_reads(band):
     model, x = reader(band), pixels(16)
     labels = model(x).argmax(1)
-    mask = network_mask(model, x, labels, SETTINGS, SETTINGS.batch_size, torch.Generator().manual_seed(0))
+    mask = network_mask(model, x, labels, SETTINGS, 8, torch.Generator().manual_seed(0))
     inside, outside = contrast(mask, band)
     assert mask.shape == (8, 8) and mask.min() >= 0 and mask.max() <= 1
     assert outside < 0.01 and inside > 0.1
-    again = network_mask(model, x, labels, SETTINGS, SETTINGS.batch_size, torch.Generator().manual_seed(0))
+    again = network_mask(model, x, labels, SETTINGS, 8, torch.Generator().manual_seed(0))
     torch.testing.assert_close(again, mask, rtol=0, atol=0)
 
 
@@ -80,3 +83,13 @@ def test_a_stronger_penalty_leaves_less():
         for penalty in (0.1, 10.0)
     ]
     assert sizes[0] > 2 * sizes[1]
+
+
+def test_the_method_gives_the_band_that_the_label_is_in():
+    index = make_task(None).index
+    weights = torch.where(index == 2, random(*SHAPE, seed=3), 0.0)
+    model = lambda x: torch.stack([(dct2(x) * weights).sum((1, 2, 3)) * sign for sign in (50.0, -50.0, 0)], 1)  # noqa: E731
+    task = make_task(model)
+    task = replace(task, labels=model(task.images).argmax(1))
+    values = attribute(task, settings("learned_mask", penalty=20.0, steps=40)).values
+    assert (values.argmax(1) == 2).all() and values[:, [0, 1, 3, 4]].max() < 0.05

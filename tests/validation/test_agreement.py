@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import friedmanchisquare, spearmanr
+from scipy.stats import friedmanchisquare, rankdata, spearmanr
 
 from spectroscope.bootstrap import StatisticsSettings
-from spectroscope.validation import agreement as concordance
+from spectroscope.validation import agreement
 
 SETTINGS = StatisticsSettings(confidence=0.9, resamples=100, seed=0)
 
@@ -25,29 +25,28 @@ def values(curves, seeds=2, classes=2, n=4):
 
 @pytest.mark.parametrize("levels", [1000, 4])  # without ties, and with many
 def test_kendalls_w_is_friedmans_statistic_over_its_most(levels):
-    from scipy.stats import rankdata
 
     scores = np.random.default_rng(1).integers(0, levels, (5, 7))
     expected = friedmanchisquare(*scores.T).statistic / (5 * 6)  # chi^2 = m (n - 1) W, ties corrected in both
-    assert concordance.kendall_w(rankdata(scores, axis=-1)) == pytest.approx(expected, rel=1e-12)
+    assert agreement.kendall_w(rankdata(scores, axis=-1)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_kendalls_w_of_a_textbook_example():
     judges = np.array([[1, 6, 3, 2, 5, 4], [1, 5, 6, 2, 4, 3], [6, 3, 2, 5, 4, 1.0]])
-    assert concordance.kendall_w(judges) == pytest.approx(12 * 33.5 / (9 * 210))  # rank sums 8 14 11 9 13 8
-    assert concordance.kendall_w(np.stack([judges[0]] * 4)) == pytest.approx(1)
-    assert np.isnan(concordance.kendall_w(np.ones((3, 4))))
+    assert agreement.kendall_w(judges) == pytest.approx(12 * 33.5 / (9 * 210))  # rank sums 8 14 11 9 13 8
+    assert agreement.kendall_w(np.stack([judges[0]] * 4)) == pytest.approx(1)
+    assert np.isnan(agreement.kendall_w(np.ones((3, 4))))
 
 
 def test_kendalls_w_of_two_rankings_follows_from_spearmans_rho():
     one, other = (np.random.default_rng(seed).permutation(7) + 1 for seed in (1, 2))
     rho = spearmanr(one, other).statistic
-    assert concordance.kendall_w(np.stack([one, other])) == pytest.approx((rho + 1) / 2)
+    assert agreement.kendall_w(np.stack([one, other])) == pytest.approx((rho + 1) / 2)
 
 
 def test_agreement_is_spearmans_rho():
     table = values(lambda method, seed, label: [9, 1, 2, 3] if method == "a" else [0, 3, 1, 2])
-    found = concordance.agreement("standard", 0, table, SETTINGS).set_index(["method", "other"])["mean"]
+    found = agreement.pairwise("standard", 0, table, SETTINGS).set_index(["method", "other"])["mean"]
     rho = spearmanr([1, 2, 3], [3, 1, 2]).statistic
     assert found["a", "b"] == pytest.approx(rho)
     assert list(found.index) == [("a", "b")]
@@ -60,7 +59,7 @@ def test_each_kind_of_rater_has_its_w():
         return [0, 3, 1, 2] if seed == label == 1 else [0, 1, 2, 3]  # a seed and a class that stand out
 
     tables = {"standard": values(curve), "other": values(lambda *_: [9, 3, 2, 1])}
-    found = concordance.concordance(tables, SETTINGS).set_index(["run", "method", "across"])
+    found = agreement.concordance(tables, SETTINGS).set_index(["run", "method", "across"])
     w = found["mean"]
     other = (spearmanr([1, 2, 3], [3, 1, 2]).statistic + 1) / 2
     assert w["standard", "a", "seeds"] == w["standard", "a", "classes"] == pytest.approx(1)
@@ -77,6 +76,6 @@ def test_each_kind_of_rater_has_its_w():
 
 def test_what_is_alone_of_its_kind_has_no_w():
     table = values(lambda *_: [9, 1, 2, 3], seeds=1, classes=1)
-    found = concordance.concordance({"standard": table}, SETTINGS)
+    found = agreement.concordance({"standard": table}, SETTINGS)
     assert set(found["across"]) == {"measures"}
-    assert concordance.agreement("standard", 0, table[table["method"] == "a"], SETTINGS).empty
+    assert agreement.pairwise("standard", 0, table[table["method"] == "a"], SETTINGS).empty

@@ -1,0 +1,117 @@
+"""All methods on one network: attributions of the same images, bands, basis and score, and their tables."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from spectroscope.attribution.heat_map import centred
+from spectroscope.attribution.inputs import Model
+from spectroscope.attribution.registry import MethodSettings, attribute
+from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.attribution.task import Attribution, Task
+from spectroscope.frequency.partitions import Partition, by_band, mean_power, partition, positions
+from spectroscope.frequency.spectrum import Basis
+from spectroscope.pipeline import machine
+from spectroscope.pipeline.checkpoint import Store
+from spectroscope.pipeline.io import Images
+
+WAVES = ("heat_map", "fourier_attack")  # methods whose coefficients are those of the DFT in every basis
+
+
+def task_of(model: Model, test: Images, settings: AttributionSettings, seed: int) -> Task:
+    """The task of one network: the images, on the device at hand, and the bands of `settings.compared`."""
+    kind, bands = settings.compared.shape, settings.compared.bands
+    images, labels = test.pixels.to(machine.device()), test.labels.to(machine.device())
+    index = band_index(images, kind, bands, settings.basis)
+    waves = any(method.method in WAVES for method in settings.methods.values())
+    dft_index = band_index(images, kind, bands, "dft") if waves else index  # the DFT may have too few shells
+    chunk = machine.forward_batch_size()
+    return Task(model, images, labels, settings.basis, index, dft_index, settings.score, seed, chunk)
+
+
+def attribute_all(task: Task, methods: dict[str, MethodSettings], store: Store) -> dict[str, Attribution]:
+    """Attribution of the task by each method, by the method's name in params.yaml.
+
+    Each is kept in `store` as soon as it is computed: a killed process goes on with the next method, and several
+    processes share the methods out.
+    """
+    names = list(methods)
+
+    def compute(place: int) -> dict[str, Tensor]:
+        attribution = attribute(task, methods[names[place]])
+        return {key: value for key, value in vars(attribution).items() if value is not None}
+
+    saved = store.each([f"{task.seed}-{name}" for name in names], compute, "attribution methods")
+    return {
+        name: Attribution(tensors["values"], tensors.get("coefficients"), tensors["error"])
+        for name, tensors in zip(names, saved, strict=True)
+    }
+
+
+def tables(task: Task, attributions: dict[str, Attribution], settings: AttributionSettings) -> dict[str, pd.DataFrame]:
+    """The attributions of one network as three tables, each with a column seed.
+
+    values: band_0, ..., image, error, method, right (whether the prediction is the label), label. bands: see
+    `describe_bands`. maps: u, v, value, method: mean over images of each coefficient, heat maps with DC in the centre.
+    """
+    right = (task.clean_logits().argmax(1) == task.labels).cpu().numpy()
+    values = pd.concat(
+        value_rows(attribution).assign(method=name, right=right) for name, attribution in attributions.items()
+    )
+    maps = [
+        _map_rows(attribution.coefficients, settings.methods[name].method in WAVES).assign(method=name)
+        for name, attribution in attributions.items()
+        if attribution.coefficients is not None
+    ]
+    found = {
+        "values": values.assign(label=task.labels.cpu().numpy()[values["image"]]),
+        "bands": describe_bands(task.images, task.index, task.basis, settings.compared.shape),
+        "maps": pd.concat(maps or [pd.DataFrame()]),
+    }
+    return {name: table.assign(seed=task.seed) if len(table) else table for name, table in found.items()}
+
+
+def stacked(found: list[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """The tables of each name one below the other; a name whose tables are all empty has an empty one."""
+    names = dict.fromkeys(name for tables in found for name in tables)
+    filled = {name: [tables[name] for tables in found if name in tables and len(tables[name])] for name in names}
+    return {name: pd.concat(tables or [pd.DataFrame()]) for name, tables in filled.items()}
+
+
+def value_rows(attribution: Attribution) -> pd.DataFrame:
+    """One row for each image: band_0, band_1, ..., image, error."""
+    rows = band_table(attribution.values)
+    return rows.assign(image=np.arange(len(rows)), error=attribution.error.cpu().double().numpy())
+
+
+def band_table(values: Tensor) -> pd.DataFrame:
+    """Values (N, B) as columns band_0, band_1, ..."""
+    return pd.DataFrame(values.cpu().double().numpy(), columns=[f"band_{k}" for k in range(values.shape[1])])
+
+
+def band_columns(table: pd.DataFrame) -> list[str]:
+    """The columns band_0, band_1, ... of a table."""
+    return [name for name in table if name.startswith("band_")]
+
+
+def band_index(images: Tensor, kind: Partition, bands: int | None, basis: Basis) -> Tensor:
+    """Band of each coefficient for a partition of these images (H, W); octaves have their own number of bands."""
+    height, width = images.shape[-2:]
+    power = mean_power(images, basis).cpu() if kind == "equal_energy" else None
+    return partition(height, width, kind, None if kind == "octave" else bands, basis, power)
+
+
+def describe_bands(images: Tensor, index: Tensor, basis: Basis, kind: Partition) -> pd.DataFrame:
+    """One row for each band: basis, shape, band, size in coefficients, energy (mean over images), position (0..1)."""
+    energy = by_band(mean_power(images, basis).cpu().double(), index)
+    size, position = torch.bincount(index.flatten()), positions(index, basis)
+    columns = {"size": size.numpy(), "energy": energy.numpy(), "position": position.numpy()}
+    return pd.DataFrame({"basis": basis, "shape": kind, "band": range(len(size)), **columns})
+
+
+def _map_rows(coefficients: Tensor, waves: bool) -> pd.DataFrame:
+    mean = coefficients.mean(0)
+    mean = centred(mean) if waves else mean
+    u, v = np.indices(mean.shape).reshape(2, -1)
+    return pd.DataFrame({"u": u, "v": v, "value": mean.flatten().cpu().double().numpy()})

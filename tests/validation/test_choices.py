@@ -1,0 +1,38 @@
+"""The contrast under every choice and normalisation, worked out by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from validation_cases import BAND_TABLE, STATISTICS, values
+
+from spectroscope.validation.choices import contrasts, signs
+
+
+def choices(curve: list[float]) -> pd.DataFrame:
+    parts = []
+    for score in ("logit", "margin"):
+        cell = {"basis": "dct", "shape": "linf", "baseline": "zero", "score": score, "clip": False}
+        parts.append(values({"it": curve}).drop(columns=["method", "error"]).assign(**cell))
+    return pd.concat(parts)
+
+
+def test_every_choice_and_normalisation_gives_the_contrast_worked_out_by_hand():
+    tables = {"standard": choices([5, 1, 1, 2]), "adversarial": choices([5, 2, 1, 1])}
+    found = contrasts(tables, BAND_TABLE, 0.5, "standard", STATISTICS)
+    assert len(found) == 2 * 2 * 3 and set(found["run"]) == {"adversarial"}
+    shares = found[(found["statistic"] == "hf_share") & (found["score"] == "logit")].set_index("normalisation")["mean"]
+    expected = {
+        "raw": 2 / 4 - 3 / 4,
+        "per_coefficient": (1 / 4 + 1 / 8) / (1 + 1 / 4 + 1 / 8) - (1 / 4 + 2 / 8) / (1 / 2 + 1 / 4 + 2 / 8),
+        "per_energy": (1 / 2 + 1) / (2 / 4 + 1 / 2 + 1) - (1 / 2 + 2) / (1 / 4 + 1 / 2 + 2),
+    }
+    assert shares.to_dict() == pytest.approx(expected)
+    agreed = signs(found).set_index("statistic")
+    assert agreed["n_choices"].to_dict() == {"hf_share": 6, "centroid": 6}
+    assert agreed["same_sign"].to_dict() == {"hf_share": 1.0, "centroid": 1.0}
+    assert agreed["sure"].to_dict() == {"hf_share": 1.0, "centroid": 1.0}
+    assert agreed.loc["hf_share", "median"] == pytest.approx(np.median(list(expected.values())))
+
+
+def test_no_choices_have_no_signs():
+    assert signs(pd.DataFrame()).empty
