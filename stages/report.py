@@ -23,7 +23,7 @@ def main(
     settings, facts = params.read(), io.read_json(metrics)
     results = Results(
         settings=settings,
-        about=facts["about"],
+        provenance=facts["about"],
         warnings=facts["warnings"],
         tables=read_tables(tables),
         rct_maps=io.read_table(maps),

@@ -133,7 +133,7 @@ def study(n_runs: int = 2, **changes) -> results.Results:
     """The whole study in memory; `changes`: fields of Results, and tables to replace by name in `tables`."""
     fields = {
         "settings": settings(n_runs),
-        "about": {"device": "a CPU", "test_images": "12"},
+        "provenance": {"device": "a CPU", "test_images": "12"},
         "warnings": {},
         "tables": tables(n_runs) | changes.pop("tables", {}),
         "rct_maps": rct_maps(n_runs),

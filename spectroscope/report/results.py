@@ -51,14 +51,14 @@ OPTIONAL_TABLES = {
 class Results:
     """One study: its settings, its tables and maps, and a look at its images.
 
-    `settings`: params.yaml. `about`: data set and machine. `warnings`: run -> check -> why an attack may be weak.
+    `settings`: params.yaml. `provenance`: data set and machine. `warnings`: run -> check -> why an attack may be weak.
     `tables`: by the names in TABLES and OPTIONAL_TABLES. `rct_maps`: relative changes, every run and attack together;
     `attribution_maps`: of each run, rows (method, u, v, value, seed). `images`: the test images; `bands`: what each
     band keeps of them. `adversaries`: (run, attack) -> perturbations (n, C, H, W) of one seed and their rows.
     """
 
     settings: dict[str, Any]
-    about: dict[str, Any]
+    provenance: dict[str, Any]
     warnings: dict[str, dict[str, str]]
     tables: dict[str, pd.DataFrame]
     rct_maps: pd.DataFrame
@@ -84,9 +84,9 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     for name, columns in {**TABLES, **OPTIONAL_TABLES}.items():
         path = folder / f"{name}.csv"
         tables[name] = table = io.read_table(path)
-        missing = [column for column in columns.split() if column not in table]
         if table.empty and name in OPTIONAL_TABLES:
             continue
+        missing = [column for column in columns.split() if column not in table]
         if missing:
             raise ValueError(f"{path}: expected column {', '.join(missing)}, got {', '.join(map(str, table.columns))}")
         if table.empty:

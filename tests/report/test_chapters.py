@@ -165,8 +165,9 @@ def test_values_that_are_undefined_are_told():
     reliance = tables(2)["reliance"]
     lacking = reliance.assign(n_missing=2 * (reliance["statistic"] == "hf_share"))
     _, caption = evaluation.results_table(study(tables={"reliance": lacking}))
-    told = "standard: OF high-frequency share is undefined for 2 of 3 classes, which are left out."
-    assert told in caption and "centroid (k = shell + 1) is undefined" not in caption
+    assert (
+        "Of 3 classes, those without a high-frequency share are left out of it: standard 2, adversarial 2." in caption
+    )
 
 
 def test_a_cell_of_a_matrix_without_a_number_is_empty(table):
@@ -313,15 +314,15 @@ def test_the_images_of_every_attack_and_what_it_needed_are_shown():
 
 def test_a_study_without_black_boxes_has_no_query_curve():
     text = chapter(attack_checks, study(tables={"queries": tables(2)["queries"].head(0)}))
-    assert "How many queries?" not in text and "Inside which band?" in text
+    assert "How many queries?" not in text and "Inside which band are networks fooled?" in text
 
 
 # ---- images, information, validation
 
 
 def test_a_study_of_photographs_says_that_its_images_overlap():
-    assert "overlap" in chapter(dataset, study(about={"source": "photos"}))
-    assert "overlap" not in chapter(dataset, study(about={"source": "cifar10"}))
+    assert "overlap" in chapter(dataset, study(provenance={"source": "photos"}))
+    assert "overlap" not in chapter(dataset, study(provenance={"source": "cifar10"}))
 
 
 def test_the_chart_of_information_holds_the_probes_and_the_adcs_of_each_class(table):

@@ -1,5 +1,6 @@
 """The page stands alone, has a chapter for every stage, and a browser draws every chart."""
 
+import html
 import itertools
 import re
 import shutil
@@ -59,7 +60,7 @@ def test_every_stage_has_a_chapter_that_begins_with_its_question(text):
     names = re.findall(r'<section id="([^"]*)">', text)
     assert set(names) == QUESTIONS.keys() - {"report"} | {"limits"} and names[-1] == "study"
     for name in names:
-        heading = re.search(rf'<section id="{name}">\s*<h2><small>[^<]*</small>([^<]*)</h2>', text)[1]
+        heading = html.unescape(re.search(rf'<section id="{name}">\s*<h2><small>[^<]*</small>([^<]*)</h2>', text)[1])
         assert heading == QUESTIONS.get(name, heading) and heading.endswith("?")
 
 

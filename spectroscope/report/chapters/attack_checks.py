@@ -44,13 +44,16 @@ ATTACKED = "correctly classified image"
 
 def blocks(results: Results) -> page.Blocks:
     run_colours, tables = results.run_colours, results.tables
-    lines = [f"{run}, {name}: {text}." for run, found in results.warnings.items() for name, text in found.items()]
-    found = [page.prose("Warnings", *lines, kind="warning") if lines else page.prose(SOUND), page.prose(CONFOUNDS)]
-    found.append(page.table(strength(tables["attacks"], run_colours), STRENGTH, run_colours))
-    for name, (text, draw) in CHARTS.items():
+    warnings = [f"{run}, {check}: {text}." for run, texts in results.warnings.items() for check, text in texts.items()]
+    content = [
+        page.prose("Warnings", *warnings, kind="warning") if warnings else page.prose(SOUND),
+        page.prose(CONFOUNDS),
+        page.table(strength(tables["attacks"], run_colours), STRENGTH, run_colours),
+    ]
+    for name, (question, draw) in CHARTS.items():
         if len(tables[name]):
-            found += [page.heading(text), page.chart(draw(tables[name], run_colours))]
-    return tuple(found)
+            content += [page.heading(question), page.chart(draw(tables[name], run_colours))]
+    return tuple(content)
 
 
 def strength(table: pd.DataFrame, run_colours: RunColours) -> pd.DataFrame:
@@ -113,22 +116,22 @@ def _confined(rows: pd.DataFrame, name: str, run_colours: RunColours) -> tuple[a
 
 def transfer(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """How often what fooled one run fools another: a matrix for each attack."""
+    columns, n_runs = min(2, table["attack"].nunique()), len(run_colours)
+    width = min(110 * n_runs, math.floor(760 / columns))
+    axis = alt.Axis(labelAngle=0, orient="top", labelLimit=width // n_runs - 4)
     base = alt.Chart().encode(
-        alt.X("run:N", sort=list(run_colours), title="tried on", axis=alt.Axis(labelAngle=0, orient="top")),
+        alt.X("run:N", sort=list(run_colours), title="tried on", axis=axis),
         alt.Y("source:N", sort=list(run_colours), title="found on"),
         tooltip=style.tooltip("attack", "source", "run", share=True),
     )
-    columns = min(2, table["attack"].nunique())
-    width = min(110 * len(run_colours), math.floor(760 / columns))
-    panel = charts.share_matrix(base, "share fooled", ".0%", 12).properties(width=width, height=36 * len(run_colours))
+    panel = charts.share_matrix(base, "share fooled", ".0%", 12).properties(width=width, height=36 * n_runs)
     chart = charts.panels(panel, table, "attack", ("source", "run"), columns)
-    return style.styled(
-        chart.resolve_axis(x="independent", y="independent"), TRANSFER + words.sample_note(table, "image")
-    )
+    chart = chart.resolve_axis(x="independent", y="independent")
+    return style.styled(chart, TRANSFER + words.sample_note(table, "image"))
 
 
 CHARTS = {
     "queries": ("How many queries?", queries),
-    "confined": ("Inside which band?", confined),
-    "attack_transfer": ("Does what fools one run fool another?", transfer),
+    "confined": ("Inside which band are networks fooled?", confined),
+    "attack_transfer": ("Do adversaries transfer between networks?", transfer),
 }

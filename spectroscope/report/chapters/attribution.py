@@ -33,10 +33,10 @@ def blocks(results: Results) -> page.Blocks:
     tables, run_colours = results.tables, results.run_colours
     curves = occluded_frequency(tables["occluded_frequency"], tables["class_occluded_frequency"], run_colours)
     side_by_side = methods(tables["methods"], run_colours)
-    found = [page.chart(curves), page.heading("The methods side by side"), page.chart(side_by_side)]
+    content = [page.chart(curves), page.heading("The methods side by side"), page.chart(side_by_side)]
     if any(len(rows) for rows in results.attribution_maps.values()):
-        found.append(heat_maps(results.attribution_maps, tables["methods"], run_colours))
-    return tuple(found)
+        content.append(heat_maps(results.attribution_maps, tables["methods"], run_colours))
+    return tuple(content)
 
 
 def occluded_frequency(table: pd.DataFrame, classes: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:

@@ -18,10 +18,10 @@ OVERLAP = (
 
 
 def blocks(results: Results) -> page.Blocks:
-    images, about = results.images, results.about
+    images, source = results.images, results.provenance.get("source", "not recorded")
     channels, height, width = images.pixels.shape[1:]
     facts = {
-        "source": about.get("source", "not recorded"),
+        "source": source,
         "test images": f"{len(images):,}",
         "classes": f"{len(images.classes):,}",
         "size": f"{height} x {width} pixels, {words.count(channels, 'channel')}",
@@ -29,5 +29,5 @@ def blocks(results: Results) -> page.Blocks:
     first = {int(label): int((images.labels == label).nonzero()[0]) for label in images.labels.unique()[:MOST]}
     cells = [Cell((pictures.picture(images.pixels[at], images.classes[label]),)) for label, at in first.items()]
     grid = page.grid([images.classes[label] for label in first], [("", cells)], CAPTION)
-    overlap = [page.prose(OVERLAP)] if about.get("source") == "photos" else []
+    overlap = [page.prose(OVERLAP)] if source == "photos" else []
     return page.facts(facts), grid, *overlap

@@ -41,12 +41,13 @@ def results_table(results: Results) -> tuple[pd.DataFrame, str]:
         share = statistic != "centroid"
         numbers = [words.number(row.mean, row.low, row.high, share) for row in by_run.itertuples()]
         lines.append((NAMES.get(statistic, f"under {statistic}"), *numbers))
-    n_classes = words.count(len(results.images.classes), "class")
-    undefined = "".join(
-        f" {row.run}: {NAMES[row.statistic]} is undefined for {row.n_missing:g} of {n_classes}, which are left out."
-        for row in reliance[reliance["n_missing"] > 0].itertuples()
-    )
-    return pd.DataFrame(lines, columns=["", *results.run_colours]), TABLE + words.sample_note(summaries) + undefined
+    caption = TABLE + words.sample_note(summaries)
+    undefined = reliance[reliance["n_missing"] > 0]
+    if len(undefined):
+        listed = ", ".join(f"{row.run} {row.n_missing:g}" for row in undefined.itertuples())
+        n_classes = words.count(len(results.images.classes), "class")
+        caption += f" Of {n_classes}, those without a high-frequency share are left out of it: {listed}."
+    return pd.DataFrame(lines, columns=["", *results.run_colours]), caption
 
 
 def accuracy(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:

@@ -1,6 +1,6 @@
 """Spectra of perturbations: RCT maps, the shells an attack changes more than noise does, and where its power lies."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import altair as alt
 import numpy as np
@@ -85,7 +85,7 @@ def maps(table: pd.DataFrame, attacks: Sequence[str], run_colours: RunColours) -
     height = 96 if len(run_colours) <= 3 else 64
     estimators = [name for name in dict.fromkeys(table["estimator"]) if name != "score"]
 
-    def lines(cell, *estimator: str) -> list[tuple[str, list[Cell]]]:
+    def lines(cell: Callable[..., Cell], *estimator: str) -> list[tuple[str, list[Cell]]]:
         return [(name, [cell(squares, run, name, *estimator, height) for run in run_colours]) for name in attacks]
 
     columns, legend = list(run_colours), "the paper's RCT · calibrated score"

@@ -31,11 +31,11 @@ COUNTERPARTS = (
 def blocks(results: Results) -> page.Blocks:
     run_colours, tables = results.run_colours, results.tables
     return (
-        page.heading("Where does it give way?"),
+        page.heading("Where are its margins small?"),
         page.chart(margins(tables["margins"], run_colours)),
-        page.heading("What does it need?"),
+        page.heading("Which bands does it need?"),
         page.chart(masks(tables["masks"], run_colours)),
-        page.heading("What does it remember?"),
+        page.heading("Which bands does it represent?"),
         page.chart(counterparts(tables["counterparts"], run_colours)),
     )
 

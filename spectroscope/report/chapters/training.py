@@ -51,4 +51,4 @@ def training(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     ]
     chart = alt.hconcat(panels[0].add_params(style.highlight()), *panels[1:], spacing=24)
     seeds = words.count(table["seed"].nunique(), "seed")
-    return style.styled(chart, f"{CAPTION}One line for each of {seeds}; no interval.")
+    return style.styled(chart, f"{CAPTION}One line for each seed ({seeds}); no interval.")

@@ -33,19 +33,19 @@ RECOVERY = (
 
 def blocks(results: Results) -> page.Blocks:
     run_colours, tables = results.run_colours, results.tables
-    found: list[page.Markup] = []
+    content: list[page.Markup] = []
     if len(tables["agreement"]):
-        found += [page.heading("Do the methods agree?"), page.chart(agreement(tables["agreement"]))]
+        content += [page.heading("Do the methods agree?"), page.chart(agreement(tables["agreement"]))]
     if len(tables["concordance"]):
-        found.append(concordance(tables["concordance"]))
+        content.append(concordance(tables["concordance"]))
     if len(table := tables["faithfulness"]):
-        found += [page.heading("Does what they name count?"), page.chart(faithfulness(table, run_colours))]
+        content += [page.heading("How faithful are they?"), page.chart(faithfulness(table, run_colours))]
     if len(tables["recovery"]):
-        found += [page.heading("Do they find what was planted?"), recovery(tables["recovery"])]
+        content += [page.heading("Do they find what was planted?"), recovery(tables["recovery"])]
     if len(tables["multiverse"]):
-        found.append(page.heading("Does the answer survive other choices?"))
-        found.append(page.chart(choices(tables["multiverse"], tables["signs"], run_colours)))
-    return tuple(found) or (page.prose(NONE),)
+        content.append(page.heading("Does the answer survive other choices?"))
+        content.append(page.chart(choices(tables["multiverse"], tables["signs"], run_colours)))
+    return tuple(content) or (page.prose(NONE),)
 
 
 def agreement(table: pd.DataFrame) -> alt.TopLevelMixin:
@@ -92,7 +92,7 @@ def _orders(rows: pd.DataFrame, unit: str, run_colours: RunColours) -> alt.Facet
     base = charts.run_dots(alt.Chart(), "order", orders, run_colours)
     panel = alt.layer(*charts.dots(base, x, style.tooltip("run", "order", "unit", "kind"), size=45))
     panel = panel.properties(width=330, height=len(orders) * (12 + 6 * len(run_colours)))
-    return charts.panels(panel, rows, "kind", ("run", "order", "unit"), 2)
+    return charts.panels(panel, rows.sort_values("kind", kind="stable"), "kind", ("run", "order", "unit"), 2)
 
 
 def recovery(table: pd.DataFrame) -> page.Markup:
