@@ -1,18 +1,25 @@
-"""The question of every stage, by the stage's name, in the order of the pipeline."""
+"""The questions of a study in order: one name each, for its stage, settings, module, chapter and documentation."""
 
 QUESTIONS = {
-    "study": "Is the study well posed?",
-    "dataset": "Which images?",
-    "information": "What information is in each band?",
-    "bands": "What is left of the images in a band of frequencies?",
-    "training": "What does a network learn from a band, with or without an adversary?",
-    "attacks": "How is it fooled?",
-    "evaluation": "How often is each network right, on every band and under every attack?",
-    "attack_checks": "Can the attacks be believed, and does what fools one network fool another?",
-    "perturbation": "Which frequencies does an attack change, and which would plain noise of the same size change?",
-    "attribution": "Which frequencies does a trained network rely on?",
-    "probing": "Which bands does each network need, remember, and give way in?",
-    "findings": "What differs between the runs, beyond chance?",
-    "validation": "Do the measures of reliance agree, and how good is each of them?",
-    "report": "One page to look at",
+    "study": "Is every setting of the study valid?",
+    "dataset": "Which images are the networks trained and tested on?",
+    "information": "Which bands of the images carry information about the class?",
+    "bands": "What do the images look like in each band of frequencies?",
+    "training": "What does each network learn from its band, in its training regime?",
+    "attacks": "How do attacks fool each network?",
+    "evaluation": "How accurate is each network on every band and under every attack?",
+    "attack_checks": "Are the attacks strong enough to be believed, and do adversaries transfer between networks?",
+    "perturbation": "Which frequencies does an attack change, compared with noise of the same size?",
+    "attribution": "Which frequencies does each network rely on?",
+    "probing": "Which bands does each network need, which does it represent, and where are its margins small?",
+    "findings": "Which differences between runs are larger than chance?",
+    "validation": "Do the attribution methods agree, and how faithful is each of them?",
+    "report": "What did the study find?",
 }
+
+# Names without a section of params.yaml, and sections without a question, with the reason.
+WITHOUT_SECTION = {
+    "study": "checks the whole file",
+    "report": "shows results of other stages, with no setting of its own",
+}
+SHARED_SECTIONS = {"runs": "the networks, which most stages read", "statistics": "the bootstrap of every interval"}
