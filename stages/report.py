@@ -1,7 +1,10 @@
-"""One page to look at: what ran, what the networks rely on, what attacks strike, and how sure that is."""
+"""One page to look at: what ran, what the networks rely on, what attacks change, and how sure that is."""
 
 from spectroscope.pipeline import io, params
-from spectroscope.report import evidence, figures, page, story, style
+from spectroscope.report import charts, contents, page
+from spectroscope.report.chapters import evaluation
+from spectroscope.report.overview import overview as draw_overview
+from spectroscope.report.results import Results, read_adversaries, read_tables
 from stages import In, Out, start
 
 
@@ -18,26 +21,25 @@ def main(
     overview: Out,
 ) -> None:
     settings, facts = params.read(), io.read_json(metrics)
-    table = {name: io.read_table(tables / f"{name}.csv") for name in story.TABLES}
-    rct, test = io.read_table(maps), io.read_images(images)
-    weighed = {name: io.read_table(tables / f"{name}.csv") for name in evidence.TABLES}
-    mapped = {run: io.read_table(attribution / run / "maps.parquet") for run in settings["runs"]}
-    filtered = {band: io.read_images(bands / band / "test.parquet") for band in settings["bands"]}
-    cells = {}
-    for run in settings["runs"]:
-        for attack in settings["attacks"]:
-            for name, (change, rows) in io.read_attack(attacks / run / f"{attack}.parquet").items():
-                cells[run, name] = story.candidates(change, rows)
+    results = Results(
+        settings=settings,
+        provenance=facts["about"],
+        warnings=facts["warnings"],
+        tables=read_tables(tables),
+        rct_maps=io.read_table(maps),
+        attribution_maps={run: io.read_table(attribution / run / "maps.parquet") for run in settings["runs"]},
+        images=io.read_images(images),
+        bands={band: io.read_images(bands / band / "test.parquet") for band in settings["bands"]},
+        adversaries=read_adversaries(attacks, settings),
+    )
 
-    hues = style.colours(list(settings["runs"]))
-    results = page.markdown(*story.results(table["accuracy"], table["reliance"], hues))
-    picture = figures.overview(table["occluded_frequency"], table["accuracy"], hues)
-    *told, limits = story.sections(settings, facts["about"], facts["warnings"], table, rct, test, filtered, cells)
-    sections = [*told, *evidence.sections(weighed, mapped, hues), limits]
+    html = contents.write(results)
+    markdown = page.markdown(*evaluation.results_table(results))
+    picture = draw_overview(results.tables["occluded_frequency"], results.tables["accuracy"], results.run_colours)
 
-    io.write_text(out, page.render(story.TITLE, (story.LEAD,), sections))
-    io.write_text(summary, results)
-    figures.export(picture, overview)
+    io.write_text(out, html)
+    io.write_text(summary, markdown)
+    io.write_text(overview, charts.svg(picture))
 
 
 if __name__ == "__main__":

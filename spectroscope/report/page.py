@@ -1,188 +1,133 @@
 """One self-contained HTML page from prose, tables, pictures and charts; it opens from a file, without a network.
 
-Every block is a string of HTML, and `render` puts them into `page.html`, which has the style sheet. The Vega libraries
-stand in the page once, deflated (a third of their size) and unpacked by the browser; a content policy in the page
-forbids every request.
+Every function renders one block from its template in `templates/`, which escapes all text; `render` puts the blocks of
+all chapters into the page. The Vega libraries stand in the page once, deflated (a third of their size) and unpacked by
+the browser; a content policy in the page forbids every request.
 """
 
 import base64
-import html
-import json
-import math
-import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
-from string import Template
+from functools import cache
 from typing import Any
 
+import altair as alt
 import pandas as pd
 import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from spectroscope.pipeline import io
+from spectroscope.report.pictures import Cell
+from spectroscope.report.style import RunColours
 
-Blocks = tuple[str, ...]
-_TABS = 8
+Blocks = tuple[Markup, ...]
+TABS = 8  # the style sheet has a rule for each tab
 
 
 @dataclass(frozen=True)
-class Section:
-    """A part of the page: a short label for the contents list, a heading, blocks of HTML."""
+class Chapter:
+    """A part of the page: its name (a stage), its question, and its blocks of HTML."""
 
-    label: str
-    title: str
+    name: str
+    question: str
     blocks: Blocks
 
 
-def render(title: str, lead: Blocks, sections: Sequence[Section]) -> str:
+def render(title: str, lead: Sequence[str], chapters: Sequence[Chapter]) -> str:
     """The whole page."""
-    names = [re.sub(r"[^a-z0-9]+", "-", section.label.lower()).strip("-") for section in sections]
-    links = "".join(f'<a href="#{name}">{escape(s.label)}</a>' for name, s in zip(names, sections, strict=True))
-    body = "".join(
-        f'<section id="{name}"><h2>{escape(section.title)}</h2>{"".join(section.blocks)}</section>'
-        for name, section in zip(names, sections, strict=True)
-    )
-    page = Template(files("spectroscope.report").joinpath("page.html").read_text(encoding="utf-8"))
-    shown = ",".join(f".tabs>input:nth-of-type({k}):checked~.panel:nth-of-type({k})" for k in range(1, _TABS + 1))
-    texts = {"title": escape(title), "lead": "".join(lead), "links": links, "body": body}
-    return page.substitute(texts, loader=_loader(), tabs=shown + "{display:block}")
+    return _filled("page.html", title=title, lead=lead, chapters=chapters, tabs=TABS, libraries=_libraries())
 
 
-def write_plots_template(path: Path) -> None:
-    """The page DVC fills with its plots (`plots.html_template`), with the Vega libraries in it instead of on a CDN."""
-    io.write_text(path, _PLOTS.format(loader=_loader()))
+def prose(*paragraphs: str, kind: str = "") -> Markup:
+    """Paragraphs; `code` between backticks, here and in every caption."""
+    return _filled("prose.html", paragraphs=paragraphs, kind=kind)
 
 
-def escape(text: str) -> str:
-    """Text as HTML; `code` between backticks."""
-    return re.sub(r"`([^`]*)`", r"<code>\1</code>", html.escape(text))
+def heading(text: str) -> Markup:
+    """A heading within a chapter."""
+    return _filled("heading.html", text=text)
 
 
-def prose(*paragraphs: str, kind: str = "") -> str:
-    """Paragraphs of plain text."""
-    return "".join(f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>" for text in paragraphs)
-
-
-def items(*lines: str) -> str:
+def items(*lines: str) -> Markup:
     """A list of sentences."""
-    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+    return _filled("items.html", lines=lines)
 
 
-def chart(figure: Any) -> str:
+def facts(pairs: dict[str, str]) -> Markup:
+    """Names and values in columns."""
+    return _filled("facts.html", pairs=pairs)
+
+
+def chart(figure: alt.TopLevelMixin) -> Markup:
     """A Vega-Lite chart, with its description as caption."""
     spec = figure.to_dict()
     caption = spec.pop("description", "")
-    code = json.dumps(spec, separators=(",", ":"), allow_nan=False).replace("</", "<\\/")
-    script = f'<script type="application/json">{code}</script>'
-    return f'<figure class="chart"><div class="vega"></div>{script}<figcaption>{escape(caption)}</figcaption></figure>'
+    return _filled("chart.html", spec=spec, caption=caption)
 
 
-def table(frame: pd.DataFrame, caption: str, hues: dict[str, str]) -> str:
+def table(frame: pd.DataFrame, caption: str, run_colours: RunColours | None = None) -> Markup:
     """A table of text, the first column as row heads; a run's name carries its colour, intervals stand small below."""
-    rows = [[row[0], *(_cell(str(value)) for value in row[1:])] for row in frame.itertuples(index=False)]
-    return _table("values", [_head(str(name), hues) for name in frame.columns], rows, caption, hues)
+    rows = frame.astype(str).to_numpy().tolist()
+    return _filled("table.html", head=list(frame.columns), rows=rows, caption=caption, run_colours=run_colours or {})
+
+
+def grid(
+    columns: Sequence[str],
+    rows: Sequence[tuple[str, Sequence[Cell]]],
+    caption: str,
+    run_colours: RunColours | None = None,
+    legend: str = "",
+) -> Markup:
+    """A table of pictures: names of the columns, rows of a head and cells; `legend`: what stands in every cell."""
+    names = {"columns": columns, "rows": rows, "legend": legend}
+    return _filled("grid.html", **names, caption=caption, run_colours=run_colours or {})
+
+
+def colour_scales(scales: Sequence[tuple[Sequence[str], str, str]]) -> Markup:
+    """Legends of colour scales: their colours, the words at the low and at the high end."""
+    return _filled("colour_scales.html", scales=scales)
+
+
+def tabs(name: str, panels: dict[str, Markup]) -> Markup:
+    """Panels of which one is seen at a time, chosen by a radio button; no script."""
+    if len(panels) > TABS:
+        raise ValueError(f"tabs {name}: expected at most {TABS} panels, got {len(panels)}")
+    return _filled("tabs.html", name=name, panels=panels)
 
 
 def markdown(frame: pd.DataFrame, caption: str) -> str:
-    """The same table as text, for a README."""
-    lines = [list(map(str, frame.columns)), ["---"] * len(frame.columns), *frame.astype(str).to_numpy().tolist()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\n{caption}\n"
+    """A table and its caption as Markdown."""
+    cells = frame.map(lambda cell: str(cell).replace("|", r"\|"))
+    cells.columns = [name.replace("|", r"\|") for name in frame.columns]
+    return f"{cells.to_markdown(index=False, disable_numparse=True)}\n\n{caption}\n"
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, hues: dict[str, str], tiles: str) -> str:
-    """A table of pictures: column heads (below each: what its `tiles` are), then rows of a head and cells of HTML."""
-    first, *names = (_head(name, hues) for name in head)
-    return _table("tiles", [first, *(f"{name}<small>{escape(tiles)}</small>" for name in names)], rows, caption, hues)
+def plots_template() -> str:
+    """The page that DVC fills with its plots (`plots.html_template`), with the Vega libraries in it, not on a CDN."""
+    return _filled("plots.html", libraries=_libraries())
 
 
-def facts(pairs: dict[str, str]) -> str:
-    """Names and values in columns."""
-    body = "".join(
-        f"<div><dt>{escape(name)}</dt><dd title='{escape(value)}'>{escape(value)}</dd></div>"
-        for name, value in pairs.items()
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("spectroscope.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    return f"<dl>{body}</dl>"
+    # `tojson` escapes what could end a script element: <, >, & and the line separators U+2028 and U+2029.
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment
 
 
-def tabs(name: str, panels: dict[str, str]) -> str:
-    """Panels of which one is seen at a time, chosen by a radio button; no script."""
-    if len(panels) > _TABS:
-        raise ValueError(f"tabs {name}: expected at most {_TABS} panels, got {len(panels)}")
-    buttons = "".join(
-        f'<input type="radio" name="{name}" id="{name}-{i}"{" checked" if i == 0 else ""}>'
-        f'<label for="{name}-{i}">{escape(label)}</label>'
-        for i, label in enumerate(panels)
-    )
-    return f'<div class="tabs">{buttons}{"".join(f"<div class=panel>{panel}</div>" for panel in panels.values())}</div>'
+def _filled(template: str, **values: Any) -> Markup:
+    return Markup(_environment().get_template(template).render(values))
 
 
-def number(mean: float | None, low: float | None, high: float | None, share: bool) -> str:
-    """73.2 % [71.0, 75.1], or 16.9 [16.1, 17.8] for what is no share; a dash for what does not exist."""
-    if mean is None or not math.isfinite(mean):
-        return "-"
-    scale, unit = (100, " %") if share else (1, "")
-    interval = all(bound is not None and math.isfinite(bound) for bound in (low, high))
-    return f"{mean * scale:.1f}{unit}" + (f" [{low * scale:.1f}, {high * scale:.1f}]" if interval else "")
-
-
-def _table(kind: str, head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, hues: dict[str, str]) -> str:
-    top = "".join(f"<th scope='col'>{name}</th>" for name in head)
-    body = "".join(
-        f"<tr><th scope='row'>{_head(str(row[0]), hues)}</th>"
-        + "".join(f"<td>{cell}</td>" for cell in row[1:])
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'<figure><div class="wide"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>'
-        f"</div><figcaption>{escape(caption)}</figcaption></figure>"
-    )
-
-
-def _head(text: str, hues: dict[str, str]) -> str:
-    mark = f'<i style="background:{hues[text]}"></i>' if text in hues else ""
-    return f'<span class="run">{mark}{escape(text)}</span>'
-
-
-def _cell(text: str) -> str:
-    return re.sub(r" (\[[^\]]*\])$", r"<small>\1</small>", escape(text))
-
-
-def _loader() -> str:
-    """A script that unpacks the libraries; until they are there, `vegaEmbed` keeps its calls waiting."""
-    packed = base64.b64encode(zlib.compress(vl_convert.javascript_bundle().encode(), 9)).decode()
-    return _LOADER.replace("PACKED", packed)
-
-
-_LOADER = """<script>
-{
-  const packed = "PACKED";
-  const unpack = async () => {
-    const bytes = Uint8Array.from(atob(packed), letter => letter.charCodeAt(0));
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-    const script = document.createElement("script");
-    script.textContent = "(() => {" + await new Response(stream).text() + "})()";
-    document.head.append(script);
-  };
-  const ready = unpack();
-  window.vegaEmbed = (...call) => ready.then(() => window.vegaEmbed(...call));
-}
-</script>"""
-
-_PLOTS = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-{{refresh_tag}}
-<title>spectroscope: plots</title>
-<style>body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1100px; padding: 0 2rem; }}</style>
-{loader}
-</head>
-<body>
-<h1>Plots</h1>
-{{plot_divs}}
-</body>
-</html>
-"""
+def _libraries() -> str:
+    """The Vega libraries, deflated, in base64."""
+    bundle = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # its stub lacks the default of `snippet`
+    return base64.b64encode(zlib.compress(bundle.encode(), 9)).decode()

@@ -1,0 +1,137 @@
+"""Strength of the attacks and signs of masked gradients, queries, success inside each band, and transfer."""
+
+import math
+
+import altair as alt
+import pandas as pd
+
+from spectroscope.questions import QUESTIONS
+from spectroscope.report import charts, page, style, words
+from spectroscope.report.results import Results
+from spectroscope.report.style import RunColours
+
+QUESTION = QUESTIONS["attack_checks"]
+SOUND = (
+    "No check speaks against the attacks: no other attack beats the strongest white box of its radius beyond chance, "
+    "no gradient is zero, no output varies between two passes, and none is a probability. A stronger attack may still "
+    "exist."
+)
+CONFOUNDS = (
+    "Two confounds come with the algorithms: the sign in FGSM and PGD flattens a spectrum, and SimBA's spectrum is "
+    "the basis it proposes in. The controls show what a perturbation does that knows nothing of the network."
+)
+STRENGTH = (
+    "The share of images fooled among those the network had right, which alone are attacked, with its interval; then "
+    "the medians over the successes of the l2 norm and of the queries. The radius is in pixel units of [0, 1]. Compare "
+    "attacks of one norm and radius: a larger ball makes an attack stronger without making it better. "
+)
+QUERIES = (
+    "Black boxes: the share of images fooled within a number of evaluations of the network (log scale). A curve that "
+    "still rises at its end would go on with more queries: its last value is not what the attack can reach. "
+)
+CONFINED = (
+    "Left: the share of images fooled by an attack whose perturbation lies in one band, at equal l2 norm; the higher, "
+    "the weaker the run is there. Right: how far the logit of the label falls without the band. Where both are high, "
+    "the run is fooled where it relies; two runs' logits have no common unit. "
+)
+TRANSFER = (
+    "Perturbations found on one run (rows), added to the images before another (columns): the share fooled, of the "
+    "images on which they fool the first run and which the second has right. The darker a cell, the more the two runs "
+    "are fooled by the same; with small n a cell says little. "
+)
+ATTACKED = "correctly classified image"
+
+
+def blocks(results: Results) -> page.Blocks:
+    run_colours, tables = results.run_colours, results.tables
+    warnings = [f"{run}, {check}: {text}." for run, texts in results.warnings.items() for check, text in texts.items()]
+    content = [
+        page.prose("Warnings", *warnings, kind="warning") if warnings else page.prose(SOUND),
+        page.prose(CONFOUNDS),
+        page.table(strength(tables["attacks"], run_colours), STRENGTH, run_colours),
+    ]
+    for name, (question, draw) in CHARTS.items():
+        if len(tables[name]):
+            content += [page.heading(question), page.chart(draw(tables[name], run_colours))]
+    return tuple(content)
+
+
+def strength(table: pd.DataFrame, run_colours: RunColours) -> pd.DataFrame:
+    """Attacks in rows; kind, radius, images, then success, l2 and queries of each run."""
+    lines = []
+    for attack, rows in table.groupby("attack", sort=False):
+        first, by_run = rows.iloc[0], rows.set_index("run")
+        radius = "none" if pd.isna(first["eps"]) else f"{first['norm']} {first['eps']:.3g}"
+        n_images = " to ".join(map(str, sorted({int(rows["n_images"].min()), int(rows["n_images"].max())})))
+        cells = []
+        for run in run_colours:
+            row = by_run.loc[run]
+            queries = "" if pd.isna(row["queries"]) else f"{row['queries']:.0f} queries"
+            sizes = f" · l2 {row['l2']:.2g} · {queries}" if pd.notna(row["l2"]) else ""
+            cells.append(words.number(row["mean"], row["low"], row["high"], share=True) + sizes)
+        lines.append((attack, first["kind"], radius, n_images, *cells))
+    return pd.DataFrame(lines, columns=["attack", "kind", "radius", "images", *run_colours])
+
+
+def queries(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """Success of the black boxes against queries, one panel for each attack."""
+    scale = alt.Scale(type="log", nice=False)
+    x = alt.X("queries:Q", scale=scale, title="queries", axis=alt.Axis(tickCount=5))
+    base = alt.Chart().encode(x, style.run_colour(run_colours))
+    tooltip = style.tooltip("run", "attack", "queries", share=True)
+    panel = charts.curves(base, style.axis(alt.Y, "share fooled", ".0%", 5), tooltip)
+    columns = min(3, table["attack"].nunique())
+    panel = panel.properties(width=930 // columns - 60, height=200)
+    chart = charts.panels(panel, table, "attack", ("run", "queries"), columns)
+    chart = chart.resolve_scale(x="independent").resolve_axis(x="independent").add_params(style.highlight())
+    return style.styled(chart, QUERIES + words.sample_note(table, ATTACKED))
+
+
+def confined(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """Success of attacks confined to one band at equal l2 norm, beside what the run loses with the band."""
+    names = [f"{row.entry}, l2 {row.l2:.3g}" for row in table.itertuples()]
+    (left, right), *others = (
+        _confined(rows, str(name), run_colours) for name, rows in table.groupby(names, sort=False)
+    )
+    pairs = [(left.add_params(style.highlight()), right), *others]
+    chart = alt.vconcat(*(alt.hconcat(*pair, spacing=36) for pair in pairs), spacing=18)
+    return style.styled(chart, CONFINED + words.sample_note(table, ATTACKED))
+
+
+def _confined(rows: pd.DataFrame, name: str, run_colours: RunColours) -> tuple[alt.LayerChart, alt.Chart]:
+    base = alt.Chart(charts.inline(rows, "run", "band", values=(*charts.SUMMARY, "relied"))).encode(
+        alt.X("band:N", sort=list(dict.fromkeys(rows["band"])), title=None, axis=alt.Axis(labelAngle=0)),
+        alt.XOffset("run:N", sort=list(run_colours)),
+        style.run_colour(run_colours),
+        opacity=style.highlighted(),
+    )
+    tooltip = [*style.tooltip("run", "band", share=True), alt.Tooltip("relied:Q", format=".3f")]
+    fooled = alt.layer(*charts.dots(base, style.axis(alt.Y, "share fooled", ".0%", 5), tooltip))
+    relied = base.mark_bar().encode(alt.Y("relied:Q", title="logit drop without the band"), tooltip=tooltip)
+    size = {"width": 400, "height": 200}
+    return fooled.properties(title=f"Fooled inside the band: {name}", **size), relied.properties(
+        title="Relied on", **size
+    )
+
+
+def transfer(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """How often what fooled one run fools another: a matrix for each attack."""
+    columns, n_runs = min(2, table["attack"].nunique()), len(run_colours)
+    width = min(110 * n_runs, math.floor(760 / columns))
+    axis = alt.Axis(labelAngle=0, orient="top", labelLimit=width // n_runs - 4)
+    base = alt.Chart().encode(
+        alt.X("run:N", sort=list(run_colours), title="tried on", axis=axis),
+        alt.Y("source:N", sort=list(run_colours), title="found on"),
+        tooltip=style.tooltip("attack", "source", "run", share=True),
+    )
+    panel = charts.share_matrix(base, "share fooled", ".0%", 12).properties(width=width, height=36 * n_runs)
+    chart = charts.panels(panel, table, "attack", ("source", "run"), columns)
+    chart = chart.resolve_axis(x="independent", y="independent")
+    return style.styled(chart, TRANSFER + words.sample_note(table, "image"))
+
+
+CHARTS = {
+    "queries": ("How many queries?", queries),
+    "confined": ("Inside which band are networks fooled?", confined),
+    "attack_transfer": ("Do adversaries transfer between networks?", transfer),
+}

@@ -1,0 +1,33 @@
+"""The data set: its source, its size, and one image of each class."""
+
+from spectroscope.questions import QUESTIONS
+from spectroscope.report import page, pictures, words
+from spectroscope.report.pictures import Cell
+from spectroscope.report.results import Results
+
+QUESTION = QUESTIONS["dataset"]
+MOST = 12
+CAPTION = (
+    f"The first test image of each class (of the first {MOST} classes). They show what is to be told apart, not how "
+    "much the images of a class vary. Pictures are enlarged without smoothing: one square is one pixel. "
+)
+OVERLAP = (
+    "Test images here are patches of photographs: those of one split overlap, and those of one class come from one "
+    "photograph. n patches are therefore fewer than n independent images, and intervals over images are too narrow."
+)
+
+
+def blocks(results: Results) -> page.Blocks:
+    images, source = results.images, results.provenance.get("source", "not recorded")
+    channels, height, width = images.pixels.shape[1:]
+    facts = {
+        "source": source,
+        "test images": f"{len(images):,}",
+        "classes": f"{len(images.classes):,}",
+        "size": f"{height} x {width} pixels, {words.count(channels, 'channel')}",
+    }
+    first = {int(label): int((images.labels == label).nonzero()[0]) for label in images.labels.unique()[:MOST]}
+    cells = [Cell((pictures.picture(images.pixels[at], images.classes[label]),)) for label, at in first.items()]
+    grid = page.grid([images.classes[label] for label in first], [("", cells)], CAPTION)
+    overlap = [page.prose(OVERLAP)] if source == "photos" else []
+    return page.facts(facts), grid, *overlap

@@ -1,0 +1,51 @@
+"""Differences of every run from the reference run."""
+
+import altair as alt
+import pandas as pd
+
+from spectroscope.questions import QUESTIONS
+from spectroscope.report import charts, page, style, words
+from spectroscope.report.results import Results
+from spectroscope.report.style import RunColours
+
+QUESTION = QUESTIONS["findings"]
+ONE_RUN = "The study has one run, so there is nothing to compare it with."
+# Sums of Occluded Frequency are in logits, which have no common unit: they are not compared.
+LOGITS = ("dc", "low_sum", "mid_sum", "high_sum")
+PANELS = {"shares": ("accuracy, or share of OF", "+.0%"), "centroid": ("centroid of OF in shells", "+.2~f")}
+CAPTION = (
+    "Difference of each run from its reference: a filled dot has an interval without zero (a difference the data "
+    "show), a hollow one an interval that includes zero (which does not show that the runs are equal). "
+)
+
+
+def blocks(results: Results) -> page.Blocks:
+    table = results.tables["contrasts"]
+    return (page.chart(contrasts(table, results.run_colours)) if len(table) else page.prose(ONE_RUN),)
+
+
+def contrasts(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """Differences run - reference with intervals, shares and centroids apart."""
+    table = table[~table["statistic"].isin(LOGITS)]
+    pairs = "run - " + " / ".join(dict.fromkeys(table["reference"]))
+    panels = [
+        _panel(rows, run_colours, alt.X("mean:Q", title=f"{pairs}: {title}", axis=alt.Axis(format=form, tickCount=8)))
+        for name, (title, form) in PANELS.items()
+        if len(rows := table[(table["statistic"] == "centroid") == (name == "centroid")])
+    ]
+    chart = alt.vconcat(panels[0].add_params(style.highlight()), *panels[1:], spacing=18)
+    sure = int(((table["low"] > 0) | (table["high"] < 0)).sum())
+    counted = f"{sure} of {words.count(len(table), 'difference')} have an interval without zero; intervals are not "
+    caption = f"{CAPTION}{counted}corrected for their number. {words.sample_note(table)}"
+    return style.styled(chart, caption)
+
+
+def _panel(rows: pd.DataFrame, run_colours: RunColours, x: alt.X) -> alt.LayerChart:
+    statistics = list(dict.fromkeys(rows["statistic"]))
+    base = alt.Chart(charts.inline(rows, "run", "reference", "statistic"))
+    base = charts.run_dots(base, "statistic", statistics, run_colours)
+    sure = alt.condition("datum.low > 0 || datum.high < 0", style.run_colour(run_colours, alt.Fill), alt.value("white"))
+    tooltip = style.tooltip("run", "reference", "statistic", share="centroid" not in statistics)
+    bars, dots = charts.dots(base, x, tooltip, fill=sure)
+    chart = alt.layer(bars, charts.zero_line(alt.X, style.INK), dots)
+    return chart.properties(width=840, height=charts.row_height(statistics, run_colours))

@@ -1,0 +1,80 @@
+"""Probes of each network by band: margins, learned masks, and counterparts of its representation."""
+
+import altair as alt
+import pandas as pd
+
+from spectroscope.questions import QUESTIONS
+from spectroscope.report import charts, page, style, words
+from spectroscope.report.results import Results
+from spectroscope.report.style import RunColours
+
+QUESTION = QUESTIONS["probing"]
+MARGINS = (
+    "Margins: the norm of the smallest perturbation that changes the class when it may use the frequencies of one band "
+    "alone. The lower a dot, the more cheaply the run is fooled there. The search can miss a smaller one: a dot is an "
+    "upper bound. No dot: no such perturbation for half of the images. "
+)
+MASKS = (
+    "Masks on the spectrum, pushed to 0 wherever nothing is lost: what a run needs to keep its loss (network), what "
+    "suffices for an image to be right (essential), and for an adversary to fool (adversarial). High: needed; low: "
+    "dispensable, though other coefficients may have taken its place. "
+)
+COUNTERPARTS = (
+    "Counterparts (Wang et al. 2020, Eq. 9): an image of another class is changed until a run's representation of it "
+    "equals that of the image. Below zero the shell has come nearer to the image than the start was, so the "
+    "representation holds it; at zero, the difference of two natural images, the representation is blind to it; above "
+    "zero the search has added what is in neither image. A search that ends far from its goal says little. Distance of "
+    "the representations left, on average: "
+)
+
+
+def blocks(results: Results) -> page.Blocks:
+    run_colours, tables = results.run_colours, results.tables
+    return (
+        page.heading("Where are its margins small?"),
+        page.chart(margins(tables["margins"], run_colours)),
+        page.heading("Which bands does it need?"),
+        page.chart(masks(tables["masks"], run_colours)),
+        page.heading("Which bands does it represent?"),
+        page.chart(counterparts(tables["counterparts"], run_colours)),
+    )
+
+
+def margins(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """Median norm of the smallest fooling perturbation inside each band, on a log scale."""
+    base = (
+        alt.Chart(charts.inline(table, "run", "band", "unreached"))
+        .transform_filter("isValid(datum.mean)")
+        .encode(
+            alt.X("band:O", title="band (0 = DC)", axis=alt.Axis(labelAngle=0)),
+            alt.XOffset("run:N", sort=list(run_colours), scale=alt.Scale(paddingOuter=0.6)),
+            style.run_colour(run_colours),
+            opacity=style.highlighted(),
+        )
+    )
+    y = alt.Y("mean:Q", title="median l2 norm", scale=alt.Scale(type="log"))
+    tooltip = [*style.tooltip("run", "band"), alt.Tooltip("unreached:Q", format=".1%")]
+    chart = alt.layer(*charts.dots(base, y, tooltip)).properties(width=840, height=260)
+    caption = f"{MARGINS}Lowest dot, band: {words.peaks(table, 'band', lowest=True)}. {words.sample_note(table)}"
+    return style.styled(chart.add_params(style.highlight()), caption)
+
+
+def masks(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """Mean of the learned masks in each shell, one panel for each kind of mask."""
+    base, y = (
+        alt.Chart().encode(style.shell_axis(), style.run_colour(run_colours)),
+        alt.Y("mean:Q", title="mean of the mask"),
+    )
+    panel = charts.curves(base, y, style.tooltip("run", "mask", "shell"))
+    chart = charts.panels(panel.properties(width=262, height=210), table, "mask", ("run", "shell"), 3)
+    return style.styled(chart.add_params(style.highlight()), MASKS + words.sample_note(table))
+
+
+def counterparts(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """What remains of the difference between start and image once their representations match, by shell."""
+    rows = table[table["statistic"] == "remaining"]
+    base = alt.Chart(charts.inline(rows, "run", "shell")).encode(style.shell_axis(), style.run_colour(run_colours))
+    chart = charts.curves(base, alt.Y("mean:Q", title="log of what remains"), style.tooltip("run", "shell"), zero=True)
+    chart = chart.properties(width=840, height=260).add_params(style.highlight())
+    left = ", ".join(f"{row.run} {row.mean:.0%}" for row in table[table["statistic"] == "left"].itertuples())
+    return style.styled(chart, f"{COUNTERPARTS}{left}. {words.sample_note(rows)}")

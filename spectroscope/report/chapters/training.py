@@ -1,0 +1,54 @@
+"""Loss and held-out accuracy after each epoch of training."""
+
+import math
+
+import altair as alt
+import pandas as pd
+
+from spectroscope.questions import QUESTIONS
+from spectroscope.report import charts, page, style, words
+from spectroscope.report.results import Results
+from spectroscope.report.style import RunColours
+
+QUESTION = QUESTIONS["training"]
+CURVES = {
+    "loss": ("training loss", ".2"),
+    "clean": ("held-out accuracy", ".0%"),
+    "robust": ("held-out accuracy, attacked", ".0%"),
+}
+CAPTION = (
+    "Training loss, then accuracy on held-out training images: clean, and under the validation attack, which is the "
+    "same for all runs. Look for curves that still rise at the end (trained too briefly) or fall (overfitted). Losses "
+    "of different regimes are not comparable, and the validation attack is too weak to tell what a run withstands. "
+)
+
+
+def blocks(results: Results) -> page.Blocks:
+    return (page.chart(training(results.tables["training"], results.run_colours)),)
+
+
+def training(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """One line for each seed in each of three panels."""
+    epochs = sorted(table["epoch"].unique().tolist())
+    ticks = alt.Axis(values=epochs[:: math.ceil(len(epochs) / 10)], format="d", grid=False)
+    numbers = [alt.Tooltip(f"{name}:Q", format=".3g") for name in CURVES]
+    base = (
+        alt.Chart(charts.inline(table, "run", "seed", "epoch", values=tuple(CURVES)))
+        .mark_line(strokeWidth=1.4, point=alt.OverlayMarkDef(size=14))
+        .encode(
+            alt.X("epoch:Q", scale=alt.Scale(nice=False), axis=ticks),
+            style.run_colour(run_colours),
+            alt.Detail("seed:N"),
+            opacity=style.highlighted(0.75),
+            tooltip=["run:N", "seed:N", "epoch:Q", *numbers],
+        )
+    )
+    panels = [
+        base.encode(alt.Y(f"{name}:Q", title=title, axis=alt.Axis(format=form)))
+        .transform_filter(f"isValid(datum.{name})")
+        .properties(width=262, height=210)
+        for name, (title, form) in CURVES.items()
+    ]
+    chart = alt.hconcat(panels[0].add_params(style.highlight()), *panels[1:], spacing=24)
+    seeds = words.count(table["seed"].nunique(), "seed")
+    return style.styled(chart, f"{CAPTION}One line for each seed ({seeds}); no interval.")

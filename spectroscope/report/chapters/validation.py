@@ -1,0 +1,139 @@
+"""Checks of the attribution methods: agreement, deletion and insertion, planted truth, and analysis choices."""
+
+import altair as alt
+import pandas as pd
+
+from spectroscope.questions import QUESTIONS
+from spectroscope.report import charts, page, style, words
+from spectroscope.report.results import Results
+from spectroscope.report.style import RunColours
+
+QUESTION = QUESTIONS["validation"]
+NONE = "This study compares no methods, so there is nothing to validate."
+AGREEMENT = (
+    "Spearman's rank correlation of the bands above DC as two methods rank them, by class, averaged over classes: 1 "
+    "where they rank alike, -1 where they rank in reverse. Methods that agree can be wrong together. "
+)
+CONCORDANCE = (
+    "Kendall's W of the bands above DC, 1 where all rank them alike: across the methods of a run (with its interval), "
+    "and, for each method, across seeds, across classes and across runs (from the lowest to the highest method). Few "
+    "that rank give a high W by chance. "
+)
+FAITHFULNESS = (
+    "Mean probability of the label while bands or coefficients are deleted (a good order: low) or inserted (a good "
+    "order: high), in the order a method gives. The last four orders know nothing of the network: one that does not "
+    "beat energy and low_to_high has explained nothing. Images with bands removed are unlike those trained on. "
+)
+RECOVERY = (
+    "The label is planted in known shells. Found: share of seeds whose top band above DC is planted, with an exact "
+    "interval over seeds. Then the accuracy lost without the band a method names, and without an equal energy taken "
+    "off the others. What holds for planted cues need not hold for natural images. "
+)
+
+
+def blocks(results: Results) -> page.Blocks:
+    run_colours, tables = results.run_colours, results.tables
+    content: list[page.Markup] = []
+    if len(tables["agreement"]):
+        content += [page.heading("Do the methods agree?"), page.chart(agreement(tables["agreement"]))]
+    if len(tables["concordance"]):
+        content.append(concordance(tables["concordance"]))
+    if len(table := tables["faithfulness"]):
+        content += [page.heading("How faithful are they?"), page.chart(faithfulness(table, run_colours))]
+    if len(tables["recovery"]):
+        content += [page.heading("Do they find what was planted?"), recovery(tables["recovery"])]
+    if len(tables["multiverse"]):
+        content.append(page.heading("Does the answer survive other choices?"))
+        content.append(page.chart(choices(tables["multiverse"], tables["signs"], run_colours)))
+    return tuple(content) or (page.prose(NONE),)
+
+
+def agreement(table: pd.DataFrame) -> alt.TopLevelMixin:
+    """Rank correlation of every pair of methods, one matrix for each run."""
+    names = list(dict.fromkeys([*table["method"], *table["other"]]))
+    base = alt.Chart().encode(
+        alt.X("other:N", sort=names, title=None, axis=alt.Axis(labelAngle=-40)),
+        alt.Y("method:N", sort=names, title=None),
+        tooltip=style.tooltip("run", "method", "other"),
+    )
+    scale = alt.Scale(domain=[-1, 1], range=list(style.DIVERGING), interpolate="rgb")
+    colour = alt.Color("mean:Q", scale=scale, legend=alt.Legend(title="rho", orient="right"))
+    side = 22 * len(names)
+    panel = charts.matrix(base, colour, ".1f", 10).properties(width=side, height=side)
+    chart = charts.panels(panel, table, "run", ("method", "other"), max(1, 700 // (side + 120)))
+    span = f"Here from {table['mean'].min():.2f} to {table['mean'].max():.2f}. "
+    return style.styled(chart, AGREEMENT + span + words.sample_note(table))
+
+
+def concordance(table: pd.DataFrame) -> page.Markup:
+    """Kendall's W: a row for what ranks and the run; how many rank, W."""
+    lines = []
+    for (across, run), rows in table.groupby(["across", "run"], sort=False):
+        first = rows.iloc[0]
+        if first["method"] == "all":  # the methods rank, in one row with an interval
+            across, w = "methods", f"{first['mean']:.2f} [{first['low']:.2f}, {first['high']:.2f}]"
+        else:
+            w = f"{rows['mean'].min():.2f} to {rows['mean'].max():.2f}"
+        lines.append((f"{across}, {run}", int(rows["raters"].max()), w))
+    frame = pd.DataFrame(lines, columns=["across", "how many rank", "W"])
+    return page.table(frame, CONCORDANCE + words.sample_note(table))
+
+
+def faithfulness(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """Mean of the deletion and insertion curve of every order, by band and by coefficient: dots with intervals."""
+    first, *others = [_orders(rows, str(unit), run_colours) for unit, rows in table.groupby("unit", sort=False)]
+    chart = alt.vconcat(first.add_params(style.highlight()), *others, spacing=24)
+    return style.styled(chart, FAITHFULNESS + words.sample_note(table))
+
+
+def _orders(rows: pd.DataFrame, unit: str, run_colours: RunColours) -> alt.FacetChart:
+    orders = list(dict.fromkeys(rows["order"]))
+    x = alt.X("mean:Q", title=f"mean probability of the label, by {unit}", scale=alt.Scale(zero=False))
+    base = charts.run_dots(alt.Chart(), "order", orders, run_colours)
+    panel = alt.layer(*charts.dots(base, x, style.tooltip("run", "order", "unit", "kind"), size=45))
+    panel = panel.properties(width=330, height=len(orders) * (12 + 6 * len(run_colours)))
+    return charts.panels(panel, rows.sort_values("kind", kind="stable"), "kind", ("run", "order", "unit"), 2)
+
+
+def recovery(table: pd.DataFrame) -> page.Markup:
+    """Whether each method names a planted band, then what removal costs."""
+    lines = [
+        (
+            f"{row.run}, {row.method}",
+            words.number(row.mean, row.low, row.high, True),
+            *(words.number(value, None, None, True) for value in (row.hurt_named, row.hurt_other, row.hurts_more)),
+        )
+        for row in table.itertuples()
+    ]
+    names = ["run, method", "found", "lost without it", "lost without others", "seeds where it hurts more"]
+    return page.table(pd.DataFrame(lines, columns=names), f"{RECOVERY}{words.sample(table)}.")
+
+
+def choices(table: pd.DataFrame, signs: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """The specification curve: the contrast under every combination of choices, sorted, with its interval."""
+    rows = table.dropna(subset=["mean"]).copy()
+    rows["rank"] = rows.groupby(["run", "statistic"])["mean"].rank(method="first").astype(int)
+    names = ("basis", "shape", "baseline", "score", "clip", "normalisation")
+    base = alt.Chart().encode(
+        alt.X("rank:Q", title="combinations of choices, sorted", axis=alt.Axis(grid=False)),
+        style.run_colour(run_colours),
+        opacity=style.highlighted(),
+    )
+    bars, dots = charts.dots(
+        base, alt.Y("mean:Q", title="run - reference"), style.tooltip("run", "statistic", *names), size=14
+    )
+    bars = bars.encode(opacity=style.highlighted(0.25))
+    panel = alt.layer(bars, alt.Chart().mark_rule(color=style.AXIS).encode(alt.Y(datum=0)), dots)
+    chart = charts.panels(panel.properties(width=400, height=240), rows, "statistic", ("run", "rank", *names), 2)
+    chart = chart.resolve_scale(y="independent").add_params(style.highlight())
+    agreed = "; ".join(
+        f"{row.run}, {row.statistic}: {row.same_sign:.0%} of {row.n_choices} combinations have one sign, "
+        f"{row.sure:.0%} an interval without zero"
+        for row in signs.itertuples()
+    )
+    reference = " / ".join(dict.fromkeys(table["reference"]))
+    caption = (
+        f"Each run minus {reference} under every combination of analysis choices, sorted; the pointer names them. "
+        f"{agreed}. Combinations share their images and are not independent: a share is no probability. "
+    )
+    return style.styled(chart, caption + words.sample_note(table))

@@ -1,0 +1,55 @@
+"""Numbers, intervals, sample sizes and settings as words, worded alike on the whole page."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+
+def count(number: int, noun: str, most: int | None = None) -> str:
+    """`1 seed`, `1,200 images`; with `most`, the range `90 to 1,200 images`."""
+    span = f"{number:,}" if most in (None, number) else f"{number:,} to {most:,}"
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{span} {noun if span == '1' else plural}"
+
+
+def sample(table: pd.DataFrame, noun: str = "test image") -> str:
+    """How many images and seeds (none where no network is involved) the rows of `table` rest on."""
+    sizes = {"n_images": noun, "n_seeds": "seed"}
+    counts = [count(int(table[n].min()), noun, int(table[n].max())) for n, noun in sizes.items() if n in table]
+    return f"n\u00a0=\u00a0{', '.join(counts)}"
+
+
+def sample_note(table: pd.DataFrame, noun: str = "test image") -> str:
+    """Last sentence of a caption: the sample, and what its intervals resample."""
+    several_seeds = "n_seeds" in table and table["n_seeds"].max() > 1
+    return f"{sample(table, noun)}; bootstrap intervals over {'seeds and images' if several_seeds else 'images'}."
+
+
+def number(mean: float | None, low: float | None, high: float | None, share: bool) -> str:
+    """`73.2 % [71.0, 75.1]` for a share, `16.9 [16.1, 17.8]` for another number, a dash for one that is not defined."""
+    if mean is None or not math.isfinite(mean):
+        return "-"
+    scale, unit = (100, " %") if share else (1, "")
+    value = f"{mean * scale:.1f}{unit}"
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return value
+    return f"{value} [{low * scale:.1f}, {high * scale:.1f}]"
+
+
+def peaks(table: pd.DataFrame, place: str, lowest: bool = False) -> str:
+    """Where the mean of each run is highest (lowest): `standard 3, adversarial 1`; a run without a mean is left out."""
+    rows = table.dropna(subset=["mean"]).reset_index(drop=True)
+    means = rows.groupby("run", sort=False)["mean"]
+    rows = rows.loc[means.idxmin() if lowest else means.idxmax()]
+    return ", ".join(f"{run} {value}" for run, value in zip(rows["run"], rows[place], strict=True))
+
+
+def setting(value: Any) -> str:
+    """A value of params.yaml as words: a mapping as `key value` pairs, after its name or method."""
+    if isinstance(value, dict):
+        pairs = value.items()
+        return ", ".join(setting(v) if k in ("name", "method") else f"{k} {setting(v)}" for k, v in pairs)
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    return ", ".join(map(setting, value)) if isinstance(value, list) else str(value)

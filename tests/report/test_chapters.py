@@ -1,0 +1,358 @@
+"""Chapters hold the numbers of their tables: every run in its colour, every caption with its sample."""
+
+import io as memory
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import report_tables
+import torch
+import vl_convert
+from report_tables import ATTACKS, CLASSES, RUNS, SHELLS, cell, study, tables
+from test_pictures import decoded
+
+from spectroscope.pipeline import io
+from spectroscope.report import page
+from spectroscope.report.chapters import (
+    attack_checks,
+    attacks,
+    attribution,
+    bands,
+    dataset,
+    evaluation,
+    findings,
+    information,
+    perturbation,
+    probing,
+    training,
+    validation,
+)
+
+MATRICES = ("band_accuracy", "attack_transfer", "agreement")
+
+
+def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[str, dict[str, Any]]:
+    """Every chart of the page that shows runs as a Vega-Lite specification, by its table."""
+    of_one_table = {
+        "accuracy": evaluation.accuracy,
+        "band_accuracy": bands.accuracy,
+        "contrasts": findings.contrasts,
+        "perturbation": perturbation.power,
+        "calibrated": perturbation.against_noise,
+        "margins": probing.margins,
+        "masks": probing.masks,
+        "counterparts": probing.counterparts,
+        "training": training.training,
+        "queries": attack_checks.queries,
+        "confined": attack_checks.confined,
+        "attack_transfer": attack_checks.transfer,
+        "methods": attribution.methods,
+        "faithfulness": validation.faithfulness,
+    }
+    curves = (table["occluded_frequency"], table["class_occluded_frequency"])
+    drawn = {name: draw(table[name], run_colours) for name, draw in of_one_table.items()}
+    drawn["occluded_frequency"] = attribution.occluded_frequency(*curves, run_colours)
+    drawn["agreement"] = validation.agreement(table["agreement"])
+    drawn["multiverse"] = validation.choices(table["multiverse"], table["signs"], run_colours)
+    return {name: chart.to_dict() for name, chart in drawn.items()}
+
+
+def below(spec: Any, key: str) -> Iterator[Any]:
+    """Every value under `key`, at any depth."""
+    if isinstance(spec, dict):
+        yield from ([spec[key]] if key in spec else [])
+        for value in spec.values():
+            yield from below(value, key)
+    elif isinstance(spec, list):
+        for value in spec:
+            yield from below(value, key)
+
+
+def held(spec: dict[str, Any]) -> pd.DataFrame:
+    """The rows a chart holds, each once."""
+    texts = [values for values in spec["datasets"].values() if isinstance(values, str)]
+    return pd.concat(pd.read_csv(memory.StringIO(text)) for text in texts)
+
+
+def chapter(module, results) -> str:
+    return "".join(module.blocks(results))
+
+
+@pytest.fixture(scope="module")
+def table() -> dict[str, pd.DataFrame]:
+    return tables()
+
+
+@pytest.fixture(scope="module")
+def specs(table) -> dict[str, dict[str, Any]]:
+    return charts(table, report_tables.run_colours(4))
+
+
+# ---- every chart
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("band_accuracy", "accuracy", "contrasts", "training", "margins", "masks", "queries", "attack_transfer"),
+        *("agreement", "faithfulness", "multiverse"),
+    ],
+)
+def test_a_chart_holds_exactly_the_rows_of_its_table(specs, table, name):
+    rows = held(specs[name]).drop(columns="rank", errors="ignore")
+    order = [column for column in rows if not pd.api.types.is_float_dtype(rows[column])]
+    expected = table[name][list(rows)].sort_values(order, ignore_index=True)
+    pd.testing.assert_frame_equal(rows.sort_values(order, ignore_index=True), expected, rtol=1e-5, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "condition", "column"),
+    [
+        ("perturbation", "statistic == 'power'", "mean"),
+        ("counterparts", "statistic == 'remaining'", "mean"),
+        ("calibrated", "shape == 'linf'", "z"),
+        ("methods", "band > 0", "mean"),
+    ],
+)
+def test_a_chart_leaves_out_what_it_does_not_show(specs, table, name, condition, column):
+    shown = table[name].query(condition)
+    assert 0 < len(shown) < len(table[name])
+    np.testing.assert_allclose(held(specs[name])[column], shown[column], rtol=1e-5)
+
+
+def test_every_run_has_its_one_colour_in_every_chart(specs):
+    run_colours = report_tables.run_colours(4)
+    for name, spec in specs.items():
+        coloured = [channel for key in ("color", "fill") for channel in below(spec, key) if isinstance(channel, dict)]
+        scales = [scale for channel in coloured for scale in below(channel, "scale") if "domain" in scale]
+        of_runs = [scale for scale in scales if scale["domain"] not in ([0, 1], [-1, 1])]
+        assert of_runs or name in MATRICES
+        assert all(dict(zip(scale["domain"], scale["range"], strict=True)) == run_colours for scale in of_runs)
+
+
+def test_every_caption_says_what_its_numbers_rest_on(specs):
+    for name, spec in specs.items():
+        assert "3 seeds" in spec["description"] and "interval" in spec["description"]
+        assert name == "training" or "n\u00a0=\u00a0200" in spec["description"]
+
+
+@pytest.mark.parametrize(("n_runs", "n_attacks"), [(2, 1), (8, 7)])
+def test_charts_are_drawn_for_few_and_many_runs_and_a_click_in_the_legend_reaches_them(n_runs, n_attacks):
+    table = tables(n_runs, [f"attack{i}" for i in range(n_attacks)], 4)
+    for name, spec in charts(table, report_tables.run_colours(n_runs)).items():
+        vega = vl_convert.vegalite_to_vega(spec)
+        signals = [signal["name"] for signal in vega.get("signals", [])]
+        assert ("highlight_run_legend" in signals) == (name not in MATRICES), name
+        svg = vl_convert.vega_to_svg(vega)
+        assert all(f">{run}<" in svg for run in RUNS[:n_runs]), name
+        assert "NaN" not in svg
+
+
+# ---- evaluation, bands, findings
+
+
+def test_the_result_table_has_every_attack_and_run():
+    frame, caption = evaluation.results_table(study())
+    under = [f"under {attack}" for attack in ATTACKS]
+    assert frame[""].tolist() == ["clean accuracy", *under, "OF centroid (k = shell + 1)", "OF high-frequency share"]
+    assert list(frame) == ["", *RUNS[:2]] and "left out" not in caption
+
+
+def test_values_that_are_undefined_are_told():
+    reliance = tables(2)["reliance"]
+    lacking = reliance.assign(n_missing=2 * (reliance["statistic"] == "hf_share"))
+    _, caption = evaluation.results_table(study(tables={"reliance": lacking}))
+    assert (
+        "Of 3 classes, those without a high-frequency share are left out of it: standard 2, adversarial 2." in caption
+    )
+
+
+def test_a_cell_of_a_matrix_without_a_number_is_empty(table):
+    rows = table["band_accuracy"].copy()
+    rows.loc[0, ["mean", "low", "high"]] = float("nan")
+    assert "null" not in vl_convert.vegalite_to_svg(bands.accuracy(rows, report_tables.run_colours(4)).to_dict())
+
+
+def test_a_band_without_dc_is_shown_around_mid_grey(monkeypatch):
+    wave = torch.tensor([[0.1, -0.1], [-0.1, 0.1]]).expand(1, 1, 2, 2)
+    images = io.Images(torch.full((1, 1, 2, 2), 0.25), torch.tensor([0]), ("moon",))
+    columns, ((_, (original, high)),), *_ = grids(
+        monkeypatch,
+        lambda: bands.samples(images, {"full": images, "high": io.Images(wave, images.labels, images.classes)}),
+    )
+    assert columns == ["original", "high"]  # a band that keeps everything is not shown twice
+    assert (decoded(original.pictures[0]) == 64).all()  # the image itself is not moved
+    np.testing.assert_array_equal(decoded(high.pictures[0])[0], [[153, 102], [102, 153]])
+
+
+def grids(monkeypatch, draw) -> tuple:
+    """The arguments of the one picture grid that is drawn."""
+    drawn = []
+    monkeypatch.setattr(page, "grid", lambda *arguments: drawn.append(arguments))
+    draw()
+    (arguments,) = drawn
+    return arguments
+
+
+def test_logits_are_not_compared(table):
+    rows = pd.concat([table["contrasts"], table["contrasts"].assign(statistic="low_sum")])
+    assert "low_sum" not in set(held(findings.contrasts(rows, report_tables.run_colours(4)).to_dict())["statistic"])
+
+
+def test_a_dot_is_hollow_exactly_where_its_interval_holds_zero():
+    rows = tables(4)["contrasts"]
+    rows[["low", "high"]] = np.stack([rows["mean"] - 0.1, rows["mean"] + 0.1], 1)
+    spec = findings.contrasts(rows, report_tables.run_colours(4)).to_dict()
+    svg = vl_convert.vegalite_to_svg(spec)
+    hollow = re.findall(r'aria-roledescription="point"[^>]*fill="white"', svg)
+    filled = re.findall(r'aria-roledescription="point"[^>]*fill="#', svg)
+    holds_zero = (rows["low"] <= 0) & (rows["high"] >= 0)
+    assert (len(hollow), len(filled)) == (holds_zero.sum(), (~holds_zero).sum())
+    assert holds_zero.any()
+    assert f"{(~holds_zero).sum()} of {len(rows)} differences have an interval without zero" in spec["description"]
+
+
+def test_one_run_differs_from_nothing():
+    text = chapter(findings, study(1, tables={"contrasts": tables(1)["contrasts"]}))
+    assert "one run" in text and "chart" not in text
+
+
+# ---- attribution
+
+
+def test_the_reliance_chart_offers_the_mean_and_every_class(specs, table):
+    spec = specs["occluded_frequency"]
+    rows, (select,) = held(spec), [bind for bind in below(spec, "bind") if isinstance(bind, dict)]
+    assert select["options"] == [attribution.MEAN, *CLASSES]
+    by_class = table["class_occluded_frequency"].groupby("class")
+    for name, part in [(attribution.MEAN, table["occluded_frequency"]), *by_class]:
+        np.testing.assert_allclose(rows.loc[rows["class"] == name, "mean"], part["mean"], rtol=1e-5)
+
+
+def test_a_method_with_a_map_has_a_picture_for_each_run():
+    text = chapter(attribution, study())
+    assert text.count("<img") == 2 and text.count("-3 to 3") == 2
+    nothing = dict.fromkeys(RUNS[:2], report_tables.attribution_map().head(0))
+    assert "<img" not in chapter(attribution, study(attribution_maps=nothing))
+
+
+# ---- perturbation
+
+
+def test_the_chart_against_noise_counts_the_intervals_of_noise(table):
+    rows = table["calibrated"].copy()
+    rows.loc[(rows["source"] == "control") & (rows["shell"] < 2), ["low", "high"]] = [-0.1, 0.1]
+    spec = perturbation.against_noise(rows, report_tables.run_colours(4)).to_dict()
+    control = len(rows.query("shape == 'linf' and source == 'control'"))
+    assert f"{control * 2 // SHELLS} of its {control} intervals include zero" in spec["description"]
+
+
+def test_a_map_is_upright_and_stands_in_the_row_of_its_attack(monkeypatch):
+    maps = report_tables.rct_maps(1, ["pgd"])
+    maps["mean"] = 1.0
+    maps.loc[(maps["source"] == "attack") & (maps["u"] == 0) & (maps["v"] == SHELLS - 1), "mean"] = 9.0
+    shown = []
+    monkeypatch.setattr(page, "grid", lambda columns, rows, *_: shown.append(rows) or page.prose(""))
+    perturbation.maps(maps, ["pgd"], report_tables.run_colours(1))
+    for ((attack, (cells,)),) in shown[1:]:
+        pixels = decoded(cells.pictures[0])[:, :, :SHELLS].sum(0)
+        assert attack == "pgd"
+        assert np.unravel_index(pixels.argmin(), pixels.shape) == (0, SHELLS - 1)  # horizontal frequency: top right
+
+
+def test_a_map_without_its_control_is_refused():
+    maps = report_tables.rct_maps(1, ["pgd"]).query("source == 'attack'")
+    with pytest.raises(ValueError, match="pgd, mean_of_ratios: expected attack and control, got attack"):
+        perturbation.maps(maps, ["pgd"], report_tables.run_colours(1))
+
+
+def test_an_attack_that_fooled_no_image_has_no_map():
+    maps = report_tables.rct_maps(2).query("run != 'standard' or attack != 'pgd'")
+    assert chapter(perturbation, study(rct_maps=maps)).count("no image fooled") == 4  # each estimator, against noise
+
+
+def test_where_no_attack_fooled_any_network_the_chapter_says_so():
+    text = chapter(perturbation, study(rct_maps=report_tables.rct_maps().head(0)))
+    assert "No attack fooled any network" in text and "chart" not in text
+
+
+# ---- attacks and their checks
+
+
+def test_the_adversary_shown_is_the_image_most_attacks_fooled():
+    adversaries = {("standard", "fgsm"): cell([4, 7, 8], [7, 8, 9]), ("standard", "pgd"): cell([4, 7], [7, 9])}
+    assert attacks.most_fooled(adversaries) == 7  # 9 was wrong before, 8 once
+
+
+def test_an_adversary_stands_beside_its_image_and_what_became_of_it(monkeypatch):
+    _, rows, *_ = grids(monkeypatch, lambda: attacks.blocks(study(1)))
+    (_, (original,)), (attack, (adversary,)), *_ = rows
+    expected = (report_tables.images().pixels[1] * 255).round()
+    assert attack == "fgsm" and original.note == "grass" and adversary.note == "grass → grass"
+    for picture in (original.pictures[0], adversary.pictures[0]):
+        np.testing.assert_array_equal(decoded(picture), expected)
+
+
+def test_warnings_are_told_first():
+    sound, *_ = attack_checks.blocks(study())
+    assert "No check speaks against the attacks" in sound
+    told, *_ = attack_checks.blocks(study(warnings={"standard": {"square": "fools 5.0% more"}}))
+    assert told.startswith('<p class="warning">') and "standard, square: fools 5.0% more." in told
+
+
+def test_the_images_of_every_attack_and_what_it_needed_are_shown():
+    rows = tables(2)["attacks"].assign(n_images=[200, 190, 40, 200, 180, 40])
+    rows.loc[5, ["l2", "queries"]] = float("nan")
+    frame = attack_checks.strength(rows, report_tables.run_colours(2))
+    assert frame["images"].tolist() == ["200", "180 to 190", "40"]
+    assert set(frame["kind"]) == {"white box"} and set(frame["radius"]) == {"linf 0.03"}
+    assert "".join(frame[RUNS[0]] + frame[RUNS[1]]).count("· l2 1 · 9 queries") == 5
+
+
+def test_a_study_without_black_boxes_has_no_query_curve():
+    text = chapter(attack_checks, study(tables={"queries": tables(2)["queries"].head(0)}))
+    assert "How many queries?" not in text and "Inside which band are networks fooled?" in text
+
+
+# ---- images, information, validation
+
+
+def test_a_study_of_photographs_says_that_its_images_overlap():
+    assert "overlap" in chapter(dataset, study(provenance={"source": "photos"}))
+    assert "overlap" not in chapter(dataset, study(provenance={"source": "cifar10"}))
+
+
+def test_the_chart_of_information_holds_the_probes_and_the_adcs_of_each_class(table):
+    chart = information.information(table["probes"], table["class_spectra"]).to_dict()
+    shown, adcs = held(chart), table["class_spectra"].query("statistic == 'adcs'")
+    assert len(shown.dropna(subset=["band"])) == len(table["probes"])
+    np.testing.assert_allclose(shown.dropna(subset=["shell"])["mean"], adcs["mean"], rtol=1e-5)
+    assert "NaN" not in vl_convert.vegalite_to_svg(chart)
+
+
+def test_the_checks_of_the_methods_show_what_was_computed():
+    text = chapter(validation, study())
+    assert text.count('<figure class="chart">') == 3 and text.count("<table") == 2
+    assert "100% of 2 combinations have one sign, 50% an interval without zero" in text
+    empty = pd.DataFrame(columns=["run"])
+    names = ("agreement", "concordance", "faithfulness", "recovery", "multiverse", "signs")
+    nothing = chapter(validation, study(tables=dict.fromkeys(names, empty)))
+    assert "compares no methods" in nothing and "<h3>" not in nothing
+
+
+def test_concordance_has_an_interval_across_methods_and_a_range_across_the_rest():
+    rows = tables(1)["concordance"]
+    text = validation.concordance(rows)
+    first, low, high = rows.iloc[0][["mean", "low", "high"]]
+    others = rows["mean"].iloc[1:]
+    assert f"{first:.2f}<small>[{low:.2f}, {high:.2f}]</small>" in text
+    assert f"{others.min():.2f} to {others.max():.2f}" in text
+
+
+def test_recovery_tells_what_was_found_and_what_removal_costs():
+    rows = tables(1)["recovery"].assign(mean=0.95, low=0.1, high=1.0)
+    text = validation.recovery(rows)
+    assert all(number in text for number in ("95.0 %<small>[10.0, 100.0]", "40.0 %", "10.0 %"))

@@ -1,0 +1,63 @@
+"""Numbers, intervals and sizes are worded alike everywhere, in the singular where they are one."""
+
+import pandas as pd
+import pytest
+
+from spectroscope.report import words
+
+SPACE = "\u00a0"
+
+
+@pytest.mark.parametrize(
+    ("values", "share", "text"),
+    [
+        ((0.7321, 0.71, 0.7512), True, "73.2 % [71.0, 75.1]"),
+        ((16.94, 16.1, 17.8), False, "16.9 [16.1, 17.8]"),
+        ((0.5, float("nan"), float("nan")), True, "50.0 %"),
+        ((float("nan"), 0.1, 0.2), True, "-"),
+        ((None, None, None), True, "-"),
+    ],
+)
+def test_numbers_are_written_with_their_interval(values, share, text):
+    assert words.number(*values, share) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "most", "text"),
+    [
+        (1, "seed", None, "1 seed"),
+        (1, "seed", 1, "1 seed"),
+        (1, "seed", 3, "1 to 3 seeds"),
+        (0, "class", 0, "0 classes"),
+        (90, "image", 1200, "90 to 1,200 images"),
+    ],
+)
+def test_a_count_has_its_noun_in_the_right_number(number, noun, most, text):
+    assert words.count(number, noun, most) == text
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        (
+            {"n_images": [90, 1200], "n_seeds": [3, 3]},
+            "90 to 1,200 faces, 3 seeds; bootstrap intervals over seeds and images.",
+        ),
+        ({"n_images": [1, 1], "n_seeds": [1, 1]}, "1 face, 1 seed; bootstrap intervals over images."),
+        ({"n_images": [7, 7]}, "7 faces; bootstrap intervals over images."),
+    ],
+)
+def test_a_caption_says_what_its_numbers_rest_on(columns, text):
+    assert words.sample_note(pd.DataFrame(columns), "face") == f"n{SPACE}={SPACE}{text}"
+
+
+def test_the_peak_of_a_run_is_where_its_mean_is_highest_or_lowest():
+    table = pd.DataFrame({"run": ["b", "b", "a", "c"], "shell": [0, 1, 5, 2], "mean": [1.0, 2.0, 0.5, float("nan")]})
+    table.index = [0, 0, 0, 0]  # as concatenated tables have it
+    assert words.peaks(table, "shell") == "b 1, a 5"
+    assert words.peaks(table, "shell", lowest=True) == "b 0, a 5"
+
+
+def test_a_setting_is_told_in_words():
+    value = {"method": "pgd", "random_start": True, "eps": None, "kinds": ["sign", "pink"], "low": {"keep": "all"}}
+    assert words.setting(value) == "pgd, random_start yes, eps none, kinds sign, pink, low keep all"

@@ -1,0 +1,168 @@
+"""A study that never ran: every table, map and image the page is made of, in memory or as the pipeline leaves them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from spectroscope.pipeline import io
+from spectroscope.report import results, style
+
+RUNS = ["standard", "adversarial", "low_pass", "high_pass", "fifth", "sixth", "seventh", "eighth"]
+ATTACKS = ["fgsm", "pgd", "simba"]
+BANDS = ["full", "low", "high"]
+CLASSES = ["brick", "grass", "moon"]
+SHELLS, N, SIZE = 8, 12, 8
+CHOICES = ("basis", "shape", "baseline", "clip", "normalisation")
+
+
+def run_colours(n_runs: int) -> dict[str, str]:
+    return style.assign_colours(RUNS[:n_runs])
+
+
+def rows(rng: np.random.Generator, scale: float = 1.0, n_seeds: int = 3, **axes: list) -> pd.DataFrame:
+    """One row for each combination of the axes, with a mean inside its interval."""
+    table = pd.MultiIndex.from_product(axes.values(), names=axes).to_frame(index=False)
+    mean = scale * rng.uniform(0.2, 0.8, len(table))
+    width = scale * rng.uniform(0.01, 0.05, len(table))
+    return table.assign(mean=mean, low=mean - width, high=mean + width, n_images=200, n_seeds=n_seeds)
+
+
+def tables(
+    n_runs: int = 4, attacks: list[str] = ATTACKS, shells: int = SHELLS, n_seeds: int = 3
+) -> dict[str, pd.DataFrame]:
+    """Every table the page reads."""
+    rng, runs, shell = np.random.default_rng(0), RUNS[:n_runs], list(range(shells))
+
+    def table(scale: float = 1.0, **axes: list) -> pd.DataFrame:
+        return rows(rng, scale, n_seeds, **axes)
+
+    epochs = table(run=runs, seed=list(range(n_seeds)), epoch=[1, 2, 3])[["run", "seed", "epoch"]]
+    contrast = table(run=runs[1:], reference=runs[:1], statistic=["clean", *attacks, "centroid", "hf_share"])
+    contrast[["mean", "low", "high"]] -= 0.5
+    frequency = table(run=runs, shell=shell)
+    frequency[["mean", "low", "high"]] = frequency[["mean", "low", "high"]].mul(8.0 / (1 + frequency["shell"]), axis=0)
+    cell = {"run": runs, "attack": attacks, "source": ["attack", "control"]}
+    probes = table(band=["all", "0", "1"], features=["signed", "magnitude"], labels=["true", "permuted"])
+    score = table(**cell, shape=["linf", "radial"], shell=shell)
+    strength = {"kind": "white box", "norm": "linf", "eps": 0.03, "l2": 1.0, "queries": 9.0}
+    confined = table(run=runs, entry=["confined"], band=BANDS)
+    transfer = table(attack=attacks[:1], source=runs, run=runs)
+    return {
+        "accuracy": table(run=runs, attack=["clean", *attacks]),
+        "band_accuracy": table(run=runs, band=BANDS),
+        "occluded_frequency": frequency,
+        "class_occluded_frequency": table(run=runs, **{"class": CLASSES}, shell=shell),
+        "reliance": table(run=runs, statistic=["centroid", "hf_share"]).assign(n_missing=0),
+        "perturbation": table(1 / shells, **cell, shape=["linf"], statistic=["power", "mean_of_ratios"], shell=shell),
+        "calibrated": score.assign(z=30 * score["mean"], null=0.01),
+        "split_half": table(run=runs, attack=attacks, source=["attack"], estimator=["mean_of_ratios", "score"]),
+        "probes": probes.assign(coefficients=9).drop(columns="n_seeds"),
+        "class_spectra": table(**{"class": CLASSES}, statistic=["magnitude", "adcs"], shell=shell).drop(
+            columns="n_seeds"
+        ),
+        "margins": table(run=runs, band=[0, 1, 2]).assign(unreached=0.0),
+        "masks": table(run=runs, mask=["network", "essential", "adversarial"], shell=shell),
+        "counterparts": table(run=runs, statistic=["change", "control", "remaining", "left"], shell=shell),
+        "contrasts": contrast,
+        "training": epochs.assign(loss=2 / epochs["epoch"], clean=0.6, robust=0.3),
+        "attacks": table(run=runs, attack=attacks).assign(**strength),
+        "queries": table(run=runs, attack=attacks[-1:], queries=[1, 10, 100]),
+        "confined": confined.assign(norm="l2", l2=0.5, relied=rng.normal(size=len(confined))),
+        "attack_transfer": transfer[transfer["source"] != transfer["run"]],
+        **_validation_tables(table, runs),
+    }
+
+
+def _validation_tables(table, runs: list[str]) -> dict[str, pd.DataFrame]:
+    methods = table(run=runs, method=["occluded", "waves"], band=[0, 1, 2])
+    across = [
+        table(run=runs, method=["all"], across=["measures"]).assign(raters=2),
+        table(run=runs, method=["occluded", "waves"], across=["seeds"]).assign(raters=3),
+    ]
+    choices = {name: ["a"] for name in CHOICES} | {"score": ["logit", "margin"]}
+    sign = {"run": runs[-1], "statistic": "hf_share", "n_choices": 2, "same_sign": 1.0, "sure": 0.5}
+    lost = {"hurt_named": 0.4, "hurt_other": 0.1, "hurts_more": 1.0}
+    return {
+        "methods": methods.assign(position=methods["band"] / 2),
+        "agreement": table(run=runs, method=["occluded"], other=["waves"]),
+        "concordance": pd.concat(across),
+        "faithfulness": table(run=runs, order=["occluded", "energy"], unit=["band"], kind=["deletion", "insertion"]),
+        "recovery": table(run=runs[:1], method=["occluded"]).assign(**lost),
+        "multiverse": table(run=runs[1:], reference=runs[:1], statistic=["hf_share"], **choices),
+        "signs": pd.DataFrame([sign]),
+    }
+
+
+def images() -> io.Images:
+    pixels = torch.rand(N, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    return io.Images(pixels, torch.arange(N) % len(CLASSES), tuple(CLASSES))
+
+
+def cell(right: list[int], fooled: list[int]) -> tuple[torch.Tensor, pd.DataFrame]:
+    """An attack that fools the images `fooled` of a network that had the images `right` right."""
+    test = images()
+    rows = pd.DataFrame({"seed": 0, "image": range(N), "label": test.labels})
+    rows["before"] = np.where(rows["image"].isin(right), rows["label"], (rows["label"] + 1) % len(CLASSES))
+    return torch.zeros_like(test.pixels), rows.assign(after=1, success=rows["image"].isin(fooled))
+
+
+def rct_maps(n_runs: int = 4, attacks: list[str] = ATTACKS) -> pd.DataFrame:
+    estimators, shell = ["mean_of_ratios", "median_of_ratios", "ratio_of_means", "score"], list(range(SHELLS))
+    axes = {"run": RUNS[:n_runs], "attack": attacks, "source": ["attack", "control"], "estimator": estimators}
+    return rows(np.random.default_rng(1), 10, **axes, u=shell, v=shell)
+
+
+def attribution_map() -> pd.DataFrame:
+    u, v = np.indices((4, 4)).reshape(2, -1)
+    return pd.DataFrame({"method": "waves", "u": u, "v": v, "value": u - 1.0 * v, "seed": 0})
+
+
+def settings(n_runs: int = 4) -> dict:
+    return {
+        "runs": {run: {"band": "full", "regime": {"name": "standard"}, "model": "resnet8"} for run in RUNS[:n_runs]},
+        "attacks": {attack: {"method": "pgd", "random_start": True, "eps": None} for attack in ATTACKS},
+        "bands": {band: {"keep": "all", "clip": False} for band in BANDS},
+        "statistics": {"confidence": 0.95},
+    }
+
+
+def study(n_runs: int = 2, **changes) -> results.Results:
+    """The whole study in memory; `changes`: fields of Results, and tables to replace by name in `tables`."""
+    fields = {
+        "settings": settings(n_runs),
+        "provenance": {"device": "a CPU", "test_images": "12"},
+        "warnings": {},
+        "tables": tables(n_runs) | changes.pop("tables", {}),
+        "rct_maps": rct_maps(n_runs),
+        "attribution_maps": dict.fromkeys(RUNS[:n_runs], attribution_map()),
+        "images": images(),
+        "bands": dict.fromkeys(BANDS, images()),
+        "adversaries": {(run, attack): cell([1], [1]) for run in RUNS[:n_runs] for attack in ATTACKS},
+    }
+    return results.Results(**fields | changes)
+
+
+def write_study(root: Path, n_runs: int = 4) -> None:
+    """The same as files, where the pipeline leaves them."""
+    test = images()
+    io.write_images(root / "images.parquet", test)
+    for band in BANDS:
+        kept = test.pixels if band == "full" else test.pixels - test.pixels.mean((2, 3), keepdim=True)
+        io.write_images(root / "bands" / band / "test.parquet", io.Images(kept, test.labels, test.classes))
+    generator = torch.Generator().manual_seed(0)
+    for run in RUNS[:n_runs]:
+        io.write_table(root / "attribution" / run / "maps.parquet", attribution_map())
+        for attack in ATTACKS:
+            _, rows = cell(list(range(8)), list(range(7, N)))  # of those fooled only image 7 was right before
+            rows = pd.concat([rows, rows.assign(seed=1)], ignore_index=True).assign(variant="")
+            changes = torch.randn(2 * N, 3, SIZE, SIZE, generator=generator) / 255
+            io.write_arrays(root / "attacks" / run / f"{attack}.parquet", changes, rows)
+    for name, table in tables(n_runs).items():
+        io.write_table(root / f"tables/{name}.csv", table)
+    io.write_table(root / "maps.parquet", rct_maps(n_runs))
+    about = {"device": "cpu", "threads": 2, "digest": "abc"}
+    io.write_json(root / "metrics.json", {"about": about, "runs": {}, "warnings": {}})
+    (root / "params.yaml").write_text(yaml.safe_dump(settings(n_runs), sort_keys=False))
