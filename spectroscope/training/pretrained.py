@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from spectroscope.models import architectures, inference
 from spectroscope.pipeline import io, machine
-from spectroscope.training import loop
-from spectroscope.training.adversary import Adversary
-from spectroscope.training.regimes import Pretrained, Rename
+from spectroscope.training import held_out
+from spectroscope.training.hooks import Adversary
+from spectroscope.training.regimes.pretrained import Pretrained, Rename
+from spectroscope.training.settings import TrainingSettings
 
 
 def _rules(*pairs: tuple[str, str | None]) -> list[Rename]:
@@ -67,7 +68,7 @@ def tensors(path: Path, regime: Pretrained, model: nn.Module) -> dict[str, Tenso
 
 
 def adopt(
-    regime: Pretrained, name: str, train: io.Images, settings: loop.TrainingSettings, judge: Adversary
+    regime: Pretrained, name: str, train: io.Images, settings: TrainingSettings, judge: Adversary
 ) -> tuple[list[nn.Module], list[dict[str, Any]]]:
     """Every network of a regime, each with the row of figures that training would write after an epoch.
 
@@ -88,19 +89,19 @@ def adopt(
 def examine(
     model: nn.Module,
     train: io.Images,
-    settings: loop.TrainingSettings,
+    settings: TrainingSettings,
     judge: Adversary,
     generator: torch.Generator,
 ) -> dict[str, Any]:
     """Loss, clean and robust accuracy on the held-out images, as of an epoch 0; ValueError for unusable logits."""
-    _, out = loop.split(train.labels, settings.held_out)
+    _, out = held_out.split(train.labels, settings.held_out)
     x, y = train.pixels[out].to(machine.device()), train.labels[out].to(machine.device())
     with torch.no_grad():
-        logits = torch.cat([model(part) for part in x.split(loop.JUDGED)])
+        logits = torch.cat([model(part) for part in x.split(held_out.VALIDATION_BATCH_SIZE)])
     wanted = (len(y), len(train.classes))
     if tuple(logits.shape) != wanted or not logits.isfinite().all():
         raise ValueError(f"expected finite logits of shape {wanted}, got shape {tuple(logits.shape)}")
-    figures = loop.accuracies(model, x, y, judge, generator.initial_seed())
+    figures = held_out.accuracies(model, x, y, judge, generator.initial_seed())
     loss = F.cross_entropy(logits, y).item()
     return {"epoch": 0, "loss": loss, **figures, "overfitted": False, "images_per_second": None, "processes": None}
 

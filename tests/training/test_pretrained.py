@@ -12,9 +12,10 @@ from torch import nn
 
 from spectroscope.models import inference
 from spectroscope.pipeline import io, params
-from spectroscope.training import loop, pretrained
+from spectroscope.training import held_out, pretrained
 from spectroscope.training.cards import markdown
-from spectroscope.training.regimes import Regime
+from spectroscope.training.regimes.registry import Regime
+from spectroscope.training.settings import TrainingSettings
 from stages import training as stage
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def untouched(model, x, y, generator):
 
 @pytest.fixture(scope="module")
 def settings():
-    return params.load("training", loop.TrainingSettings, ROOT / "studies" / "smoke.yaml")
+    return params.load("training", TrainingSettings, ROOT / "studies" / "smoke.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +210,7 @@ def test_what_is_measured_is_accuracy_and_loss_on_the_held_out_images(trained, s
     io.write_weights(tmp_path / "w.safetensors", trained)
     regime, data = load(weights=[str(tmp_path / "w.safetensors")]), images()
     (model,), (row,) = pretrained.adopt(regime, "resnet18", data, settings, untouched)
-    _, out = loop.split(data.labels, settings.held_out)
+    _, out = held_out.split(data.labels, settings.held_out)
     logits = trained(data.pixels[out])
     assert row["loss"] == pytest.approx(nn.functional.cross_entropy(logits, data.labels[out]).item(), rel=1e-4)
     assert row["clean"] == row["robust"] == float((logits.argmax(1) == data.labels[out]).float().mean())
