@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 from spectroscope.attack_checks.settings import AttackChecksSettings
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
-from spectroscope.bands import BandFile
+from spectroscope.bands import BandSettings
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.sources import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
@@ -47,7 +47,7 @@ class Study(Settings):
     """Every section of params.yaml."""
 
     dataset: DatasetSettings
-    bands: Annotated[dict[str, BandFile], Field(min_length=1)]
+    bands: Annotated[dict[str, BandSettings], Field(min_length=1)]
     runs: Annotated[dict[str, Run], Field(min_length=1)]
     training: TrainingSettings
     attacks: Annotated[dict[str, AttackSettings], Field(min_length=1)]
