@@ -18,7 +18,7 @@ import typer
 from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from spectroscope.dataset import sources
+from spectroscope.dataset import registry
 from spectroscope.pipeline import io, machine, params
 from spectroscope.training import held_out, loop
 from spectroscope.training.hooks import Adversary, TrainingHooks
@@ -146,7 +146,7 @@ def main(
     settings = params.load("training", TrainingSettings, study)
     settings = settings.model_copy(update={"epochs": epochs, "batch_size": batch_size})
     attack = build_adversary(settings.validation_attack)
-    data = sources.load(params.load("dataset", sources.DatasetSettings, study)).train.head(images)
+    data = registry.load(params.load("dataset", registry.DatasetSettings, study)).train.head(images)
     train = io.Images(data.pixels / 255, data.labels, data.classes)
     n = len(held_out.split(train.labels, settings.held_out)[0])
     runs = []

@@ -9,10 +9,10 @@ from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
 from spectroscope.bootstrap import StatisticsSettings
-from spectroscope.dataset.sources import DatasetSettings
+from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
-from spectroscope.models.inference import lookup
+from spectroscope.models.architectures import architecture
 from spectroscope.perturbation.settings import PerturbationSettings
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.settings import ProbingSettings
@@ -33,7 +33,7 @@ class Run(Settings):
     @field_validator("model")
     @classmethod
     def _known(cls, name: str) -> str:
-        lookup(name)
+        architecture(name)
         return name
 
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
-from spectroscope.dataset.sources import SOURCES
+from spectroscope.dataset.registry import DATASETS
 from spectroscope.pipeline import params
 from spectroscope.pipeline.params import Settings
 from spectroscope.study import Study
@@ -73,8 +73,8 @@ def test_every_yaml_block_is_valid(page):
 def test_every_kind_of_data_set_is_shown_or_named():
     page = DOCS / "datasets.md"
     shown = {yaml.safe_load(block)["dataset"]["name"] for block in blocks(page)}
-    assert shown <= set(SOURCES)
-    missing = [name for name in SOURCES if name not in shown and f"`{name}`" not in page.read_text()]
+    assert shown <= set(DATASETS)
+    missing = [name for name in DATASETS if name not in shown and f"`{name}`" not in page.read_text()]
     assert not missing
 
 

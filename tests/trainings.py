@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from spectroscope.models import inference
+from spectroscope.models import architectures
 from spectroscope.pipeline import io, machine, params
 from spectroscope.training import loop
 from spectroscope.training.hooks import TrainingHooks
@@ -52,7 +52,7 @@ def bright_or_dark(n: int = 80, channels: int = 1, signal: float = 0.5) -> io.Im
 def network(seed: int = 0) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return inference.build("resnet8", (1, 8, 8), 2)
+        return architectures.build("resnet8", (1, 8, 8), 2)
 
 
 def linear(n_classes: int = 2) -> nn.Sequential:

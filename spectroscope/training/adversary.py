@@ -14,7 +14,7 @@ from spectroscope.frequency.passbands import PassBand, band_filter
 from spectroscope.training.hooks import Adversary, Model
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-PROJECTION_ROUNDS = 5  # of projecting onto band, ball and box in turn; docs/regimes.md: what stays outside the band
+PROJECTION_ROUNDS = 5  # of projecting onto band, ball and box in turn; docs/training.md: what stays outside the band
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import nn
 
-from spectroscope.models import inference
+from spectroscope.models.architectures import Network, build
 from spectroscope.pipeline import io, machine
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.progress import track
@@ -21,7 +21,8 @@ def train_networks(
     """A network for each seed, and the rows of epochs.csv; continues from the checkpoints in `store`."""
     hooks = build_hooks(regime, *train.pixels.shape[-2:])
     attack = build_adversary(settings.validation_attack)
-    networks, table = [], []
+    networks: list[nn.Module] = []
+    table: list[dict[str, Any]] = []
     for seed in settings.seeds:
         model = initial_network(architecture, train, seed).to(machine.device())
         epochs = fit(model, train, settings, hooks, attack, machine.generator(seed), store.slot(f"seed{seed}"))
@@ -32,11 +33,9 @@ def train_networks(
     return networks, table
 
 
-def initial_network(architecture: str, train: io.Images, seed: int) -> nn.Module:
+def initial_network(architecture: str, train: io.Images, seed: int) -> Network:
     """A network with random weights that normalises pixels by mean and standard deviation of the training images."""
     machine.seed(seed)
-    model = inference.build(architecture, tuple(train.pixels.shape[1:]), len(train.classes))
-    normalise = next(model.children())
-    assert isinstance(normalise, inference.Normalise)
-    normalise.fit(train.pixels)
+    model = build(architecture, tuple(train.pixels.shape[1:]), len(train.classes))
+    model.normalise.fit(train.pixels)
     return model

@@ -14,7 +14,6 @@ from spectroscope.training.adversary import cross_entropy, projected_gradient
 from spectroscope.training.regimes import trades
 from spectroscope.training.regimes.frequencies import Frequencies
 from spectroscope.training.regimes.registry import HOOKS, Regime, build_hooks
-from spectroscope.training.regimes.swap import partners_of_another_class
 from tests.trainings import random
 
 LOW = {"basis": "dct", "shape": "linf", "low": 0, "high": 0.25}
@@ -124,15 +123,6 @@ def test_a_swap_keeps_the_low_frequencies_and_takes_the_high_ones_of_another_cla
         assert distances[partner] < 1e-5 and labels[partner] != label
         partners.append(partner)
     assert len(set(partners)) > 4
-
-
-def test_every_partner_of_another_class_is_as_likely():
-    labels = torch.tensor([0, 0, 1, 1, 2])
-    generator = random()
-    drawn = torch.stack([partners_of_another_class(labels, generator) for _ in range(2000)])
-    counts = torch.stack([drawn[:, image].bincount(minlength=5) for image in range(5)]) / 2000
-    expected = (labels[:, None] != labels).float()
-    torch.testing.assert_close(counts, expected / expected.sum(1, keepdim=True), atol=0.05, rtol=0)
 
 
 def test_without_another_class_in_the_batch_a_swap_changes_nothing(images):

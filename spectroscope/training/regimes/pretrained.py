@@ -1,27 +1,11 @@
 """No training: weights from a file, or from the function that returns the network."""
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
+from spectroscope.models.loading import Rename
 from spectroscope.pipeline.params import Settings
-
-
-class Rename(Settings):
-    """A rule for names of tensors: replace what matches `pattern` by `to`, or drop the tensor if `to` is null."""
-
-    pattern: str
-    to: str | None
-
-    @field_validator("pattern")
-    @classmethod
-    def _is_regular_expression(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"expected a regular expression, got {pattern!r} ({error})") from None
-        return pattern
 
 
 class Pretrained(Settings):

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-import torch
 from torch import Generator, Tensor
 
+from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.passbands import band_filter
 from spectroscope.pipeline.params import Settings
 from spectroscope.training.hooks import TrainingHooks
@@ -28,14 +28,6 @@ def hooks(settings: Swap) -> TrainingHooks:
 
     def swap_band(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
         own = band_filter(images, band)
-        return images - own + own[partners_of_another_class(labels, generator)]
+        return images - own + own[partner_of_another_class(labels, generator)]
 
     return TrainingHooks(transform=change_share(swap_band, settings.share))
-
-
-def partners_of_another_class(labels: Tensor, generator: Generator) -> Tensor:
-    """For each image the index of a random one with another label, or its own if there is none: (N,) -> (N,)."""
-    differs = (labels[:, None] != labels[None, :]).cpu()
-    alone = ~differs.any(1)
-    weights = (differs | (alone[:, None] & torch.eye(len(labels), dtype=torch.bool))).float()
-    return torch.multinomial(weights, 1, generator=generator)[:, 0].to(labels.device)
