@@ -1,9 +1,9 @@
-"""The training loop beside a plain loop of transforms and DataLoader: `python -m benchmarks.training`.
+"""The training loop beside a usual loop of transforms and DataLoader: `python -m benchmarks.training`.
 
-One network, one recipe, the training images of a study. The loops run side by side, an epoch each in turn, so that a
-noisy machine strikes all alike. The table has medians over epochs of images per second; the seconds of training until
-held-out accuracy, clean and under the study's judge, was first as high as asked; and what a step costs beside those of
-the standard loop of its kind, in (steps + 1) of them.
+One network, one recipe, the training images of a study. All loops run side by side, one epoch each in turn, so that
+noise of the machine affects all alike. The table has medians over epochs of images per second; the seconds of training
+until held-out accuracy, clean and under the study's validation attack, first reached a target; and the cost of a step
+in forward and backward passes, of which an attack with k steps needs k + 1, as a ratio to those of standard training.
 """
 
 import statistics
@@ -15,30 +15,30 @@ from typing import Annotated, Any
 import torch
 import torch.nn.functional as F
 import typer
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from spectroscope.dataset import registry
-from spectroscope.models import architectures
-from spectroscope.pipeline import machine as runtime
-from spectroscope.pipeline import params
-from spectroscope.training import loop as training
-from spectroscope.training.adversary import adversary
-from spectroscope.training.hooks import Parts
-from spectroscope.training.regimes import Adversarial
+from spectroscope.pipeline import io, machine, params
+from spectroscope.training import held_out, loop
+from spectroscope.training.hooks import Adversary, TrainingHooks
+from spectroscope.training.networks import initial_network
+from spectroscope.training.regimes.adversarial import AdversarialLinf, build_adversary
+from spectroscope.training.settings import TrainingSettings
 
 ROOT = Path(__file__).parents[1]
-ATTACKS = {  # trained against: by name the steps, and the size of each in grey levels
+ATTACKS = {  # name: number of steps, step size in units of 1/255
     "standard": None,
     "1 step": (1, 10),
     "PGD-7": (7, 2),
 }
 LOOPS = (("standard", "plain"), ("standard", "ours"), ("1 step", "plain"), ("1 step", "ours"), ("PGD-7", "ours"))
-Rows = Iterator[dict[str, Any]]
+COLUMNS = "trained against | loop | images/s | x plain | s to {:.0%} clean | s to {:.0%} robust | clean | robust"
+Rows = list[dict[str, Any]]
 
 
 class Pictures(Dataset):
-    """Images (N, 3, H, W), augmented and made tensors one by one, as torchvision's transforms do."""
+    """Images (N, 3, H, W), augmented and turned into tensors one by one by torchvision's transforms."""
 
     def __init__(self, images: Tensor, labels: Tensor, crop: int) -> None:
         from torchvision import transforms
@@ -55,20 +55,19 @@ class Pictures(Dataset):
         return self.transform(self.pictures[i]), int(self.labels[i])
 
 
-def plain(
+def plain_fit(
     model: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    settings: training.TrainingSettings,
-    generator: torch.Generator,
-    parts: Parts,
-    judge: Any,
-) -> Rows:
-    """`training.fit` as one would write it: the same figures after each epoch."""
-    inner, out = training.split(labels, settings.held_out)
+    train: io.Images,
+    settings: TrainingSettings,
+    hooks: TrainingHooks,
+    validation_attack: Adversary,
+    generator: Generator,
+) -> Iterator[dict[str, Any]]:
+    """`loop.fit` as one would usually write it: yields the same accuracies after each epoch."""
+    inner, out = held_out.split(train.labels, settings.held_out)
     device = next(model.parameters()).device
-    held = images[out].to(device), labels[out].to(device)
-    pictures = Pictures(images[inner], labels[inner], settings.augmentation.crop)
+    validation = train.pixels[out].to(device), train.labels[out].to(device)
+    pictures = Pictures(train.pixels[inner], train.labels[inner], settings.augmentation.crop)
     loader = DataLoader(pictures, settings.batch_size, shuffle=True, num_workers=2, persistent_workers=True)
     next(iter(loader))  # starts the workers
     rate = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
@@ -86,36 +85,57 @@ def plain(
         started = time.perf_counter()
         for x, y in loader:
             x, y = x.to(device), y.to(device)
-            x = parts.adversary(model, x, y, generator) if parts.adversary else x
+            x = hooks.adversary(model, x, y, generator) if hooks.adversary else x
             loss = F.cross_entropy(model(x), y)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
         speed = len(inner) / (time.perf_counter() - started)
-        yield {**training.accuracies(model.eval(), *held, judge, epoch), "images_per_second": speed}
+        accuracies = held_out.accuracies(model.eval(), *validation, validation_attack, epoch)
+        yield {**accuracies, "images_per_second": speed}
 
 
-def adversary_of(judge: Adversarial, name: str) -> Any:
-    """What a loop trains against: the judge's ball and norm, the steps of this name."""
+def hooks_of(attack: AdversarialLinf, name: str) -> TrainingHooks:
+    """Training against the validation attack's ball, with the steps of this name."""
     if ATTACKS[name] is None:
-        return None
-    steps, size = ATTACKS[name]
-    return adversary(judge.model_copy(update={"steps": steps, "step_255": size}))
+        return TrainingHooks()
+    steps, step_255 = ATTACKS[name]
+    settings = attack.model_copy(update={"steps": steps, "step_255": step_255})
+    return TrainingHooks(adversary=build_adversary(settings), robust=True)
 
 
-def reached(rows: list[dict[str, Any]], n: int, key: str, least: float) -> str:
-    """Seconds of training on n images an epoch until the first epoch with this accuracy."""
+def seconds_to(rows: Rows, n: int, column: str, target: float) -> str:
+    """Seconds of training, on n images an epoch, until the first epoch with this accuracy."""
     seconds = 0.0
     for row in rows:
         seconds += n / row["images_per_second"]
-        if row[key] >= least:
+        if row[column] >= target:
             return f"{seconds:.1f}"
     return "-"
 
 
+def report(rows: dict[tuple[str, str], Rows], n: int, clean: float, robust: float) -> Iterator[str]:
+    """The lines of the table; `rows`: by (trained against, loop)."""
+
+    def speed_ratio(over: tuple[str, str], under: tuple[str, str]) -> float:
+        pairs = zip(rows[over], rows[under], strict=True)
+        return statistics.median(a["images_per_second"] / b["images_per_second"] for a, b in pairs)
+
+    yield f"| {COLUMNS.format(clean, robust)} | a step / (steps + 1) |"
+    yield "|---" * 9 + "|"
+    for (name, kind), epochs in rows.items():
+        speed = statistics.median(row["images_per_second"] for row in epochs)
+        gain = f"{speed_ratio((name, kind), (name, 'plain')):.2f}" if (name, "plain") in rows else "-"
+        passes = ATTACKS[name][0] + 1 if ATTACKS[name] else 1
+        cost = f"{speed_ratio(('standard', kind), (name, kind)) / passes:.2f}"
+        times = seconds_to(epochs, n, "clean", clean), seconds_to(epochs, n, "robust", robust)
+        last = f"{epochs[-1]['clean']:.3f} | {epochs[-1]['robust']:.3f}"
+        yield f"| {name} | {kind} | {speed:.0f} | {gain} | {times[0]} | {times[1]} | {last} | {cost} |"
+
+
 def main(
-    study: Annotated[Path, typer.Option(help="Parameter file: images, recipe, judge.")] = ROOT / "params.yaml",
+    study: Annotated[Path, typer.Option(help="Parameter file: images, recipe, attack.")] = ROOT / "params.yaml",
     model: Annotated[str, typer.Option(help="The network.")] = "resnet8",
     epochs: Annotated[int, typer.Option(help="Epochs of each loop.")] = 10,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 128,
@@ -123,40 +143,22 @@ def main(
     clean: Annotated[float, typer.Option(help="Clean accuracy to reach.")] = 0.5,
     robust: Annotated[float, typer.Option(help="Robust accuracy to reach.")] = 0.25,
 ) -> None:
-    recipe = params.load("training", training.TrainingSettings, study)
-    recipe = recipe.model_copy(update={"epochs": epochs, "batch_size": batch_size})
-    judge = recipe.validation_attack
+    settings = params.load("training", TrainingSettings, study)
+    settings = settings.model_copy(update={"epochs": epochs, "batch_size": batch_size})
+    attack = build_adversary(settings.validation_attack)
     data = registry.load(params.load("dataset", registry.DatasetSettings, study)).train.head(images)
-    pixels = data.pixels / 255
-    n = len(training.split(data.labels, recipe.held_out)[0])
-    loops = []
-    for name, loop in LOOPS:
-        runtime.seed(0)
-        network = architectures.build(model, tuple(data.pixels.shape[1:]), len(data.classes))
-        network.normalise.fit(pixels)
-        network.to(runtime.device())
-        against = adversary_of(judge, name)
-        parts = Parts(None, against, None, robust=against is not None)
-        fit = plain if loop == "plain" else training.fit
-        loops.append(fit(network, pixels, data.labels, recipe, runtime.generator(0), parts, adversary(judge)))
-    rows = dict(zip(LOOPS, map(list, zip(*zip(*loops, strict=True), strict=True)), strict=True))
-
-    def ratio(over: tuple[str, str], under: tuple[str, str]) -> float:
-        pairs = zip(rows[over], rows[under], strict=True)
-        return statistics.median(a["images_per_second"] / b["images_per_second"] for a, b in pairs)
-
-    print(f"| trained against | loop | images/s | x plain | s to {clean:.0%} clean | s to {robust:.0%} robust ", end="")
-    print("| clean | robust | a step / (steps + 1) |\n|---|---|---|---|---|---|---|---|---|")
-    for (name, loop), found in rows.items():
-        speed = statistics.median(row["images_per_second"] for row in found)
-        gain = f"{ratio((name, loop), (name, 'plain')):.2f}" if (name, "plain") in rows else "-"
-        steps = ATTACKS[name][0] + 1 if ATTACKS[name] else 1
-        cost = f"{ratio(('standard', loop), (name, loop)) / steps:.2f}"
-        times = reached(found, n, "clean", clean), reached(found, n, "robust", robust)
-        last = f"{found[-1]['clean']:.3f} | {found[-1]['robust']:.3f}"
-        print(f"| {name} | {loop} | {speed:.0f} | {gain} | {times[0]} | {times[1]} | {last} | {cost} |")
-    what = f"{model}, {n} training and {len(data.labels) - n} held-out images of {study.name}, one seed"
-    print(f"\n{what}, {epochs} epochs of {batch_size} images a step; {runtime.describe()}")
+    train = io.Images(data.pixels / 255, data.labels, data.classes)
+    n = len(held_out.split(train.labels, settings.held_out)[0])
+    runs = []
+    for name, kind in LOOPS:
+        network = initial_network(model, train, seed=0).to(machine.device())
+        fit, hooks = plain_fit if kind == "plain" else loop.fit, hooks_of(settings.validation_attack, name)
+        runs.append(fit(network, train, settings, hooks, attack, machine.generator(0)))
+    side_by_side = zip(*runs, strict=True)  # an epoch of each loop in turn
+    rows = dict(zip(LOOPS, map(list, zip(*side_by_side, strict=True)), strict=True))
+    print("\n".join(report(rows, n, clean, robust)))
+    setup = f"{model}, {n} training and {len(train) - n} held-out images of {study.name}, one seed"
+    print(f"\n{setup}, {epochs} epochs of {batch_size} images a step; {machine.describe()}")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from spectroscope.models.architectures import architecture
 from spectroscope.perturbation.settings import PerturbationSettings
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.settings import ProbingSettings
-from spectroscope.training.loop import TrainingSettings
-from spectroscope.training.regimes import Regime
+from spectroscope.training.regimes.registry import Regime
+from spectroscope.training.settings import TrainingSettings
 from spectroscope.validation.settings import ValidationSettings
 
 MOST_RUNS = 12  # which figures can tell apart by their colours

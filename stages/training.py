@@ -1,66 +1,39 @@
 """What does a network learn from a band, with or without an adversary?"""
 
-from pathlib import Path
-
 import pandas as pd
 
-from spectroscope.models import architectures
-from spectroscope.pipeline import checkpoint, io, machine, params, processes
-from spectroscope.pipeline.progress import track
-from spectroscope.training import cards, loop, pretrained
-from spectroscope.training.adversary import adversary
-from spectroscope.training.hooks import parts
-from spectroscope.training.regimes import Pretrained, Regime
+from spectroscope.pipeline import checkpoint, io, params, processes
+from spectroscope.training import cards, pretrained
+from spectroscope.training.networks import train_networks
+from spectroscope.training.regimes.adversarial import build_adversary
+from spectroscope.training.regimes.pretrained import Pretrained
+from spectroscope.training.regimes.registry import Regime
+from spectroscope.training.settings import TrainingSettings
 from stages import In, Name, Out, start
 
 
 def main(run: Name, images: In, out: Out) -> None:
-    settings = params.load("training", loop.TrainingSettings)
+    settings = params.load("training", TrainingSettings)
     regime = params.load(f"runs.{run}.regime", Regime)
-    name = params.load(f"runs.{run}.model", str)
-    judge = settings.validation_attack
+    architecture = params.load(f"runs.{run}.model", str)
     train = io.read_images(images)
-    told = {
-        "regime": regime.model_dump(),
-        "model": name,
-        "training": settings.model_dump(exclude={"validation_attack"}),
-    }
-    if isinstance(regime, Pretrained):
-        networks, rows = pretrained.adopt(regime, name, train, settings, adversary(judge))
-        if processes.rank() == 0:
-            for seed, model in enumerate(networks):
+
+    network = {"regime": regime.model_dump(), "model": architecture}
+    work = {**network, "training": settings.model_dump(exclude={"seeds"}), "images": checkpoint.digest(images)}
+    with checkpoint.opened("training", **work) as store:
+        if isinstance(regime, Pretrained):
+            attack = build_adversary(settings.validation_attack)
+            networks, rows = pretrained.adopt(regime, architecture, train, settings, attack)
+        else:
+            networks, rows = train_networks(run, regime, architecture, train, settings, store)
+
+        if processes.rank() == 0:  # before the store closes: a kill between the two would lose the training
+            epochs = pd.DataFrame(rows)
+            for seed, model in zip(epochs["seed"].unique(), networks, strict=True):
                 io.write_weights(out / f"seed{seed}.safetensors", model)
-            describe(run, told, train, images, rows, out)
-        return
-    method = parts(regime, *train.pixels.shape[-2:])
-    work = {
-        **told,
-        "training": settings.model_dump(exclude={"seeds", "validation_attack"}),
-        "judge": judge.model_dump(),
-    }
-
-    rows = []
-    with checkpoint.opened("training", **work, images=checkpoint.digest(images)) as store:
-        for seed in settings.seeds:
-            machine.seed(seed)
-            model = architectures.build(name, train.pixels.shape[1:], len(train.classes))
-            model.normalise.fit(train.pixels)
-            model.to(machine.device())
-            parted = train.pixels, train.labels, settings, machine.generator(seed), method, adversary(judge)
-            epochs = loop.fit(model, *parted, store.slot(f"seed{seed}"))
-            found = list(track(epochs, f"train {run}, seed {seed}, epochs", total=settings.epochs))
-            chosen = loop.kept(found, settings.keep)
-            rows += [{"seed": seed, **row, "kept": number == chosen} for number, row in enumerate(found)]
-            if processes.rank() == 0:
-                io.write_weights(out / f"seed{seed}.safetensors", model)
-        if processes.rank() == 0:
-            describe(run, told, train, images, rows, out)
-
-
-def describe(run: str, told: dict, train: io.Images, images: Path, rows: list[dict], out: Path) -> None:
-    table = pd.DataFrame(rows)
-    io.write_table(out / "epochs.csv", table)
-    io.write_json(out / "card.json", cards.card(run, told, train, io.read_facts(images), table))
+            io.write_table(out / "epochs.csv", epochs)
+            recipe = {**network, "training": settings.model_dump(exclude={"validation_attack"})}
+            io.write_json(out / "card.json", cards.describe(run, recipe, train, io.read_facts(images), epochs))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from spectroscope.pipeline import checkpoint, machine, processes
-from spectroscope.training import batchnorm, loop
+from spectroscope.training import distribution, loop
 from spectroscope.training.adversary import projected_gradient
-from spectroscope.training.hooks import Parts
+from spectroscope.training.hooks import TrainingHooks
 from tests.trainings import bright_or_dark, settings
 
 # 60 images to train on: 4 batches, of which two processes have 7 and 8
@@ -35,12 +35,11 @@ def penalty(model, images, labels, logits, generator):
 
 def train(normalised: bool, regulariser=None, adversary=None, slot=None, **changes) -> tuple[list[dict], dict]:
     """Rows and weights of a small training."""
-    images, labels = bright_or_dark(channels=2, signal=0.3)
-    judge = projected_gradient("linf", 8 / 255, 4 / 255, 2, True)
-    parts, model = Parts(None, adversary, regulariser, robust=False), network(normalised)
-    rows = list(
-        loop.fit(model, images, labels, settings(**{**TRAINING, **changes}), machine.generator(0), parts, judge, slot)
-    )
+    model, images = network(normalised), bright_or_dark(channels=2, signal=0.3)
+    hooks = TrainingHooks(adversary=adversary, regulariser=regulariser)
+    attack = projected_gradient("linf", 8 / 255, 4 / 255, 2, True)
+    recipe = settings(**{**TRAINING, **changes})
+    rows = list(loop.fit(model, images, recipe, hooks, attack, machine.generator(0), slot))
     return rows, model.state_dict()
 
 
@@ -52,7 +51,7 @@ def normalised(x: torch.Tensor, share: slice) -> dict[str, torch.Tensor]:
     """A BatchNorm's outputs, first and second derivatives and running statistics for this share of a batch."""
     layer = nn.Sequential(nn.BatchNorm2d(3))
     nn.init.uniform_(layer[0].weight, generator=machine.generator(8))
-    batchnorm.synchronise(layer)
+    distribution.synchronise_batch_norm(layer)
     mine = x[share].clone().requires_grad_()
     out = layer(mine)
     (first,) = torch.autograd.grad(out.sin().sum(), mine, create_graph=True)

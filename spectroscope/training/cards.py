@@ -1,4 +1,4 @@
-"""Model cards: what a stranger must know of weights before using them."""
+"""Model cards: what a stranger needs to know before using the weights of a run."""
 
 from typing import Any
 
@@ -7,9 +7,14 @@ import pandas as pd
 from spectroscope.pipeline import io, machine
 
 
-def card(run: str, settings: dict[str, Any], images: io.Images, facts: dict[str, Any], rows: pd.DataFrame) -> dict:
-    """What training knows: settings, data with its digest, held-out accuracy of the weights kept, by seed."""
-    kept = rows[rows["kept"]].set_index("seed")
+def describe(
+    run: str, settings: dict[str, Any], images: io.Images, facts: dict[str, Any], epochs: pd.DataFrame
+) -> dict[str, Any]:
+    """The card that training writes: settings, data with its digest, held-out accuracies of each seed's kept epoch.
+
+    `settings`: regime, model and training; `facts`: those of the image file; `epochs`: the rows of epochs.csv.
+    """
+    kept = epochs[epochs["kept"]].set_index("seed")
     return {
         "run": run,
         "settings": settings,
@@ -21,15 +26,16 @@ def card(run: str, settings: dict[str, Any], images: io.Images, facts: dict[str,
     }
 
 
-def markdown(about: dict[str, Any], measures: dict[str, dict[str, Any]]) -> str:
-    """The card as a page, with what was measured on test images: accuracies, HF share, centroid."""
-    regime, training = about["settings"]["regime"], about["settings"]["training"]
-    lines = [f"# {about['run']}", "", f"`{about['settings']['model']}`, pixels {about['input']['pixels']}, "]
-    lines[-1] += f"{' x '.join(map(str, about['input']['shape']))}; {len(about['classes'])} classes."
-    lines += ["", "| setting | value |", "|---|---|"]
-    lines += [f"| {name} | `{value}` |" for name, value in [*about["data"].items(), *regime.items(), *training.items()]]
+def markdown(card: dict[str, Any], statistics: dict[str, dict[str, Any]]) -> str:
+    """The card as Markdown, with statistics of the test images: accuracies, HF share, centroid."""
+    size, classes = " x ".join(map(str, card["input"]["shape"])), len(card["classes"])
+    settings = {**card["data"], **card["settings"]["regime"], **card["settings"]["training"]}
+    lines = [f"# {card['run']}", ""]
+    lines += [f"`{card['settings']['model']}`, pixels {card['input']['pixels']}, {size}; {classes} classes.", ""]
+    lines += ["| setting | value |", "|---|---|", *(f"| {name} | `{value}` |" for name, value in settings.items())]
     lines += ["", "| measure | mean | low | high | images | seeds |", "|---|---|---|---|---|---|"]
-    for name, row in measures.items():
+    for name, row in statistics.items():
         cells = ["-" if row[key] is None else f"{row[key]:.4g}" for key in ("mean", "low", "high")]
         lines.append(f"| {name} | {' | '.join(cells)} | {row['n_images']} | {row['n_seeds']} |")
-    return "\n".join([*lines, "", f"Made by {', '.join(f'{k} {v}' for k, v in about['made_by'].items())}.", ""])
+    made_by = ", ".join(f"{key} {value}" for key, value in card["made_by"].items())
+    return "\n".join([*lines, "", f"Made by {made_by}.", ""])

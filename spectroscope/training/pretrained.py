@@ -10,9 +10,10 @@ from torch import nn
 
 from spectroscope.models import architectures, loading
 from spectroscope.pipeline import io, machine
-from spectroscope.training import loop
-from spectroscope.training.adversary import Adversary
-from spectroscope.training.regimes import Pretrained
+from spectroscope.training.held_out import VALIDATION_BATCH_SIZE, accuracies, split
+from spectroscope.training.hooks import Adversary
+from spectroscope.training.regimes.pretrained import Pretrained
+from spectroscope.training.settings import TrainingSettings
 
 
 def networks(regime: Pretrained, name: str, shape: tuple[int, ...], n_classes: int) -> Iterator[architectures.Network]:
@@ -33,7 +34,7 @@ def networks(regime: Pretrained, name: str, shape: tuple[int, ...], n_classes: i
 
 
 def adopt(
-    regime: Pretrained, name: str, train: io.Images, settings: loop.TrainingSettings, attack: Adversary
+    regime: Pretrained, name: str, train: io.Images, settings: TrainingSettings, attack: Adversary
 ) -> tuple[list[nn.Module], list[dict[str, Any]]]:
     """The networks of a regime, and for each the row that training would write after an epoch; `attack` validates.
 
@@ -52,19 +53,19 @@ def adopt(
 
 
 def examine(
-    model: nn.Module, train: io.Images, settings: loop.TrainingSettings, attack: Adversary, generator: torch.Generator
+    model: nn.Module, train: io.Images, settings: TrainingSettings, attack: Adversary, generator: torch.Generator
 ) -> dict[str, Any]:
     """Loss, clean and robust accuracy on the held-out images, as the row of an epoch 0.
 
     ValueError for logits that are not finite or not (N, n_classes).
     """
-    _, held_out = loop.split(train.labels, settings.held_out)
+    _, held_out = split(train.labels, settings.held_out)
     x, y = train.pixels[held_out].to(machine.device()), train.labels[held_out].to(machine.device())
     with torch.no_grad():
-        logits = torch.cat([model(chunk) for chunk in x.split(loop.JUDGED)])
+        logits = torch.cat([model(chunk) for chunk in x.split(VALIDATION_BATCH_SIZE)])
     wanted = (len(y), len(train.classes))
     if tuple(logits.shape) != wanted or not logits.isfinite().all():
         raise ValueError(f"expected finite logits of shape {wanted}, got shape {tuple(logits.shape)}")
-    accuracies = loop.accuracies(model, x, y, attack, generator.initial_seed())
-    loss = F.cross_entropy(logits, y).item()
-    return {"epoch": 0, "loss": loss, **accuracies, "overfitted": False, "images_per_second": None, "processes": None}
+    row = {"epoch": 0, "loss": F.cross_entropy(logits, y).item()}
+    row |= accuracies(model, x, y, attack, generator.initial_seed())
+    return {**row, "overfitted": False, "images_per_second": None, "processes": None}

@@ -1,79 +1,121 @@
-"""All that a training consists of between two batches, as tensors and facts that a checkpoint holds.
+"""The state of a training between two batches: captured as tensors and JSON, and restored bit for bit."""
 
-A part is anything with a state: a module, an optimiser, a schedule (`state_dict`, `load_state_dict`) or a generator.
-torch's global generator, which dropout draws from, is always taken too.
-"""
-
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
-Saved = tuple[dict[str, Tensor], dict[str, Any]]
+from spectroscope.pipeline.checkpoint import Saved, Slot
 
 
-def take(parts: dict[str, Any], **facts: Any) -> Saved:
-    """The state of every part, and `facts`: tensors, or anything JSON holds.
+@dataclass
+class Progress:
+    """Rows of the finished epochs, weights of the best one, and how far the current epoch is."""
 
-    ValueError where a number is no longer finite: such a state is worth less than the one kept before.
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    order: Tensor | None = None  # of the images in the current epoch; None before its first batch
+    n_batches: int = 0
+    loss_sum: float = 0.0  # over images
+    seconds: float = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return vars(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
+
+@dataclass
+class State:
+    """All that training changes; torch's global generator, which dropout draws from, is saved with it."""
+
+    model: nn.Module
+    average: AveragedModel | None
+    optimiser: torch.optim.Optimizer
+    schedule: LRScheduler
+    generator: Generator
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network to evaluate and keep: the average if there is one."""
+        return self.model if self.average is None else self.average.module
+
+    def save(self, slot: Slot) -> None:
+        """Write the state; ValueError if a number in it is not finite, OSError if the file cannot be written."""
+        slot.save(*capture(vars(self)))
+
+    def load(self, slot: Slot) -> None:
+        """Restore the saved state if there is one."""
+        if saved := slot.load():
+            restore(saved, vars(self))
+
+
+def capture(members: dict[str, Any]) -> Saved:
+    """The state of each member: a generator, anything with a `state_dict`, or None.
+
+    ValueError if a number is not finite: the checkpoint before is worth more.
     """
-    tensors: dict[str, Tensor] = {"global": torch.get_rng_state()}
+    states: dict[str, Any] = {"global": torch.get_rng_state()}
     if torch.cuda.is_available():
-        tensors["global_cuda"] = torch.cuda.get_rng_state()
-    states = {name: _state(part) for name, part in parts.items()}
-    plain = {"parts": _apart(states, "parts", tensors), "facts": _apart(facts, "facts", tensors)}
+        states["global_cuda"] = torch.cuda.get_rng_state()
+    for name, member in members.items():
+        if member is not None:
+            states[name] = member.get_state() if isinstance(member, Generator) else member.state_dict()
+    tensors: dict[str, Tensor] = {}
+    facts = {name: _extract(state, name, tensors) for name, state in states.items()}
     for key, value in tensors.items():
         if value.is_floating_point() and not value.isfinite().all():
             raise ValueError(f"expected finite numbers, got NaN or infinity in {key}: lower the learning rate")
-    return tensors, plain
+    return tensors, facts
 
 
-def put_back(saved: Saved, parts: dict[str, Any]) -> dict[str, Any]:
-    """Give every part the state that was taken; returns the facts."""
-    tensors, plain = saved
-    torch.set_rng_state(tensors["global"])
-    if "global_cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["global_cuda"])
-    states = _together(plain["parts"], tensors)
-    for name, part in parts.items():
-        if isinstance(part, torch.Generator):
-            part.set_state(states[name])
-        else:
-            part.load_state_dict(states[name])
-        if isinstance(part, torch.optim.Optimizer):
-            _lay_out(part)
-    return _together(plain["facts"], tensors)
+def restore(saved: Saved, members: dict[str, Any]) -> None:
+    """Give each member its captured state, in place."""
+    tensors, facts = saved
+    states = {name: _insert(fact, tensors) for name, fact in facts.items()}
+    torch.set_rng_state(states["global"])
+    if "global_cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["global_cuda"])
+    for name, member in members.items():
+        if isinstance(member, Generator):
+            member.set_state(states[name])
+        elif member is not None:
+            member.load_state_dict(states[name])
+        if isinstance(member, torch.optim.Optimizer):
+            _restore_strides(member)
 
 
-def _state(part: Any) -> Any:
-    return part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
-
-
-def _lay_out(optimiser: torch.optim.Optimizer) -> None:
-    """Give what the optimiser keeps of each weight the weight's own strides: another order of sums is other bits."""
-    for weight, kept in optimiser.state.items():
-        for key, value in kept.items():
+def _restore_strides(optimiser: torch.optim.Optimizer) -> None:
+    """Give the optimiser's buffers the strides of their weights: in another memory order, sums round differently."""
+    for weight, buffers in optimiser.state.items():
+        for key, value in buffers.items():
             if torch.is_tensor(value) and value.shape == weight.shape:
-                kept[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+                buffers[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
-def _apart(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
-    """`value` with its tensors moved to `tensors`; mappings as lists of pairs, since JSON's keys are only texts."""
+def _extract(value: Any, key: str, tensors: dict[str, Tensor]) -> Any:
+    """`value` with its tensors moved to `tensors`; dicts become lists of pairs, since JSON keys can only be strings."""
     if torch.is_tensor(value):
         tensors[key] = value
         return {"tensor": key}
     if isinstance(value, dict):
-        return {"pairs": [[name, _apart(below, f"{key}.{name}", tensors)] for name, below in value.items()]}
+        return {"pairs": [[name, _extract(item, f"{key}.{name}", tensors)] for name, item in value.items()]}
     if isinstance(value, list | tuple):
-        return [_apart(below, f"{key}.{number}", tensors) for number, below in enumerate(value)]
+        return [_extract(item, f"{key}.{number}", tensors) for number, item in enumerate(value)]
     return value
 
 
-def _together(value: Any, tensors: dict[str, Tensor]) -> Any:
+def _insert(value: Any, tensors: dict[str, Tensor]) -> Any:
+    """The inverse of `_extract`."""
     if isinstance(value, list):
-        return [_together(below, tensors) for below in value]
+        return [_insert(item, tensors) for item in value]
     if isinstance(value, dict):
         if "tensor" in value:
             return tensors[value["tensor"]]
-        return {name: _together(below, tensors) for name, below in value["pairs"]}
+        return {name: _insert(item, tensors) for name, item in value["pairs"]}
     return value

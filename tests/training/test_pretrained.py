@@ -11,9 +11,11 @@ from torch import nn
 
 from spectroscope.models import inference
 from spectroscope.pipeline import io, params
-from spectroscope.training import loop, pretrained
+from spectroscope.training import pretrained
 from spectroscope.training.cards import markdown
-from spectroscope.training.regimes import Regime
+from spectroscope.training.held_out import split
+from spectroscope.training.regimes.registry import Regime
+from spectroscope.training.settings import TrainingSettings
 from stages import training as stage
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +52,7 @@ def untouched(model, x, y, generator):
 
 @pytest.fixture(scope="module")
 def settings():
-    return params.load("training", loop.TrainingSettings, ROOT / "studies" / "smoke.yaml")
+    return params.load("training", TrainingSettings, ROOT / "studies" / "smoke.yaml")
 
 
 def test_a_network_is_restored_from_each_file_with_its_names_and_its_normalisation(tmp_path):
@@ -104,7 +106,7 @@ def test_a_bad_setting_is_named(change, message):
 def test_accuracy_and_loss_are_those_of_the_held_out_images(settings):
     data = images()
     (model,), (row,) = pretrained.adopt(regime(weights=None), OWN, data, settings, untouched)
-    _, held_out = loop.split(data.labels, settings.held_out)
+    _, held_out = split(data.labels, settings.held_out)
     logits = own(3, CLASSES, True)(data.pixels[held_out])
     assert row["loss"] == pytest.approx(nn.functional.cross_entropy(logits, data.labels[held_out]).item(), rel=1e-4)
     assert row["clean"] == row["robust"] == float((logits.argmax(1) == data.labels[held_out]).float().mean())

@@ -1,200 +1,310 @@
-"""The adversary of training: it stays in its ball, it climbs, and its randomness is an argument."""
+"""Each regime does what it says: its transform, adversary or regulariser, and its settings."""
+
+import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from spectroscope.frequency.passbands import band_filter
+from spectroscope.frequency.spectrum import dct2, dft2, shells
 from spectroscope.pipeline import params
-from spectroscope.training.adversary import projected_gradient
-from spectroscope.training.hooks import parts
-from spectroscope.training.regimes import Regime
+from spectroscope.training.adversary import cross_entropy, projected_gradient
+from spectroscope.training.regimes import trades
+from spectroscope.training.regimes.frequencies import Frequencies
+from spectroscope.training.regimes.registry import HOOKS, Regime, build_hooks
+from tests.trainings import random
 
-LINF = {"name": "adversarial", "norm": "linf", "eps_255": 8, "step_255": 2, "steps": 10, "random_start": True}
-L2 = {"name": "adversarial", "norm": "l2", "eps": 0.5, "step_size": 0.1, "steps": 10, "random_start": True}
-BALLS = {"linf": (8 / 255, 2 / 255), "l2": (0.5, 0.1)}
+LOW = {"basis": "dct", "shape": "linf", "low": 0, "high": 0.25}
+HIGH = {"basis": "dct", "shape": "linf", "low": 0.5, "high": 1}
+LINF = {"name": "adversarial", "norm": "linf", "eps_255": 8, "step_255": 2, "steps": 5, "random_start": True}
+L2 = {"name": "adversarial", "norm": "l2", "eps": 0.5, "step_size": 0.2, "steps": 5, "random_start": True}
 
-
-def random(seed=0):
-    return torch.Generator().manual_seed(seed)
+EXAMPLES = {
+    "standard": {},
+    "adversarial": {key: value for key, value in LINF.items() if key != "name"},
+    "confined": {"frequencies": LOW, "adversary": LINF},
+    "trades": {"beta": 6, "adversary": L2},
+    "gaussian": {"std_255": 8, "share": 1},
+    "filtered": {"frequencies": LOW, "share": 0.5},
+    "swap": {"frequencies": HIGH, "share": 1},
+    "gradient_penalty": {"frequencies": HIGH, "weight": 1},
+}
 
 
 def load(**values):
     return params.validate(values, Regime, "regime")
 
 
-def size(delta, norm):
-    """Norm of each image: (N, C, H, W) -> (N,)."""
-    return delta.flatten(1).norm(dim=1, p=2 if norm == "l2" else float("inf"))
+def hooks(size=16, **values):
+    return build_hooks(load(**values), size, size)
+
+
+def outside(delta, frequencies):
+    """Share of each image's energy outside these frequencies: (N,)."""
+    kept = band_filter(delta, Frequencies(**frequencies).band)
+    return 1 - kept.square().flatten(1).sum(1) / delta.square().flatten(1).sum(1)
 
 
 @pytest.fixture(scope="module")
 def images():
-    """Images that fill [0, 1], both ends included."""
-    return (1.4 * torch.rand(6, 3, 8, 8, generator=random()) - 0.2).clamp(0, 1)
+    """Images away from both ends of [0, 1], 16 x 16."""
+    return 0.2 + 0.6 * torch.rand(12, 3, 16, 16, generator=random())
 
 
 @pytest.fixture(scope="module")
 def labels():
-    return torch.tensor([0, 1, 2, 3, 0, 1])
+    return torch.arange(12) % 3
 
 
 @pytest.fixture(scope="module")
 def linear():
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3)).double()
 
 
-@pytest.fixture(scope="module")
-def network():
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1), nn.Flatten(), nn.Linear(288, 4)
-        )
+# ---- transforms
 
 
-@pytest.mark.parametrize("norm", BALLS)
-@pytest.mark.parametrize("start", [True, False])
-@pytest.mark.parametrize("factor", [0.3, 1.25, 50])
-def test_the_ball_and_the_range_of_pixels_hold(network, images, labels, norm, start, factor):
-    eps, _ = BALLS[norm]
-    attacked = projected_gradient(norm, eps, factor * eps, 5, start)(network, images, labels, random())
-    assert size(attacked - images, norm).max() <= eps + 1e-6
-    assert attacked.min() >= 0 and attacked.max() <= 1 and not attacked.requires_grad
-    assert size(attacked - images, norm).min() > 0
+def test_a_low_pass_removes_the_energy_above_its_cut_and_nothing_below(images, labels):
+    filtered = hooks(name="filtered", frequencies=LOW, share=1).transform(images, labels, random())
+    index = shells(16, 16)
+    assert dct2(filtered)[..., index >= 4].abs().max() < 1e-5
+    torch.testing.assert_close(dct2(filtered)[..., index < 4], dct2(images)[..., index < 4], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("norm", BALLS)
-def test_the_ball_holds_for_a_band_with_negative_pixels(network, images, labels, norm):
-    band, (eps, step) = 3 * (images - 0.5), BALLS[norm]
-    attacked = projected_gradient(norm, eps, step, 5, True)(network, band, labels, random())
-    assert band.min() < -1 and band.max() > 1.4
-    assert size(attacked - band, norm).max() <= eps + 1e-6
-    assert (attacked >= band.clamp(max=0) - 1e-6).all() and (attacked <= band.clamp(min=1) + 1e-6).all()
+def test_a_high_pass_keeps_negative_values_and_the_energy_above_its_cut(images, labels):
+    filtered = hooks(name="filtered", frequencies=HIGH, share=1).transform(images, labels, random())
+    index = shells(16, 16)
+    assert dct2(filtered)[..., index < 8].abs().max() < 1e-5 and filtered.min() < -0.1
+    torch.testing.assert_close(dct2(filtered)[..., index >= 8], dct2(images)[..., index >= 8], atol=1e-5, rtol=0)
 
 
-def test_one_step_on_a_linear_model_is_the_closed_form_of_linf(linear, labels):
-    x, step = torch.full((6, 3, 8, 8), 0.5), 5 / 255
-    weight = linear[1].weight.detach()
-    softmax = linear(x).softmax(1).detach()
-    gradient = ((softmax - F.one_hot(labels, 4)) @ weight).view_as(x)  # of the cross-entropy, by hand
-    attacked = projected_gradient("linf", 8 / 255, step, 1, False)(linear, x, labels, random())
-    torch.testing.assert_close(attacked, x + step * gradient.sign())
+def test_frequencies_may_be_those_of_the_dft(images, labels):
+    radial = {"basis": "dft", "shape": "radial", "low": 0, "high": 0.5}
+    filtered = hooks(name="filtered", frequencies=radial, share=1).transform(images, labels, random())
+    beyond = shells(16, 16, "radial", "dft")[:, :9] >= 6
+    assert dft2(filtered)[..., beyond].abs().max() < 1e-5 < dft2(filtered)[..., ~beyond].abs().min()
 
 
-def test_one_step_on_a_linear_model_is_the_closed_form_of_l2(linear, labels):
-    x = torch.full((6, 3, 8, 8), 0.5)
-    gradient = ((linear(x).softmax(1).detach() - F.one_hot(labels, 4)) @ linear[1].weight.detach()).view_as(x)
-    unit = gradient / size(gradient, "l2")[:, None, None, None]
-    for step, expected in ((0.1, 0.1), (0.9, 0.5)):  # the second leaves the ball and is brought back
-        attacked = projected_gradient("l2", 0.5, step, 1, False)(linear, x, labels, random())
-        torch.testing.assert_close(attacked, x + expected * unit)
-
-
-@pytest.mark.parametrize("norm", BALLS)
-def test_the_loss_grows_with_the_steps(linear, images, labels, norm):
-    eps, step = BALLS[norm]
-    losses = []
-    for steps in (1, 2, 4, 8):
-        attacked = projected_gradient(norm, eps, step, steps, False)(linear, images, labels, random())
-        losses.append(float(F.cross_entropy(linear(attacked), labels).detach()))
-    clean = float(F.cross_entropy(linear(images), labels).detach())
-    assert [clean, *losses] == sorted([clean, *losses]) and losses[0] > clean and losses[-1] > losses[0]
-
-
-@pytest.mark.parametrize("norm", BALLS)
-def test_the_start_comes_from_the_generator_alone(linear, images, labels, norm):
-    eps, step = BALLS[norm]
-    attack = projected_gradient(norm, eps, step, 1, True)
-    first = attack(linear, images, labels, random(1))
-    torch.rand(3)
-    assert torch.equal(attack(linear, images, labels, random(1)), first)
-    assert not torch.equal(attack(linear, images, labels, random(2)), first)
-    generator = random(1)
-    attack(linear, images, labels, generator)
-    assert not torch.equal(attack(linear, images, labels, generator), first)
-
-
-def test_without_a_start_the_generator_is_not_used(linear, images, labels):
-    generator = random(1)
-    projected_gradient("linf", 0.1, 0.1, 2, False)(linear, images, labels, generator)
-    assert torch.equal(generator.get_state(), random(1).get_state())
-
-
-def test_the_l2_start_fills_the_ball(linear):
-    x, eps, dimensions = torch.full((2000, 1, 2, 2), 0.5), 0.4, 4
-    flat = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
-    nn.init.zeros_(flat[1].weight)  # no gradient: only the start is seen
-    attacked = projected_gradient("l2", eps, 0.1, 1, True)(flat, x, torch.zeros(2000).long(), random())
-    radius = size(attacked - x, "l2") / eps
-    assert radius.max() <= 1 + 1e-5
-    assert abs(float((radius**dimensions).mean()) - 0.5) < 0.03  # uniform in volume
-    assert (attacked - x).mean((0, 1)).abs().max() < 0.02
-
-
-def test_single_step_training_starts_anywhere_and_ends_in_the_ball(linear, labels):
-    """Wong et al. 2020, Algorithm 3: uniform start, one step of alpha > eps, projection."""
-    regime = load(name="adversarial", norm="linf", eps_255=8, step_255=10, steps=1, random_start=True)
-    x, eps = torch.full((6, 3, 8, 8), 0.5), 8 / 255
-    start = (2 * torch.rand(x.shape, generator=random(3)) - 1) * eps
-    gradient = ((linear(x + start).softmax(1).detach() - F.one_hot(labels, 4)) @ linear[1].weight.detach()).view_as(x)
-    attacked = parts(regime, 8, 8).adversary(linear, x, labels, random(3))
-    torch.testing.assert_close(attacked - x, (start + 10 / 255 * gradient.sign()).clamp(-eps, eps))
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_the_model_keeps_its_mode_and_takes_no_gradient(network, images, labels, training):
-    network.train(training).zero_grad()
-    projected_gradient("linf", 0.1, 0.05, 3, True)(network, images, labels, random())
-    assert all(layer.training == training for layer in network.modules())
-    assert all(weight.grad is None for weight in network.parameters())
-
-
-def test_the_images_given_are_not_changed(network, images, labels):
+@pytest.mark.parametrize("name", ["filtered", "gaussian", "swap"])
+def test_a_share_of_the_images_is_changed_and_the_rest_is_not(name):
+    images, labels = torch.rand(600, 1, 8, 8, generator=random()), torch.arange(600) % 2
     before = images.clone()
-    projected_gradient("linf", 0.1, 0.05, 3, True)(network, images, labels, random())
+    some, every = (hooks(8, name=name, **{**EXAMPLES[name], "share": share}).transform for share in (0.3, 1.0))
+    changed = (some(images, labels, random(1)) != images).flatten(1).any(1)
+    assert abs(float(changed.float().mean()) - 0.3) < 0.06
+    assert (every(images, labels, random(1)) != images).flatten(1).any(1).all()
     assert torch.equal(images, before)
+    again, other = some(images, labels, random(1)), some(images, labels, random(2))
+    assert torch.equal((again != images).flatten(1).any(1), changed) and not torch.equal(again, other)
 
 
-def test_in_evaluation_mode_an_image_does_not_depend_on_the_batch(network, images, labels):
-    network.eval()
-    attack = projected_gradient("l2", 0.5, 0.1, 3, False)
-    alone = torch.cat([attack(network, x[None], y[None], random()) for x, y in zip(images, labels, strict=True)])
-    torch.testing.assert_close(attack(network, images, labels, random()), alone, atol=1e-5, rtol=0)
+def test_gaussian_noise_has_its_deviation_is_white_and_not_clipped(labels):
+    images = torch.ones(200, 1, 16, 16)
+    noisy = hooks(name="gaussian", std_255=51, share=1).transform(images, labels, random())
+    noise = noisy - images
+    assert abs(float(noise.std()) - 0.2) < 0.002 and abs(float(noise.mean())) < 0.002 and noisy.max() > 1.5
+    power = dct2(noise).square().mean((0, 1))
+    index = shells(16, 16)
+    assert float(power[index < 8].mean() / power[index >= 8].mean()) == pytest.approx(1, abs=0.03)
 
 
-# ---- settings
+def test_a_swap_keeps_the_low_frequencies_and_takes_the_high_ones_of_another_class(images, labels):
+    swapped = hooks(name="swap", frequencies=HIGH, share=1).transform(images, labels, random(3))
+    high, spectra = shells(16, 16) >= 8, dct2(images)
+    torch.testing.assert_close(dct2(swapped)[..., ~high], spectra[..., ~high], atol=1e-5, rtol=0)
+    partners = []
+    for label, spectrum in zip(labels, dct2(swapped)[..., high], strict=True):
+        distances = (spectra[..., high] - spectrum).abs().flatten(1).max(1).values
+        partner = int(distances.argmin())
+        assert distances[partner] < 1e-5 and labels[partner] != label
+        partners.append(partner)
+    assert len(set(partners)) > 4
 
 
-def test_standard_training_has_no_parts():
-    assert parts(load(name="standard"), 8, 8) == (None, None, None, False)
+def test_without_another_class_in_the_batch_a_swap_changes_nothing(images):
+    swapped = hooks(name="swap", frequencies=HIGH, share=1).transform(images, torch.zeros(12).long(), random())
+    torch.testing.assert_close(swapped, images, atol=1e-6, rtol=0)
+
+
+# ---- adversaries
 
 
 @pytest.mark.parametrize("regime", [LINF, L2], ids=["linf", "l2"])
 def test_settings_are_in_the_units_of_their_names(linear, images, labels, regime):
-    eps, step = BALLS[regime["norm"]]
-    expected = projected_gradient(regime["norm"], eps, step, 10, True)(linear, images, labels, random())
-    assert torch.equal(parts(load(**regime), 8, 8).adversary(linear, images, labels, random()), expected)
+    eps, step = {"linf": (8 / 255, 2 / 255), "l2": (0.5, 0.2)}[regime["norm"]]
+    expected = projected_gradient(regime["norm"], eps, step, 5, True)(linear, images.double(), labels, random())
+    assert torch.equal(hooks(**regime).adversary(linear, images.double(), labels, random()), expected)
+
+
+@pytest.mark.parametrize("adversary", [LINF, L2], ids=["linf", "l2"])
+@pytest.mark.parametrize("frequencies", [LOW, HIGH], ids=["low", "high"])
+def test_a_confined_adversary_stays_in_band_ball_and_box(linear, images, labels, adversary, frequencies):
+    x = images.double()
+    confined = hooks(name="confined", frequencies=frequencies, adversary=adversary).adversary
+    delta = confined(linear, x, labels, random()) - x
+    order, eps = (2, 0.5) if adversary is L2 else (math.inf, 8 / 255)
+    assert delta.flatten(1).norm(dim=1, p=order).max() <= eps + 1e-9
+    assert (x + delta).min() >= 0 and (x + delta).max() <= 1
+    assert outside(delta, frequencies).max() < (1e-9 if adversary is L2 else 0.02)
+    free = hooks(**adversary).adversary(linear, x, labels, random()) - x
+    assert outside(free, frequencies).min() > 0.2
+
+
+@pytest.mark.parametrize("adversary", [LINF, L2], ids=["linf", "l2"])
+def test_a_confined_adversary_raises_the_loss(linear, images, labels, adversary):
+    x = images.double()
+    confined = hooks(name="confined", frequencies=HIGH, adversary=adversary).adversary
+    clean, attacked = (
+        F.cross_entropy(linear(batch), labels, reduction="none") for batch in (x, confined(linear, x, labels, random()))
+    )
+    assert (attacked > clean).all()
+
+
+# ---- regularisers
+
+
+def trades_by_hand(model, x, attacked, beta):
+    """Zhang et al. 2019, Eq. 5: beta times the mean over images of sum_k p_k (log p_k - log p'_k)."""
+    p, q = model(x).softmax(1), model(attacked).softmax(1)
+    return beta * (p * (p.log() - q.log())).sum(1).mean()
+
+
+def test_trades_is_its_formula_in_value_and_gradient(linear, images, labels, monkeypatch):
+    x, mirrored = images.double(), images.double().flip(-1)
+    monkeypatch.setattr(trades, "build_adversary", lambda settings, loss: lambda model, x, logits, generator: mirrored)
+    regulariser = hooks(name="trades", beta=6, adversary=LINF).regulariser
+    value = regulariser(linear, x.clone().requires_grad_(), labels, linear(x), random())
+    expected = trades_by_hand(linear, x, mirrored, 6.0)
+    torch.testing.assert_close(value, expected)
+    gradient, by_hand = (torch.autograd.grad(loss, linear[1].weight)[0] for loss in (value, expected))
+    torch.testing.assert_close(gradient, by_hand)
+    assert by_hand.abs().max() > 1e-3
+
+
+def test_the_adversary_of_trades_climbs_the_divergence(linear, images, labels):
+    x = images.double()
+    still, climbing = (
+        hooks(name="trades", beta=1, adversary={**LINF, "step_255": step}).regulariser(
+            linear, x, labels, linear(x), random()
+        )
+        for step in (1e-9, 2)
+    )
+    assert climbing.item() > 5 * still.item() > 0
+    by_hand = projected_gradient("linf", 8 / 255, 2 / 255, 5, True, trades.kl_divergence)
+    expected = trades_by_hand(linear, x, by_hand(linear, x, linear(x).detach(), random()), 1)
+    torch.testing.assert_close(climbing, expected)
+
+
+def test_the_divergence_is_zero_only_between_equal_predictions():
+    logits, others = torch.randn(5, 4, generator=random()), torch.randn(5, 4, generator=random(1))
+    assert trades.kl_divergence(logits, logits + 3).abs() < 1e-5  # a shift of all logits changes no probability
+    assert trades.kl_divergence(logits, others) > 0.1
+    assert not torch.isclose(trades.kl_divergence(logits, others), trades.kl_divergence(others, logits))
+
+
+def smooth(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 3)).double()
+
+
+@pytest.mark.parametrize("frequencies", [LOW, HIGH, {**LOW, "low": 0.25, "high": 0.5}], ids=["low", "high", "middle"])
+def test_the_gradient_penalty_and_its_gradient_equal_finite_differences(frequencies):
+    model, labels = smooth(), torch.tensor([0, 2])
+    x = torch.rand(2, 1, 8, 8, generator=random(), dtype=torch.float64)
+    penalise = hooks(8, name="gradient_penalty", frequencies=frequencies, weight=3).regulariser
+    inside = (shells(8, 8) >= 8 * frequencies["low"]) & (shells(8, 8) < 8 * frequencies["high"])
+
+    def penalty():
+        images = x.clone().requires_grad_()
+        return penalise(model, images, labels, model(images), random())
+
+    slopes = torch.zeros_like(x)
+    for image, row, column in torch.cartesian_prod(torch.arange(2), torch.arange(8), torch.arange(8)):
+        step = torch.zeros_like(x)
+        step[image, 0, row, column] = 1e-5
+        up, down = (cross_entropy(model(x + sign * step), labels).detach() for sign in (1, -1))
+        slopes[image, 0, row, column] = (up - down) / 2e-5
+    expected = 3 * dct2(slopes)[..., inside].square().sum() / 2
+    torch.testing.assert_close(penalty().detach(), expected, rtol=1e-5, atol=0)
+
+    weight = model[1].weight
+    (gradient,) = torch.autograd.grad(penalty(), weight)
+    for row, column in ((0, 0), (3, 40), (5, 63)):
+        with torch.no_grad():
+            values = []
+            for sign in (1, -2):
+                weight[row, column] += sign * 1e-5
+                with torch.enable_grad():
+                    values.append(float(penalty().detach()))
+            weight[row, column] += 1e-5
+        assert float(gradient[row, column]) == pytest.approx((values[0] - values[1]) / 2e-5, rel=1e-4, abs=1e-9)
+
+
+# ---- registry and settings
+
+FILLED = {"standard": "", "adversarial": "adversary robust", "confined": "adversary robust"}
+FILLED |= {"trades": "regulariser robust", "gaussian": "transform", "filtered": "transform", "swap": "transform"}
+FILLED |= {"gradient_penalty": "regulariser"}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_regime_fills_its_own_hooks_and_no_others(name):
+    filled = {hook for hook, value in hooks(name=name, **EXAMPLES[name])._asdict().items() if value}
+    assert filled == set(FILLED[name].split())
+
+
+def test_every_regime_that_trains_has_hooks():
+    kinds = {type(load(name=name, **settings)) for name, settings in EXAMPLES.items()}
+    assert kinds | {type(load(**L2))} == set(HOOKS)
 
 
 @pytest.mark.parametrize(
-    ("regime", "change", "message"),
+    ("name", "change", "message"),
     [
-        (LINF, {"eps_255": 0}, r"regime\.eps_255: expected a number greater than 0, got 0"),
-        (LINF, {"eps_255": -8}, r"regime\.eps_255: expected a number greater than 0, got -8"),
-        (LINF, {"eps_255": 256}, r"regime\.eps_255: expected a number less than or equal to 255, got 256"),
-        (LINF, {"eps_255": "8/255"}, r"regime\.eps_255: expected a valid number, got '8/255'"),
-        (LINF, {"step_255": float("inf")}, r"regime\.step_255: expected a finite number, got inf"),
-        (LINF, {"steps": 0}, r"regime\.steps: expected a number greater than or equal to 1, got 0"),
-        (LINF, {"eps": 0.03}, r"regime\.eps: unknown setting"),
-        (LINF, {"norm": "l1"}, r"regime\.norm: expected one of 'linf', 'l2', got 'l1'"),
-        (L2, {"eps": 0}, r"regime\.eps: expected a number greater than 0, got 0"),
-        (L2, {"name": "advers"}, r"regime\.name: expected one of 'standard', 'adversarial', .*, got 'advers'"),
-        ({"name": "standard"}, {"eps_255": 8}, r"regime\.eps_255: unknown setting"),
+        ("adversarial", {"eps_255": 0}, r"regime\.eps_255: expected a number greater than 0, got 0"),
+        ("adversarial", {"eps_255": 256}, r"regime\.eps_255: expected a number less than or equal to 255, got 256"),
+        ("adversarial", {"eps_255": "8/255"}, r"regime\.eps_255: expected a valid number, got '8/255'"),
+        ("adversarial", {"step_255": math.inf}, r"regime\.step_255: expected a finite number, got inf"),
+        ("adversarial", {"steps": 0}, r"regime\.steps: expected a number greater than or equal to 1, got 0"),
+        ("adversarial", {"eps": 0.03}, r"regime\.eps: unknown setting"),
+        ("adversarial", {"norm": "l1"}, r"regime\.norm: expected one of 'linf', 'l2', got 'l1'"),
+        ("standard", {"eps_255": 8}, r"regime\.eps_255: unknown setting"),
+        ("trades", {"beta": 0}, r"regime\.beta: expected a number greater than 0, got 0"),
+        ("trades", {"adversary": {**LINF, "eps_255": 0}}, r"regime\.adversary\.eps_255: .* greater than 0, got 0"),
+        ("trades", {"adversary": {**LINF, "random_start": False}}, r"adversary: expected random_start true, got false"),
+        ("trades", {"adversary": {"name": "standard"}}, r"regime\.adversary\.norm: expected this setting, found none"),
+        ("confined", {"adversary": {**L2, "eps": 0}}, r"regime\.adversary\.eps: .* greater than 0, got 0"),
+        ("gaussian", {"std_255": 0}, r"regime\.std_255: expected a number greater than 0, got 0"),
+        ("filtered", {"share": 0}, r"regime\.share: expected a number greater than 0, got 0"),
+        ("filtered", {"share": 1.5}, r"regime\.share: .* less than or equal to 1, got 1\.5"),
+        (
+            "filtered",
+            {"frequencies": {**LOW, "low": 0.3}},
+            r"frequencies: expected low < high, got low 0\.3 and high 0",
+        ),
+        ("filtered", {"frequencies": {**LOW, "high": 1}}, r"frequencies: expected a part of the frequencies, got all"),
+        ("swap", {"frequencies": {**LOW, "high": 1.2}}, r"frequencies\.high: .* less than or equal to 1, got 1\.2"),
+        ("swap", {"frequencies": {**LOW, "shape": "square"}}, r"frequencies\.shape: expected 'linf'.*, got 'square'"),
+        ("gradient_penalty", {"weight": -1}, r"regime\.weight: expected a number greater than 0, got -1"),
+        ("gradient_penalty", {"penalty": "high"}, r"regime\.penalty: unknown setting"),
+        (
+            "gradient_penalty",
+            {"name": "gradient-penalty"},
+            r"regime\.name: expected one of .*'gradient_penalty'.*, got",
+        ),
     ],
 )
-def test_a_bad_regime_names_its_setting(regime, change, message):
+def test_a_bad_regime_names_its_setting(name, change, message):
     with pytest.raises(ValueError, match=message):
-        load(**{**regime, **change})
+        load(**{"name": name, **EXAMPLES[name], **change})
+
+
+def test_frequencies_without_a_coefficient_of_these_images_are_refused_before_training():
+    narrow = load(name="filtered", frequencies={**LOW, "high": 0.02}, share=1)
+    with pytest.raises(ValueError, match=r"regime\.frequencies: expected a band at least one shell wide, got shells 0"):
+        build_hooks(narrow, 16, 16)

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from spectroscope.pipeline import checkpoint, machine
-from spectroscope.training import adversary as adversaries
+from spectroscope.pipeline import checkpoint, io, machine
 from spectroscope.training import loop, resume
-from spectroscope.training.hooks import Parts
+from spectroscope.training.adversary import projected_gradient
+from spectroscope.training.hooks import TrainingHooks
 from tests.trainings import bright_or_dark, settings
 
-PGD = adversaries.projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
+PGD = projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
 
 
 class KilledError(Exception):
@@ -22,7 +22,7 @@ class KilledError(Exception):
 
 
 class Mortal:
-    """An adversary, and judge, that is killed at its `life`-th call."""
+    """An adversary that is killed at the call after its `life`-th."""
 
     def __init__(self, life=math.inf):
         self.life = life
@@ -41,26 +41,13 @@ def network():
     return nn.Sequential(*body, nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
 
 
-def data():
-    return bright_or_dark(channels=2, signal=0.3)
-
-
-def train(store=None, life=math.inf, judged=math.inf, images=None, **changes):
+def train(store=None, life=math.inf, validations=math.inf, images=None, **changes):
     """What a stage's process does for one seed: (rows without times, weights)."""
     model, slot = network(), store and store.slot("seed0")
-    pixels, labels = data()
-    parts = Parts(None, Mortal(life), None, robust=True)
-    found = loop.fit(
-        model,
-        pixels if images is None else images,
-        labels,
-        settings(epochs=5, **changes),
-        machine.generator(0),
-        parts,
-        Mortal(judged),
-        slot,
-    )
-    rows = [{key: value for key, value in row.items() if key != "images_per_second"} for row in found]
+    images = images or bright_or_dark(channels=2, signal=0.3)
+    hooks, attack = TrainingHooks(adversary=Mortal(life), robust=True), Mortal(validations)
+    epochs = loop.fit(model, images, settings(epochs=5, **changes), hooks, attack, machine.generator(0), slot)
+    rows = [{key: value for key, value in row.items() if key != "images_per_second"} for row in epochs]
     assert not model.training
     return rows, model.state_dict()
 
@@ -76,11 +63,11 @@ def store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.setattr(checkpoint.os, "fsync", lambda descriptor: None)  # nobody cuts the power here, and it is slow
-    with checkpoint.opened("train", test=1) as opened:
+    with checkpoint.opened("training", test=1) as opened:
         yield opened
 
 
-@pytest.mark.parametrize("changes", [{}, {"average": 0.9, "keep": "best"}, {"momentum": 0.0}], ids=str)
+@pytest.mark.parametrize("changes", [{"average": 0.9, "keep": "best"}, {"momentum": 0.0}], ids=str)
 @pytest.mark.parametrize("every", ["batch", "epoch"])
 def test_a_training_killed_at_random_moments_ends_with_the_same_weights(store, monkeypatch, every, changes):
     whole = train(**changes)
@@ -88,7 +75,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_weights(store, m
     chance, killed = random.Random(0), 0
     longest = 3 if every == "batch" else 9
     while True:
-        lives = {"life": chance.randrange(1, longest), "judged": chance.randrange(3)}
+        lives = {"life": chance.randrange(1, longest), "validations": chance.randrange(3)}
         try:
             resumed = train(store, **lives, **changes)
             break
@@ -96,25 +83,27 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_weights(store, m
             killed += 1
     assert killed >= (10 if every == "batch" else 3)
     assert same(resumed, whole)
-    assert same(train(store, life=0, judged=0, **changes), whole)  # nothing is left to do
+    assert same(train(store, life=0, validations=0, **changes), whole)  # nothing is left to do
 
 
-@pytest.mark.parametrize("lost", ["model", "optimiser", "schedule", "generator", "measured", "global"])
-def test_weights_show_it_when_the_state_of_a_part_is_lost(store, monkeypatch, lost):
-    """The comparison above is not blind: without any one part it fails."""
+MEMBERS = ["model", "average", "optimiser", "schedule", "generator", "progress", "global"]
+
+
+@pytest.mark.parametrize("lost", MEMBERS)
+def test_weights_show_it_when_the_state_of_a_member_is_lost(store, monkeypatch, lost):
+    """The comparison above is not blind: without any one member it fails."""
     monkeypatch.setenv(checkpoint.SECONDS, "0")
-    whole, put_back = train(average=0.9), resume.put_back
+    whole, restore = train(average=0.9), resume.restore
     with pytest.raises(KilledError):
         train(store, life=6, average=0.9)
 
-    def forgetful(saved, parts):
+    def forgetful(saved, members):
         state = torch.get_rng_state()
-        facts = put_back(saved, {name: copy.deepcopy(part) if name == lost else part for name, part in parts.items()})
+        restore(saved, {name: copy.deepcopy(value) if name == lost else value for name, value in members.items()})
         if lost == "global":
             torch.set_rng_state(state)
-        return facts
 
-    monkeypatch.setattr(resume, "put_back", forgetful)
+    monkeypatch.setattr(resume, "restore", forgetful)
     assert not same(train(store, average=0.9), whole)
 
 
@@ -130,7 +119,7 @@ def test_a_training_goes_on_inside_an_epoch(store, monkeypatch):
 def test_it_is_saved_every_few_minutes_and_not_more_often(store, monkeypatch):
     clock, saved = [0.0], []
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(checkpoint.Store, "save", lambda *given: saved.append(clock[0]))
+    monkeypatch.setattr(checkpoint.Store, "save", lambda *arguments: saved.append(clock[0]))
     slot = store.slot("seed0")
     for clock[0] in range(0, 1000, 50):
         if slot.due():
@@ -142,11 +131,10 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(store, monkeyp
     monkeypatch.setenv(checkpoint.SECONDS, "0")
     with pytest.raises(KilledError):
         train(store, life=3)
-    before = store.file("seed0").read_bytes()
-    with pytest.raises(
-        ValueError, match=r"expected finite numbers, got NaN or infinity in parts\.model\..*: lower the"
-    ):
-        train(store, images=data()[0] * math.nan)
+    before, images = store.file("seed0").read_bytes(), bright_or_dark(channels=2)
+    broken = io.Images(images.pixels * math.nan, images.labels, images.classes)
+    with pytest.raises(ValueError, match=r"expected finite numbers, got NaN or infinity in model\..*: lower the"):
+        train(store, images=broken)
     assert store.file("seed0").read_bytes() == before
 
 
@@ -173,15 +161,16 @@ def test_any_state_comes_back_as_it_was():
     optimiser = torch.optim.Adam(layer.parameters(), lr=0.1)
     layer(torch.ones(1, 3)).sum().backward()
     optimiser.step()
-    facts = {"rows": [{"loss": 0.1 + 0.2, "kept": True}], "best": {"w": torch.arange(3.0)}, "order": None}
-    saved = resume.take({"layer": layer, "optimiser": optimiser}, **facts)
-    other = nn.Linear(3, 2)
-    again = torch.optim.Adam(other.parameters(), lr=0.5)
-    found = resume.put_back(saved, {"layer": other, "optimiser": again})
-    assert found["rows"] == facts["rows"] and found["order"] is None
-    assert torch.equal(found["best"]["w"], facts["best"]["w"])
-    assert torch.equal(other.weight, layer.weight) and again.param_groups[0]["lr"] == 0.1
-    for mine, theirs in zip(optimiser.state.values(), again.state.values(), strict=True):
+    progress = resume.Progress([{"loss": 0.1 + 0.2, "kept": True}], {"w": torch.arange(3.0)}, None, 4)
+    saved = resume.capture({"layer": layer, "optimiser": optimiser, "progress": progress, "average": None})
+    other_layer, other_progress = nn.Linear(3, 2), resume.Progress()
+    other_optimiser = torch.optim.Adam(other_layer.parameters(), lr=0.5)
+    members = {"layer": other_layer, "optimiser": other_optimiser, "progress": other_progress, "average": None}
+    resume.restore(saved, members)
+    assert (other_progress.rows, other_progress.order, other_progress.n_batches) == (progress.rows, None, 4)
+    assert torch.equal(other_progress.best["w"], progress.best["w"])
+    assert torch.equal(other_layer.weight, layer.weight) and other_optimiser.param_groups[0]["lr"] == 0.1
+    for mine, theirs in zip(optimiser.state.values(), other_optimiser.state.values(), strict=True):
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)
 
 
@@ -190,14 +179,14 @@ def test_the_optimiser_gets_back_the_layout_of_the_weights():
     optimiser = torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9)
     layer(torch.ones(1, 3, 8, 8)).sum().backward()
     optimiser.step()
-    tensors, facts = resume.take({"optimiser": optimiser})
+    tensors, facts = resume.capture({"optimiser": optimiser})
     plain = {key: value.contiguous() for key, value in tensors.items()}
-    resume.put_back((plain, facts), {"optimiser": optimiser})
+    resume.restore((plain, facts), {"optimiser": optimiser})
     assert optimiser.state[layer.weight]["momentum_buffer"].stride() == layer.weight.stride()
 
 
 def test_a_state_with_a_number_that_is_not_finite_is_refused():
     layer = nn.Linear(2, 1)
     nn.init.constant_(layer.bias, math.inf)
-    with pytest.raises(ValueError, match=r"expected finite numbers, got NaN or infinity in parts\.layer\.bias"):
-        resume.take({"layer": layer})
+    with pytest.raises(ValueError, match=r"expected finite numbers, got NaN or infinity in layer\.bias"):
+        resume.capture({"layer": layer})

@@ -1,0 +1,49 @@
+"""Adversarial training: PGD attacks every batch before the step (Madry et al. 2018)."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from spectroscope.frequency.passbands import PassBand
+from spectroscope.pipeline.params import Settings
+from spectroscope.training.adversary import Loss, cross_entropy, projected_gradient
+from spectroscope.training.hooks import Adversary, TrainingHooks
+
+
+class AdversarialLinf(Settings):
+    """PGD in an l-inf ball; sizes in units of 1/255."""
+
+    name: Literal["adversarial"]
+    norm: Literal["linf"]
+    eps_255: Annotated[float, Field(gt=0, le=255)]
+    step_255: Annotated[float, Field(gt=0)]
+    steps: Annotated[int, Field(ge=1)]
+    random_start: bool
+
+
+class AdversarialL2(Settings):
+    """PGD in an l2 ball; sizes in units of pixels in [0, 1]."""
+
+    name: Literal["adversarial"]
+    norm: Literal["l2"]
+    eps: Annotated[float, Field(gt=0)]
+    step_size: Annotated[float, Field(gt=0)]
+    steps: Annotated[int, Field(ge=1)]
+    random_start: bool
+
+
+Adversarial = Annotated[AdversarialLinf | AdversarialL2, Field(discriminator="norm")]
+
+
+def build_adversary(settings: Adversarial, loss: Loss = cross_entropy, band: PassBand | None = None) -> Adversary:
+    """PGD with these settings that increases `loss`, confined to `band` if there is one."""
+    if isinstance(settings, AdversarialLinf):
+        eps, step_size = settings.eps_255 / 255, settings.step_255 / 255
+    else:
+        eps, step_size = settings.eps, settings.step_size
+    return projected_gradient(settings.norm, eps, step_size, settings.steps, settings.random_start, loss, band)
+
+
+def hooks(settings: Adversarial) -> TrainingHooks:
+    """PGD on the cross-entropy."""
+    return TrainingHooks(adversary=build_adversary(settings), robust=True)

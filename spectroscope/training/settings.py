@@ -1,0 +1,44 @@
+"""Settings of the training loop: the section `training` of params.yaml."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from spectroscope.pipeline.params import Settings
+from spectroscope.training.augmentation import Augmentation
+from spectroscope.training.regimes.adversarial import Adversarial
+
+
+class TrainingSettings(Settings):
+    """SGD, with Nesterov momentum if `momentum` is above 0; one network for each of `seeds`.
+
+    `schedule`: the learning rate rises linearly for the fraction `warmup` of all steps, then falls to zero, linearly
+    (`cyclic`) or along a cosine (`cosine`).
+    `average`: decay of a moving average of the weights, which is then evaluated and kept; null for no average.
+    `keep`: the weights of the last epoch, or of the best one (early stopping, Rice et al. 2020).
+    `batch_norm`: with several processes, statistics over the whole batch or over the share of each process.
+    `held_out`: fraction of the training images that is only evaluated.
+    `validation_attack`: measures robust accuracy on the held-out images after each epoch; no effect on the training.
+    """
+
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    momentum: Annotated[float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["cyclic", "cosine"]
+    warmup: Annotated[float, Field(ge=0, lt=1)]
+    average: Annotated[float, Field(gt=0, lt=1)] | None
+    keep: Literal["last", "best"]
+    batch_norm: Literal["synchronised", "per_process"]
+    held_out: Annotated[float, Field(gt=0, lt=0.5)]
+    augmentation: Augmentation
+    validation_attack: Adversarial
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"expected seeds that differ, got {seeds}")
+        return seeds

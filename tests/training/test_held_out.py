@@ -1,0 +1,122 @@
+"""Held-out images: how they are split off, accuracy on them, collapse, and the epoch that is kept."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from spectroscope.training import held_out
+from spectroscope.training.held_out import collapsed, select_epoch, split
+from spectroscope.training.hooks import TrainingHooks
+from tests.trainings import bright_or_dark, fit, network, random
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.45])
+def test_the_split_is_stratified_and_never_overlaps(fraction):
+    labels = torch.tensor([0] * 20 + [1] * 40 + [2] * 2)[torch.randperm(62, generator=random())]
+    training, out = split(labels, fraction)
+    assert sorted([*training.tolist(), *out.tolist()]) == list(range(62))
+    assert labels[out].bincount().tolist() == [max(1, round(fraction * n)) for n in (20, 40, 2)]
+    assert training.tolist() == sorted(training.tolist()) and out.tolist() == sorted(out.tolist())
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 1], [0, 0, 2, 2]], ids=["one image", "no image"])
+def test_a_class_that_cannot_be_split_is_named(labels):
+    with pytest.raises(ValueError, match=r"expected at least 2 training images of class 1, got [01]"):
+        split(torch.tensor(labels), 0.1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
+def test_accuracy_is_right_over_total_with_a_short_last_batch(monkeypatch, batch_size):
+    monkeypatch.setattr(held_out, "VALIDATION_BATCH_SIZE", batch_size)
+    labels = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 1, 1])
+    model = lambda x: F.one_hot(x.long(), 2).float()  # noqa: E731
+    to_ones = lambda model, x, y, generator: torch.ones(len(x))  # noqa: E731
+    assert held_out.accuracies(model, torch.zeros(10), labels, to_ones, 0) == {"clean": 0.8, "robust": 0.2}
+
+
+def test_the_validation_attack_gets_batches_of_bounded_size_and_a_stream_for_each(monkeypatch):
+    monkeypatch.setattr(held_out, "VALIDATION_BATCH_SIZE", 8)
+    sizes, drawn = [], []
+
+    def attack(model, x, y, generator):
+        sizes.append(len(x))
+        drawn.append(float(torch.rand((), generator=generator)))
+        return x
+
+    fit(network(), validation_attack=attack)
+    assert sizes == 2 * [8, 8, 4] and len(set(drawn)) == 6
+
+
+def rows_of(robust, clean=None, overfitted=()):
+    clean = clean or [0.5] * len(robust)
+    return [
+        {"robust": r, "clean": c, "overfitted": i in overfitted}
+        for i, (r, c) in enumerate(zip(robust, clean, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "keep", "expected"),
+    [
+        (rows_of([0.3, 0.4, 0.35]), "last", 2),
+        (rows_of([0.3, 0.4, 0.35]), "best", 1),
+        (rows_of([0.4, 0.4, 0.3], [0.6, 0.5, 0.9]), "best", 0),
+        (rows_of([0.4, 0.4, 0.3]), "best", 1),
+        (rows_of([0.3, 0.4, 0.0, 0.1], overfitted=(2,)), "last", 1),
+    ],
+    ids=["last", "best", "tie by clean", "tie by age", "collapsed"],
+)
+def test_the_epoch_that_is_kept(rows, keep, expected):
+    assert select_epoch(rows, keep) == expected
+
+
+@pytest.mark.parametrize(
+    ("robust", "previous", "expected"),
+    [(0.1, [0.2, 0.4], True), (0.2, [0.4], False), (0.19, [0.4, 0.2], True), (0.0, [0.1], False), (0.0, [], False)],
+    ids=["fell", "half is no collapse", "from the best", "chance to nothing", "first epoch"],
+)
+def test_collapse_is_a_fall_below_half_of_what_was_better_than_chance(robust, previous, expected):
+    assert collapsed(robust, rows_of(previous), n_classes=10) is expected
+
+
+def falling(accuracies):
+    """A validation attack under which accuracy is at most these values, epoch by epoch, and the weights it met."""
+    met, remaining = [], iter(accuracies)
+
+    def attack(model, x, y, generator):
+        met.append({name: value.clone() for name, value in model.state_dict().items()})
+        shown = x.clone()
+        shown[round(next(remaining) * len(x)) :] = math.nan  # argmax of NaN logits is class 0
+        return torch.where(y[:, None, None, None] == 1, shown, x)
+
+    return attack, met
+
+
+@pytest.mark.parametrize(("keep", "expected"), [("last", 3), ("best", 1)])
+def test_the_network_ends_with_the_weights_of_the_epoch_kept(keep, expected):
+    attack, met = falling([0.0, 1.0, 0.5, 0.5])
+    model = network()
+    rows = fit(model, validation_attack=attack, epochs=4, keep=keep)
+    assert select_epoch(rows, keep) == expected
+    assert all(torch.equal(value, met[expected][name]) for name, value in model.state_dict().items())
+    assert any(not torch.equal(value, met[4 - expected][name]) for name, value in model.state_dict().items())
+
+
+def test_held_out_images_are_never_trained_on_and_only_they_are_evaluated():
+    images, trained, evaluated = bright_or_dark(), set(), set()
+
+    def note(into):
+        def adversary(model, x, y, generator):
+            into.update(float(image.sum()) for image in x)
+            return x
+
+        return adversary
+
+    hooks = TrainingHooks(adversary=note(trained))
+    fit(network(), hooks, note(evaluated), images=images, augmentation={"flip": False, "crop": 0})
+    training, out = split(images.labels, 0.25)
+    assert trained == {float(image.sum()) for image in images.pixels[training]}
+    assert evaluated == {float(image.sum()) for image in images.pixels[out]}
+    assert len(trained) == 60 and len(evaluated) == 20
