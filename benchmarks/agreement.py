@@ -16,7 +16,7 @@ import typer
 from torch import Tensor
 
 from benchmarks import attacks, networks, peers
-from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attacks.registry import AttackSettings
 from spectroscope.models import inference
 from spectroscope.pipeline import machine, params
 

@@ -16,8 +16,8 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks import networks, peers
-from spectroscope.attacks import suite
-from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attacks import runner
+from spectroscope.attacks.registry import AttackSettings
 from spectroscope.models import inference
 from spectroscope.pipeline import machine as runtime
 from spectroscope.pipeline import params
@@ -81,7 +81,7 @@ def settings_of(attack: str, run: str) -> AttackSettings:
 
 def ours(network: nn.Module, x: Tensor, labels: Tensor, settings: AttackSettings) -> Tensor:
     """With the passes before and after that the pipeline makes."""
-    return x + suite.run(settings, network, x, labels, 0).perturbation
+    return x + runner.run(settings, network, x, labels, 0).perturbation
 
 
 def main(data: Path, model: str, images: int, repeats: int, threads: int, attacks: str) -> None:
