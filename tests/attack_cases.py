@@ -70,7 +70,7 @@ CASES = {
         "direction": "sign",
         "bands": {"lowest": LOWEST},
     },
-    "fourier": {"method": "fourier", **LINF, "eps_255": 60, "row": 0, "column": 1},
+    "fourier": {"method": "fourier", **LINF, "eps_255": 100, "row": 0, "column": 1},
     "noise-l2": {"method": "noise", **L2, "eps": 7.0, "kinds": ["pink"]},
     "noise-linf": {"method": "noise", **LINF, "eps_255": 120, "kinds": ["other_image"]},
 }

@@ -13,7 +13,7 @@ from spectroscope.frequency import balls
 from spectroscope.frequency.balls import Ball
 from spectroscope.pipeline.params import Settings
 
-_PROPOSAL_BATCH_SIZE = 100  # random numbers of an image are drawn for so many proposals: memory is bounded
+_PROPOSAL_BATCH_SIZE = 100  # proposals whose random numbers are drawn at once: memory does not grow with the budget
 _HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 iterations (section 3.2)
 _TILES = 5  # on a side, in the first perturbation in l2
 
