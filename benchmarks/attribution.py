@@ -15,7 +15,7 @@ from spectroscope.attribution.occlusion import coalition_logits, every_coalition
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.passbands import PassBand, band_filter
 from spectroscope.frequency.spectrum import shells
-from spectroscope.models import inference
+from spectroscope.models import architectures, inference
 from spectroscope.perturbation.rct import rct_map
 from spectroscope.pipeline import machine as runtime
 
@@ -75,7 +75,7 @@ def rct_by_image(clean: torch.Tensor, adversarial: torch.Tensor) -> None:
 def main() -> None:
     runtime.seed(0)
     chunk = runtime.forward_batch_size()
-    trained = inference.build("resnet8", SIZE, CLASSES).eval()
+    trained = architectures.build("resnet8", SIZE, CLASSES).eval()
     model = inference.freeze(trained)
     images, labels = torch.rand(64, *SIZE), torch.randint(0, CLASSES, (64,))
     many = torch.rand(2000, *SIZE)

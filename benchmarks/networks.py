@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from spectroscope.models import inference
+from spectroscope.models import architectures
 from spectroscope.pipeline import io
 
 RUNS = ("standard", "adversarial")
@@ -18,6 +18,6 @@ def restore(data: Path, model: str, n: int) -> tuple[Tensor, Tensor, dict[str, n
     test = io.read_images(data / "images" / "test.parquet").head(n)
     networks = {}
     for run in RUNS:
-        network = inference.build(model, tuple(test.pixels.shape[1:]), len(test.classes))
+        network = architectures.build(model, tuple(test.pixels.shape[1:]), len(test.classes))
         networks[run] = io.read_weights(min((data / "models" / run).glob("seed*.safetensors")), network).eval()
     return test.pixels, test.labels, networks

@@ -16,7 +16,7 @@ from spectroscope.attribution.occlusion import coalition_logits
 from spectroscope.attribution.settings import MethodSettings
 from spectroscope.dataset.planted import PlantedSettings, load
 from spectroscope.frequency.partitions import partition
-from spectroscope.models import inference
+from spectroscope.models import architectures, inference
 from spectroscope.pipeline import machine, params
 from spectroscope.training import loop
 from spectroscope.training.adversary import adversary
@@ -54,8 +54,8 @@ def trained(train, regime: dict, seed: int) -> torch.nn.Module:
     method = parts(params.validate(regime, Regime, "regime"), *train.pixels.shape[-2:])
     judge = adversary(settings.validation_attack)
     machine.seed(seed)
-    model = inference.build("resnet8", train.pixels.shape[1:], len(train.classes))
-    model[0].fit(train.pixels)
+    model = architectures.build("resnet8", train.pixels.shape[1:], len(train.classes))
+    model.normalise.fit(train.pixels)
     list(loop.fit(model, train.pixels, train.labels, settings, machine.generator(seed), method, judge))
     return inference.freeze(model)
 

@@ -18,8 +18,8 @@ import typer
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from spectroscope.dataset import sources
-from spectroscope.models import inference
+from spectroscope.dataset import registry
+from spectroscope.models import architectures
 from spectroscope.pipeline import machine as runtime
 from spectroscope.pipeline import params
 from spectroscope.training import loop as training
@@ -126,14 +126,14 @@ def main(
     recipe = params.load("training", training.TrainingSettings, study)
     recipe = recipe.model_copy(update={"epochs": epochs, "batch_size": batch_size})
     judge = recipe.validation_attack
-    data = sources.load(params.load("dataset", sources.DatasetSettings, study)).train.head(images)
+    data = registry.load(params.load("dataset", registry.DatasetSettings, study)).train.head(images)
     pixels = data.pixels / 255
     n = len(training.split(data.labels, recipe.held_out)[0])
     loops = []
     for name, loop in LOOPS:
         runtime.seed(0)
-        network = inference.build(model, tuple(data.pixels.shape[1:]), len(data.classes))
-        network[0].fit(pixels)
+        network = architectures.build(model, tuple(data.pixels.shape[1:]), len(data.classes))
+        network.normalise.fit(pixels)
         network.to(runtime.device())
         against = adversary_of(judge, name)
         parts = Parts(None, against, None, robust=against is not None)

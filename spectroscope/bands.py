@@ -1,4 +1,4 @@
-"""What training and test images become for one entry of `bands`: a filtered copy, or one whose labels tell nothing."""
+"""Filtered copies of a data set, one for each entry of `bands` in params.yaml, or a copy with permuted labels."""
 
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -6,34 +6,46 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 
-from spectroscope.frequency.passbands import FullBand, PassBand, band_filter, check_bands
+from spectroscope.frequency.passbands import FullBand, PassBand, band_filter, band_mask
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.machine import generator
 from spectroscope.pipeline.params import Settings
 
 
 class PermutedLabels(Settings):
-    """Every coefficient; in training the labels are permuted among the images, so that there is nothing to learn.
+    """Whole images whose training labels are permuted with `seed`; test labels stay.
 
-    What a measure still says of a network trained on them is not the label's (data randomisation test of Adebayo et al.
-    2018). Test images keep their labels.
+    A network trained on them learns nothing about classes: reliance found in it is not caused by the labels (data
+    randomisation test of Adebayo et al. 2018).
     """
 
     keep: Literal["permuted"]
     seed: Annotated[int, Field(ge=0)]
 
 
-BandFile = Annotated[FullBand | PassBand | PermutedLabels, Field(discriminator="keep")]
+BandSettings = Annotated[FullBand | PassBand | PermutedLabels, Field(discriminator="keep")]
 
 
-def banded(images: Images, band: FullBand | PassBand | PermutedLabels, training: bool) -> Images:
-    """The images as the band leaves them: pixels filtered, or labels permuted where they are for training."""
+def apply_band(images: Images, band: FullBand | PassBand | PermutedLabels, training: bool) -> Images:
+    """Images with filtered pixels or, if they are for training and the band permutes labels, with permuted labels."""
     if isinstance(band, PermutedLabels):
         order = torch.randperm(len(images), generator=generator(band.seed))
         return replace(images, labels=images.labels[order]) if training else images
     return replace(images, pixels=band_filter(images.pixels, band))
 
 
-def check(bands: dict[str, FullBand | PassBand | PermutedLabels], height: int, width: int) -> None:
-    """ValueError when a band keeps nothing or two would give the same pixels by filtering."""
-    check_bands({name: band for name, band in bands.items() if not isinstance(band, PermutedLabels)}, height, width)
+def check_bands(bands: dict[str, FullBand | PassBand | PermutedLabels], height: int, width: int) -> None:
+    """ValueError, naming the band, when one does not fit the images or two would give the same pixels."""
+    names: dict[tuple, str] = {}
+    for name, band in bands.items():
+        if isinstance(band, PermutedLabels):
+            continue
+        try:
+            mask = band_mask(band, height, width)
+        except ValueError as error:
+            raise ValueError(f"bands.{name}: {error}") from None
+        rest = mask.flatten()[1:]  # without DC, which is the mean pixel in either basis
+        basis = "any" if isinstance(band, FullBand) or rest.all() or not rest.any() else band.basis
+        first = names.setdefault((basis, band.clip, mask.numpy().tobytes()), name)
+        if first != name:
+            raise ValueError(f"bands.{name}: expected a band of its own, got the same coefficients as bands.{first}")

@@ -1,8 +1,11 @@
-"""Means with intervals over trained networks (seeds) and images.
+"""Means with bootstrap intervals over trained networks and images, and every random stream of the statistics.
 
-The unit of replication is a trained network. All networks see the same images, so the bootstrap resamples seeds and
-images, crossed: a draw takes the same images for every seed (Owen 2007, "The pigeonhole bootstrap"). With few seeds
-such an interval is rough; it is still wider, and more honest, than one over images alone.
+The unit of replication is a seed, one trained network. All networks of a run see the same images, so the bootstrap
+resamples seeds and images, crossed: one draw takes the same images for every seed (Owen 2007, "The pigeonhole
+bootstrap"). With few seeds the intervals are rough, but wider and more honest than intervals over images alone.
+
+`values` (seeds, images, K) are K numbers of each image from each network; `groups` (images, n_groups), of 0 and 1, are
+the sets of images that means are taken over, such as classes.
 """
 
 from typing import Annotated
@@ -13,90 +16,112 @@ from pydantic import Field
 
 from spectroscope.pipeline.params import Settings
 
-_BLOCK = 100  # draws at once: memory stays flat in the number of resamples
+STREAMS: dict[str, tuple[int, ...]] = {
+    "perturbations": (),  # the same stream as images: numpy pads keys with zeros
+    "images": (0,),
+    "seeds": (1,),
+    "split_half": (2,),
+    "class_spectra": (3,),
+    "probes": (4,),
+    "margins": (5,),
+    "null_widening": (6,),
+}
+_DRAWS_PER_BLOCK = 100  # bounds the memory of `group_means`, whatever the number of resamples
 
 
 class StatisticsSettings(Settings):
-    """Percentile bootstrap intervals."""
+    """Percentile bootstrap: `confidence` of the intervals, number of `resamples`, `seed` of every stream."""
 
     confidence: Annotated[float, Field(gt=0, lt=1)]
     resamples: Annotated[int, Field(ge=100)]
     seed: Annotated[int, Field(ge=0)]
 
 
-def group_means(
-    values: np.ndarray, groups: np.ndarray, seed_counts: np.ndarray, image_counts: np.ndarray
-) -> np.ndarray:
-    """Weighted means of each group of images, once for each draw: (draws, n_groups, K).
-
-    values (seeds, images, K), NaN where there is none (left out); groups (images, n_groups) 0 or 1; seed_counts (draws,
-    seeds) and image_counts (draws, images): how often each counts. NaN for a group without a value in a draw.
-    """
-    seeds, images, width = values.shape
-    there = np.isfinite(values).all(2)
-    filled = np.where(there[:, :, None], values, 0.0).reshape(seeds, images * width)
-    means = []
-    for start in range(0, len(seed_counts), _BLOCK):
-        of_seed, of_image = seed_counts[start : start + _BLOCK], image_counts[start : start + _BLOCK]
-        sums = (of_seed @ filled).reshape(-1, images, width) * of_image[:, :, None]  # (draws, images, K)
-        total = (of_seed @ there) * of_image  # (draws, images)
-        count = (total @ groups)[:, :, None]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means.append(np.einsum("rik,ig->rgk", sums, groups, optimize=True) / count)
-    return np.concatenate(means)
-
-
-def estimate(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Group means with every seed and image counted once: (n_groups, K)."""
-    seeds, images, _ = values.shape
-    return group_means(values, groups, np.ones((1, seeds)), np.ones((1, images)))[0]
-
-
-def counts(seeds: int, images: int, settings: StatisticsSettings, stream: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each seed (resamples, seeds) and each image (resamples, images) is drawn in each resample.
-
-    Every call draws the same images; seeds are drawn independently for each `stream` (one for each run), so that the
-    difference of two runs is paired by image and not by seed.
-    """
-    of_images, of_seeds = np.random.default_rng([settings.seed, 0]), np.random.default_rng([settings.seed, 1, stream])
-    image_counts = of_images.multinomial(images, np.full(images, 1 / images), size=settings.resamples)
-    return of_seeds.multinomial(seeds, np.full(seeds, 1 / seeds), size=settings.resamples), image_counts
-
-
-def draws(values: np.ndarray, groups: np.ndarray, settings: StatisticsSettings, stream: int) -> np.ndarray:
-    """Group means of each bootstrap draw: (resamples, n_groups, K); `stream` as in `counts`."""
-    seed_counts, image_counts = counts(*values.shape[:2], settings, stream)
-    return group_means(values, groups, seed_counts.astype(float), image_counts.astype(float))
-
-
-def interval(drawn: np.ndarray, settings: StatisticsSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile interval over the first axis: low and high. Draws without a value are left out; NaN if all are."""
-    tail = (1 - settings.confidence) / 2
-    none = ~np.isfinite(drawn).any(0)
-    ends = np.nanquantile(np.where(none, 0.0, drawn), [tail, 1 - tail], axis=0)
-    return np.where(none, np.nan, ends[0]), np.where(none, np.nan, ends[1])
+def stream(settings: StatisticsSettings, name: str, *keys: int) -> np.random.Generator:
+    """A new generator at the start of a stream of STREAMS; `keys` tell streams of one name apart, such as runs."""
+    if name not in STREAMS:
+        raise ValueError(f"expected a stream of {', '.join(STREAMS)}, got {name!r}")
+    return np.random.default_rng([settings.seed, *STREAMS[name], *keys])
 
 
 def everything(n_images: int) -> np.ndarray:
-    """One group that holds all images: (images, 1)."""
+    """Groups with one group, of all images: (images, 1)."""
     return np.ones((n_images, 1))
 
 
 def by_class(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    """One group for each class: (images, n_classes)."""
+    """Groups with one group per class: (images, n_classes)."""
     return (labels[:, None] == np.arange(n_classes)).astype(float)
+
+
+def group_means(
+    values: np.ndarray, groups: np.ndarray, seed_counts: np.ndarray, image_counts: np.ndarray
+) -> np.ndarray:
+    """Weighted mean of `values` over each group, for each draw: (draws, n_groups, K).
+
+    seed_counts (draws, seeds), image_counts (draws, images): how often a draw holds each seed and each image; a value
+    has the product as its weight. A row of `values` with a NaN is left out; a group without a row in a draw is NaN.
+    """
+    seeds, images, width = values.shape
+    finite = np.isfinite(values).all(2)
+    filled = np.where(finite[:, :, None], values, 0.0).reshape(seeds, images * width)
+    means = []
+    for start in range(0, len(seed_counts), _DRAWS_PER_BLOCK):
+        seed_block, image_block = (counts[start : start + _DRAWS_PER_BLOCK] for counts in (seed_counts, image_counts))
+        sums = (seed_block @ filled).reshape(-1, images, width) * image_block[:, :, None]  # (draws, images, K)
+        weights = (seed_block @ finite) * image_block  # (draws, images)
+        group_sums = np.einsum("rik,ig->rgk", sums, groups, optimize=True)
+        means.append(ratio(group_sums, (weights @ groups)[:, :, None]))
+    return np.concatenate(means)
+
+
+def estimate(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Mean of `values` over each group, every seed and image counted once: (n_groups, K)."""
+    seeds, images, _ = values.shape
+    return group_means(values, groups, np.ones((1, seeds)), np.ones((1, images)))[0]
+
+
+def counts(seeds: int, images: int, settings: StatisticsSettings, run: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each bootstrap draw holds each seed (resamples, seeds) and each image (resamples, images).
+
+    Images are drawn alike for all runs, seeds anew for each (`run`: its position in the study), so that the difference
+    of two runs is paired by image and not by seed.
+    """
+    image_counts = stream(settings, "images").multinomial(images, np.full(images, 1 / images), size=settings.resamples)
+    seed_counts = stream(settings, "seeds", run).multinomial(seeds, np.full(seeds, 1 / seeds), size=settings.resamples)
+    return seed_counts, image_counts
+
+
+def draws(values: np.ndarray, groups: np.ndarray, settings: StatisticsSettings, run: int) -> np.ndarray:
+    """Mean of `values` over each group in each bootstrap draw: (resamples, n_groups, K); `run` as in `counts`."""
+    seeds, images, _ = values.shape
+    seed_counts, image_counts = counts(seeds, images, settings, run)
+    return group_means(values, groups, seed_counts.astype(float), image_counts.astype(float))
+
+
+def interval(drawn: np.ndarray, settings: StatisticsSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval over draws, the first axis: low and high. NaN draws are left out; all NaN gives NaN."""
+    tail = (1 - settings.confidence) / 2
+    empty = ~np.isfinite(drawn).any(0)
+    low, high = np.nanquantile(np.where(empty, 0.0, drawn), [tail, 1 - tail], axis=0)
+    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
 
 
 def summary(
     point: float, drawn: np.ndarray, shape: tuple[int, ...], settings: StatisticsSettings
 ) -> dict[str, float | int]:
-    """mean, low, high, n_images, n_seeds of one number and its draws (resamples,); shape = (seeds, images, ...)."""
+    """Columns mean, low, high, n_images, n_seeds of one estimate and its draws (resamples,); shape of its `values`."""
     low, high = interval(drawn, settings)
     return {"mean": float(point), "low": float(low), "high": float(high), "n_images": shape[1], "n_seeds": shape[0]}
 
 
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """above / below, in the shape of `above`; NaN where the denominator is not positive."""
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) > 0)
+
+
 def grid(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """Rows (seed, image) as an array (seeds, images, columns); ValueError when a seed lacks an image."""
+    """`values` (seeds, images, columns) of a table with one row per seed and image; ValueError where one is missing."""
     table = table.sort_values(["seed", "image"])
     seeds, images = table["seed"].nunique(), table["image"].nunique()
     if len(table) != seeds * images or table.duplicated(["seed", "image"]).any():

@@ -7,12 +7,12 @@ from pydantic import Field, field_validator, model_validator
 from spectroscope.attack_checks.settings import AttackChecksSettings
 from spectroscope.attacks.registry import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
-from spectroscope.bands import BandFile
+from spectroscope.bands import BandSettings
 from spectroscope.bootstrap import StatisticsSettings
-from spectroscope.dataset.sources import DatasetSettings
+from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
-from spectroscope.models.inference import lookup
+from spectroscope.models.architectures import architecture
 from spectroscope.perturbation.settings import PerturbationSettings
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.settings import ProbingSettings
@@ -33,7 +33,7 @@ class Run(Settings):
     @field_validator("model")
     @classmethod
     def _known(cls, name: str) -> str:
-        lookup(name)
+        architecture(name)
         return name
 
 
@@ -47,7 +47,7 @@ class Study(Settings):
     """Every section of params.yaml."""
 
     dataset: DatasetSettings
-    bands: Annotated[dict[str, BandFile], Field(min_length=1)]
+    bands: Annotated[dict[str, BandSettings], Field(min_length=1)]
     runs: Annotated[dict[str, Run], Field(min_length=1)]
     training: TrainingSettings
     attacks: Annotated[dict[str, AttackSettings], Field(min_length=1)]

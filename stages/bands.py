@@ -1,19 +1,18 @@
 """What is left of the images in a band of frequencies?"""
 
-from spectroscope import bands as bandfiles
-from spectroscope.bands import BandFile
+from spectroscope.bands import BandSettings, apply_band, check_bands
 from spectroscope.pipeline import io, params
 from stages import In, Name, Out, start
 
 
 def main(band: Name, train: In, test: In, out: Out) -> None:
-    bands = params.load("bands", dict[str, BandFile])
+    bands = params.load("bands", dict[str, BandSettings])
     paths = {"train": train, "test": test}
     splits = {split: io.read_images(path) for split, path in paths.items()}
     for images in splits.values():
-        bandfiles.check(bands, *images.pixels.shape[-2:])
+        check_bands(bands, *images.pixels.shape[-2:])
 
-    left = {split: bandfiles.banded(images, bands[band], split == "train") for split, images in splits.items()}
+    left = {split: apply_band(images, bands[band], split == "train") for split, images in splits.items()}
 
     for split, images in left.items():
         io.write_images(out / f"{split}.parquet", images, **io.read_facts(paths[split]) | {"band": band})

@@ -1,6 +1,6 @@
 """Which images?"""
 
-from spectroscope.dataset.sources import DatasetSettings, load
+from spectroscope.dataset.registry import DatasetSettings, load
 from spectroscope.pipeline import io, params
 from stages import Out, start
 

@@ -11,14 +11,16 @@ from stages import In, Out, start
 def main(train: In, test: In, spectra: Out, probes: Out) -> None:
     settings = params.load("information", InformationSettings)
     statistics = params.load("statistics", StatisticsSettings)
-    learn, judge = io.read_images(train).head(settings.n_train), io.read_images(test).head(settings.n_test)
+    train_images = io.read_images(train).head(settings.n_train)
+    test_images = io.read_images(test).head(settings.n_test)
 
-    pairs = [(images.pixels, images.labels) for images in (learn, judge)]
-    of_classes = information.class_spectra(*pairs[0], learn.classes, statistics)
-    accuracy = information.probes(*pairs, len(learn.classes), settings, statistics, track)
+    classes = train_images.classes
+    train_pair, test_pair = ((images.pixels, images.labels) for images in (train_images, test_images))
+    class_spectra = information.class_spectra(*train_pair, classes, statistics)
+    accuracies = information.probes(train_pair, test_pair, len(classes), settings, statistics, track)
 
-    io.write_table(spectra, of_classes)
-    io.write_table(probes, accuracy)
+    io.write_table(spectra, class_spectra)
+    io.write_table(probes, accuracies)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from spectroscope.models import inference
+from spectroscope.models import architectures
 from spectroscope.pipeline import checkpoint, io, machine, params, processes
 from spectroscope.pipeline.progress import track
 from spectroscope.training import cards, loop, pretrained
@@ -43,8 +43,8 @@ def main(run: Name, images: In, out: Out) -> None:
     with checkpoint.opened("training", **work, images=checkpoint.digest(images)) as store:
         for seed in settings.seeds:
             machine.seed(seed)
-            model = inference.build(name, train.pixels.shape[1:], len(train.classes))
-            model[0].fit(train.pixels)
+            model = architectures.build(name, train.pixels.shape[1:], len(train.classes))
+            model.normalise.fit(train.pixels)
             model.to(machine.device())
             parted = train.pixels, train.labels, settings, machine.generator(seed), method, adversary(judge)
             epochs = loop.fit(model, *parted, store.slot(f"seed{seed}"))

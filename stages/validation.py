@@ -4,7 +4,7 @@ import pandas as pd
 
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bootstrap import StatisticsSettings
-from spectroscope.dataset.sources import DatasetSettings
+from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.pipeline import io, params
 from spectroscope.validation import agreement as concordance

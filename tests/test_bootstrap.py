@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spectroscope.bootstrap import (
+    STREAMS,
     StatisticsSettings,
     by_class,
     counts,
@@ -12,6 +13,8 @@ from spectroscope.bootstrap import (
     everything,
     group_means,
     interval,
+    ratio,
+    stream,
     summary,
 )
 from spectroscope.pipeline.params import validate
@@ -37,16 +40,50 @@ def slow_means(values, groups, seed_counts, image_counts):
     return result
 
 
+def test_every_stream_is_the_generator_that_published_numbers_were_drawn_with():
+    keys = {
+        "perturbations": (),
+        "images": (0,),
+        "seeds": (1,),
+        "split_half": (2,),
+        "class_spectra": (3,),
+        "probes": (4,),
+        "margins": (5,),
+        "null_widening": (6,),
+    }
+    assert keys == STREAMS
+    for name, key in keys.items():
+        expected = np.random.default_rng([7, *key]).integers(0, 2**32, 5)
+        np.testing.assert_array_equal(stream(settings(seed=7), name).integers(0, 2**32, 5), expected)
+    run = np.random.default_rng([7, 1, 3]).integers(0, 2**32, 5)
+    np.testing.assert_array_equal(stream(settings(seed=7), "seeds", 3).integers(0, 2**32, 5), run)
+
+
+def test_no_two_names_share_a_stream_but_images_and_perturbations():
+    first = {name: stream(settings(), name).integers(0, 2**63) for name in STREAMS}
+    assert first.pop("perturbations") == first["images"]
+    assert len(set(first.values())) == len(first)
+
+
+def test_an_unknown_stream_is_refused_with_the_list_of_known_ones():
+    with pytest.raises(ValueError, match=r"expected a stream of perturbations, images, .*, got 'image'"):
+        stream(settings(), "image")
+
+
+def test_a_ratio_does_not_exist_where_its_denominator_is_not_positive():
+    np.testing.assert_array_equal(ratio(np.array([1.0, 2.0, 0.0]), np.array([4.0, 0.0, -1.0])), [0.25, np.nan, np.nan])
+
+
 def test_group_means_equal_a_slow_loop():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(3, 10, 2))
     values[rng.random((3, 10)) < 0.3] = np.nan
     groups = by_class(rng.integers(0, 3, 10), 4)  # the fourth class has no images
     seed_counts, image_counts = rng.integers(0, 3, (250, 3)).astype(float), rng.integers(0, 3, (250, 10)).astype(float)
-    found = group_means(values, groups, seed_counts, image_counts)
-    assert found.shape == (250, 4, 2)
-    np.testing.assert_allclose(found, slow_means(values, groups, seed_counts, image_counts), rtol=0, atol=1e-10)
-    assert np.isnan(found[:, 3]).all()
+    means = group_means(values, groups, seed_counts, image_counts)
+    assert means.shape == (250, 4, 2)
+    np.testing.assert_allclose(means, slow_means(values, groups, seed_counts, image_counts), rtol=0, atol=1e-10)
+    assert np.isnan(means[:, 3]).all()
 
 
 def test_the_estimate_counts_every_seed_and_image_once():
@@ -73,14 +110,14 @@ def test_the_scores_of_a_class_do_not_change_when_others_join():
 
 def test_draws_are_the_same_for_the_same_seed_only():
     values, groups = np.random.default_rng(0).normal(size=(3, 20, 2)), everything(20)
-    one = draws(values, groups, settings(seed=4), stream=0)
+    one = draws(values, groups, settings(seed=4), run=0)
     assert one.shape == (300, 1, 2)
-    np.testing.assert_array_equal(one, draws(values, groups, settings(seed=4), stream=0))
-    assert (one != draws(values, groups, settings(seed=5), stream=0)).mean() > 0.9
+    np.testing.assert_array_equal(one, draws(values, groups, settings(seed=4), run=0))
+    assert (one != draws(values, groups, settings(seed=5), run=0)).mean() > 0.9
 
 
-def test_every_stream_draws_the_same_images_and_its_own_seeds():
-    (seeds, images), (other_seeds, other_images) = (counts(5, 30, settings(), stream) for stream in (0, 1))
+def test_every_run_draws_the_same_images_and_its_own_seeds():
+    (seeds, images), (other_seeds, other_images) = (counts(5, 30, settings(), run) for run in (0, 1))
     np.testing.assert_array_equal(images, other_images)
     assert (seeds != other_seeds).any(1).mean() > 0.9
     assert (seeds.sum(1) == 5).all()
@@ -146,9 +183,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says(seed_spread, im
 
 def test_a_summary_has_its_mean_interval_and_n():
     drawn = np.linspace(0, 1, 1001)
-    found = summary(np.float64(0.4), drawn, (3, 50, 1), settings(confidence=0.9))
-    assert found == pytest.approx({"mean": 0.4, "low": 0.05, "high": 0.95, "n_images": 50, "n_seeds": 3})
-    assert [type(value) for value in found.values()] == [float, float, float, int, int]
+    row = summary(np.float64(0.4), drawn, (3, 50, 1), settings(confidence=0.9))
+    assert row == pytest.approx({"mean": 0.4, "low": 0.05, "high": 0.95, "n_images": 50, "n_seeds": 3})
+    assert [type(value) for value in row.values()] == [float, float, float, int, int]
 
 
 @pytest.mark.parametrize("fault", [{"confidence": 1.0}, {"confidence": 0.0}, {"resamples": 99}, {"seed": -1}])

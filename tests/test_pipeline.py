@@ -93,10 +93,10 @@ def cells(folder: Path) -> dict[Path, bytes]:
     return {file.relative_to(folder): file.read_bytes() for kind in kinds for file in kind.rglob("*") if file.is_file()}
 
 
-MINE = """from spectroscope.models.architectures import MODELS
+MINE = """from spectroscope.models.architectures import ARCHITECTURES
 
 def net(channels, classes, small):
-    return MODELS["resnet8"](channels, classes, small)
+    return ARCHITECTURES["resnet8"](channels, classes, small)
 """
 
 

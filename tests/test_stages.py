@@ -39,7 +39,7 @@ def paths(entries):
 
 # A stage depends on a folder as a whole as soon as it imports one of its files. Stages that compute for long list the
 # files they import instead, but for their own folder and for those that everything needs.
-SHARED = ("pipeline", "frequency", "models", "dataset")
+SHARED = ("pipeline", "frequency", "models")
 LONG = ("training", "attacks", "attribution")
 
 

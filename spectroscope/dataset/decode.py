@@ -1,4 +1,4 @@
-"""Encoded images (PNG, JPEG, whatever Pillow reads) as one uint8 tensor."""
+"""Encoded images (PNG, JPEG or whatever Pillow reads) as one uint8 tensor."""
 
 import struct
 from collections.abc import Iterable
@@ -6,60 +6,56 @@ from io import BytesIO
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from spectroscope.pipeline.progress import track
 
 _MODES = {1: "L", 3: "RGB"}
-_EIGHT_BITS = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 
 
-def stack(items: Iterable[tuple[int, bytes, str]], count: int, channels: int, size: int | None, what: str) -> Tensor:
-    """Decode `count` items (place, encoded image, where it comes from) into (count, channels, H, W) uint8.
+def decode_all(
+    images: Iterable[tuple[int, bytes, str]], count: int, channels: int, size: int | None, task: str
+) -> Tensor:
+    """Decode `count` images, given as (index in the result, encoded bytes, origin), into (count, channels, H, W) uint8.
 
-    With `size` None the images must have one size already. ValueError naming `where` for an image that differs from
-    the first or cannot be decoded.
+    Where `size` is None, all images must have one size. `task` names the work in progress reports.
+    ValueError naming the origin of an image that cannot be decoded or differs in size from the first.
     """
     pixels = None
-    for place, encoded, where in track(items, what, total=count):
-        image = decode(encoded, channels, size, where)
+    for index, encoded, origin in track(images, task, total=count):
+        image = decode(encoded, channels, size, origin)
         if pixels is None:
             pixels = np.empty((count, *image.shape), np.uint8)
         if image.shape != pixels.shape[1:]:
             raise ValueError(
-                f"{where}: expected {_size(pixels)} pixels like the images before it, got {_size(image)} "
+                f"{origin}: expected {_size(pixels)} pixels like the images before it, got {_size(image)} "
                 f"(set `size` to bring all to one size)"
             )
-        pixels[place] = image
+        pixels[index] = image
     return torch.from_numpy(pixels)
 
 
-def decode(encoded: bytes, channels: int, size: int | None, where: str) -> np.ndarray:
+def decode(encoded: bytes, channels: int, size: int | None, origin: str) -> np.ndarray:
     """One image as (channels, H, W) uint8.
 
     Pillow converts between modes: colour to grey by the luminance of ITU-R 601, grey to three equal channels; alpha is
-    dropped. With `size`, the shorter side is resized to it (bicubic, antialiased; a smaller image is enlarged) and the
-    central size x size square is kept, so that the aspect ratio, hence every orientation, stays.
-    ValueError naming `where` for bytes that are no image and for more than 8 bits a channel, which would be clipped.
+    dropped. With `size`, the largest central square is resized to size x size (bicubic, antialiased; a smaller image
+    is enlarged): the aspect ratio, hence every orientation, stays.
+    ValueError naming `origin` for bytes that are no image, and for more than 8 bits a channel, which would be clipped.
     """
     try:
         with Image.open(BytesIO(encoded)) as image:
-            if image.mode not in _EIGHT_BITS:
+            if image.mode not in _EIGHT_BIT_MODES:
                 raise ValueError(f"mode {image.mode}")
             converted = image.convert(_MODES[channels])
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        what = f"got {len(encoded)} bytes that do not decode to one ({error})"
-        raise ValueError(f"{where}: expected an image of 8 bits a channel, {what}") from None
+        reason = f"got {len(encoded)} bytes that do not decode to one ({error})"
+        raise ValueError(f"{origin}: expected an image of 8 bits a channel, {reason}") from None
     if size is not None:
-        converted = _square(converted, size)
+        converted = ImageOps.fit(converted, (size, size), Image.Resampling.BICUBIC)
     return np.asarray(converted).reshape(converted.height, converted.width, channels).transpose(2, 0, 1)
-
-
-def _square(image: Image.Image, size: int) -> Image.Image:
-    shorter = min(image.size)
-    left, top = (image.width - shorter) / 2, (image.height - shorter) / 2
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + shorter, top + shorter))
 
 
 def _size(pixels: np.ndarray) -> str:

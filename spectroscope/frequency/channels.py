@@ -1,15 +1,15 @@
-"""Which part of a colour image is transformed: every channel, or the luminance."""
+"""Channels that are transformed: all channels of an image, or its luminance."""
 
 from typing import Literal
 
 from torch import Tensor
 
 Channels = Literal["each", "luminance"]
-LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
+LUMINANCE = (0.299, 0.587, 0.114)  # weights of R, G, B: ITU-R BT.601
 
 
 def luminance(images: Tensor) -> Tensor:
-    """Luminance of RGB images, or the one channel there is: (..., C, H, W), C = 1 or 3 -> (..., 1, H, W)."""
+    """Luminance of RGB or grey images: (..., C, H, W), C = 3 or 1, -> (..., 1, H, W); ValueError for another C."""
     if images.shape[-3] not in (1, 3):
         raise ValueError(f"expected 1 or 3 channels for luminance, got {images.shape[-3]}")
     weights = images.new_tensor(LUMINANCE)[:, None, None]
@@ -17,7 +17,7 @@ def luminance(images: Tensor) -> Tensor:
 
 
 def seen(images: Tensor, channels: Channels) -> Tensor:
-    """The channels that are transformed: (..., C, H, W) as they are, or their luminance (..., 1, H, W)."""
+    """Channels to transform: (..., C, H, W) unchanged (`each`), or the luminance (..., 1, H, W)."""
     if channels == "luminance":
         return luminance(images)
     if channels == "each":

@@ -1,7 +1,7 @@
-"""Partitions of the spectrum into bands: every coefficient in exactly one, DC in a band of its own.
+"""Partitions of the spectrum into bands: every coefficient in exactly one band, DC alone in band 0.
 
-A partition is an integer index (H, W), the band of each coefficient, 0 for DC and rising with frequency. In the DFT a
-coefficient and its mirror share a band, so that a band of a real image is real.
+A partition is an index (H, W): the band of each coefficient, numbered by rising frequency. In the DFT a coefficient and
+its mirror are in one band, so that the part of a real image in a band is real.
 """
 
 from typing import Literal
@@ -12,73 +12,77 @@ from torch import Tensor
 from spectroscope.frequency.spectrum import Basis, Shape, analyse, shells
 
 Partition = Literal[Shape, "octave", "equal_count", "equal_energy"]
-_RINGS = ("equal_count", "equal_energy")
 
 
 def partition(
     height: int, width: int, kind: Partition, bands: int | None, basis: Basis, power: Tensor | None = None
 ) -> Tensor:
-    """Band of every coefficient: (H, W) integers 0..B-1, laid out as in `spectrum.shells`.
+    """Band of every coefficient, laid out as in `spectrum.shells`: (H, W) integers 0..bands-1.
 
-    linf, radial, diagonal: the shells of that shape, neighbours joined to `bands` of about as many shells each (None:
-    every shell a band). octave: DC, then the l-inf shells 1, 2-3, 4-7, ... (the number follows from the size: `bands`
-    None). equal_count, equal_energy: rings of equal distance from DC, joined to hold about the same number of
-    coefficients, or about the same share of `power` (H, W) without DC (equal energy: Abello et al. 2021). A ring or
-    shell is never cut, and each band takes rings until it has its share of what is left: with natural images the lowest
-    ring alone may hold more. ValueError when there are fewer shells or rings than bands.
+    linf, radial, diagonal: shells of that shape, joined into bands of about equally many shells; `bands` None makes
+    every shell a band. octave: DC, then the l-inf shells 1, 2-3, 4-7, ...; their number follows from the size, so
+    `bands` is None. equal_count, equal_energy: rings of equal distance from DC, joined into bands of about equally many
+    coefficients, or of about equal sums of `power` (H, W) (equal energy: Abello et al. 2021). No shell or ring is cut:
+    in natural images the first ring alone may hold more than its share. ValueError for more bands than shells or rings.
+
+    >>> partition(3, 6, "octave", None, "dct")
+    tensor([[0, 1, 2, 2, 3, 3],
+            [1, 1, 2, 2, 3, 3],
+            [2, 2, 2, 2, 3, 3]])
     """
     if bands is not None and bands < 2:
         raise ValueError(f"expected at least 2 bands (DC and the rest), got {bands}")
-    if kind == "octave":
-        return _octaves(height, width, bands, basis)
-    atoms = _rings(height, width, basis) if kind in _RINGS else shells(height, width, kind, basis)
-    if bands is None:
-        if kind in _RINGS:
-            raise ValueError(f"expected a number of bands for {kind}, got none")
-        return atoms
-    counts = torch.bincount(atoms.flatten())
-    if bands > len(counts):
-        raise ValueError(f"expected at most {len(counts)} bands ({height} x {width}, {kind}, {basis}), got {bands}")
+    match kind:
+        case "octave":
+            return _octaves(height, width, bands, basis)
+        case "equal_count" | "equal_energy":
+            if bands is None:
+                raise ValueError(f"expected a number of bands for {kind}, got none")
+            atoms = _rings(height, width, basis)
+        case _:
+            atoms = shells(height, width, kind, basis)
+            if bands is None:
+                return atoms
+    sizes = torch.bincount(atoms.flatten())  # coefficients of each shell or ring: (atoms,)
+    if bands > len(sizes):
+        raise ValueError(f"expected at most {len(sizes)} bands ({height} x {width}, {kind}, {basis}), got {bands}")
     if kind == "equal_energy":
         if power is None or power.shape != atoms.shape:
             got = None if power is None else tuple(power.shape)
             raise ValueError(f"expected a power spectrum {tuple(atoms.shape)} for equal_energy, got {got}")
-        weights = torch.zeros(len(counts), dtype=torch.float64).index_add_(0, atoms.flatten(), power.flatten().double())
+        weights = by_band(power.double(), atoms)
     else:
-        weights = counts.double() if kind == "equal_count" else (counts > 0).double()
-    joined = torch.zeros(len(counts), dtype=torch.int64)
-    joined[1:] = 1 + _join(weights[1:], bands - 1)
-    return joined[atoms]
+        weights = sizes.double() if kind == "equal_count" else (sizes > 0).double()
+    band_of_atom = torch.zeros(len(sizes), dtype=torch.int64)
+    band_of_atom[1:] = 1 + _join(weights[1:], bands - 1)
+    return band_of_atom[atoms]
 
 
-def mean_power(images: Tensor, basis: Basis) -> Tensor:
-    """Mean squared coefficient over images and channels: (N, C, H, W) -> (H, W)."""
-    return analyse(images, basis).abs().square().mean((0, 1))
+def by_band(maps: Tensor, index: Tensor) -> Tensor:
+    """Sum of each map over the coefficients of each band: (..., H, W) -> (..., bands)."""
+    flat = maps.flatten(-2)
+    sums = flat.new_zeros(*flat.shape[:-1], int(index.max()) + 1)
+    return sums.index_add_(-1, index.flatten().to(flat.device), flat)
+
+
+def mean_by_band(maps: Tensor, index: Tensor) -> Tensor:
+    """Mean of each map over the coefficients of each band: (..., H, W) -> (..., bands)."""
+    return by_band(maps, index) / torch.bincount(index.flatten()).to(maps)
 
 
 def positions(index: Tensor, basis: Basis) -> Tensor:
-    """Mean frequency of each band, 0 for DC and 1 for the highest l-inf shell: (B,) float64.
+    """Mean frequency of each band, from 0 at DC to 1 at the last l-inf shell: (bands,) float64.
 
-    A common ruler for bands of different number, shape and transform.
+    One scale for partitions of different numbers of bands, shapes and transforms.
     """
-    shell = shells(*index.shape, "linf", basis)
-    frequency = shell.double() / max(1, int(shell.max()))
-    size = torch.bincount(index.flatten())
-    return torch.zeros(len(size), dtype=torch.float64).index_add_(0, index.flatten(), frequency.flatten()) / size
+    height, width = index.shape
+    shell = shells(height, width, "linf", basis)
+    return mean_by_band(shell.double() / max(1, int(shell.max())), index)
 
 
-def by_band(values: Tensor, index: Tensor) -> Tensor:
-    """Sum over the coefficients of each band: (..., H, W) -> (..., B)."""
-    flat = values.flatten(-2)
-    out = flat.new_zeros(*flat.shape[:-1], int(index.max()) + 1)
-    return out.index_add_(-1, index.flatten().to(flat.device), flat)
-
-
-def _rings(height: int, width: int, basis: Basis) -> Tensor:
-    """Number of the ring of each coefficient: rings of equal distance from DC, where a side of the image counts 1."""
-    u, v = (shells(*size, "linf", basis) for size in ((height, 1), (1, width)))
-    distance = (u * width) ** 2 + (v * height) ** 2  # in integers: equal distances are equal numbers
-    return distance.unique(return_inverse=True)[1]
+def mean_power(images: Tensor, basis: Basis) -> Tensor:
+    """Mean squared magnitude of each coefficient over images and channels: (N, C, H, W) -> (H, W)."""
+    return analyse(images, basis).abs().square().mean((0, 1))
 
 
 def _octaves(height: int, width: int, bands: int | None, basis: Basis) -> Tensor:
@@ -89,14 +93,24 @@ def _octaves(height: int, width: int, bands: int | None, basis: Basis) -> Tensor
     return octave
 
 
+def _rings(height: int, width: int, basis: Basis) -> Tensor:
+    """Ring of every coefficient, numbered from DC: equal Euclidean distance, with frequencies in cycles per pixel."""
+    u, v = shells(height, 1, "linf", basis), shells(1, width, "linf", basis)
+    distance = (u * width) ** 2 + (v * height) ** 2  # times (H W)^2, to be an integer: equal distances compare equal
+    return distance.unique(return_inverse=True)[1]
+
+
 def _join(weights: Tensor, groups: int) -> Tensor:
-    """Group 0..groups-1 of each weight in order: each group takes its share of what is left, at least one weight."""
+    """Group 0..groups-1 of each of the consecutive weights, groups of about equal sums: (n,) -> (n,) integers.
+
+    Each group in turn takes the number of weights, at least one, whose sum is nearest to its share of what remains.
+    """
     group, first = torch.empty(len(weights), dtype=torch.int64), 0
     for number in range(groups):
-        left = len(weights) - first - (groups - number - 1)  # how many it may take
+        most = len(weights) - first - (groups - number - 1)  # one weight stays for each later group
         share = weights[first:].sum() / (groups - number)
-        sums = weights[first : first + left].cumsum(0)
-        last = left if number == groups - 1 else 1 + int((sums - share).abs().argmin())
-        group[first : first + last] = number
-        first += last
+        sums = weights[first : first + most].cumsum(0)
+        taken = most if number == groups - 1 else 1 + int((sums - share).abs().argmin())
+        group[first : first + taken] = number
+        first += taken
     return group

@@ -1,7 +1,4 @@
-"""Models: a network preceded by its own normalisation of pixels in [0, 1]; frozen for inference; read from a folder.
-
-Weights start from random or from a file at hand; nothing is downloaded.
-"""
+"""Trained networks, read from a run's folder, frozen for inference, and their predictions."""
 
 import copy
 from collections import Counter
@@ -12,72 +9,55 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from spectroscope.models.architectures import MODELS, SMALL, lookup
+from spectroscope.models.architectures import ARCHITECTURES, build
 from spectroscope.pipeline import io, machine
 
 
-class Normalise(nn.Module):
-    """(x - mean) / std by channel; the two are buffers, so they travel with the weights."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(channels, 1, 1))
-        self.register_buffer("std", torch.ones(channels, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
-
-    def fit(self, pixels: Tensor) -> None:
-        """Take mean and standard deviation (at least 1/255) by channel from images (N, C, H, W)."""
-        self.mean.copy_(pixels.mean((0, 2, 3))[:, None, None])
-        self.std.copy_(pixels.std((0, 2, 3)).clamp_min(1 / 255)[:, None, None])
-
-
-def build(name: str, shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """A network for images of `shape` (C, H, W): pixels (N, C, H, W) in [0, 1] -> logits (N, n_classes)."""
-    channels, height, width = shape
-    return nn.Sequential(Normalise(channels), lookup(name)(channels, n_classes, max(height, width) <= SMALL))
-
-
 def freeze(model: nn.Module) -> nn.Module:
-    """A copy for inference: evaluation mode, BatchNorm folded into the convolutions, weights without gradients.
+    """A copy for inference: evaluation mode, no gradients of weights, BatchNorm folded into convolutions.
 
-    Folded is a BatchNorm that alone takes what a convolution gives; others, as in pre-activation networks, stay.
+    Folds a BatchNorm that is the only consumer of a convolution; others, as in pre-activation networks, stay.
     """
     graph = fx.symbolic_trace(copy.deepcopy(model).eval())
     layers = dict(graph.named_modules())
-    uses = Counter(node.target for node in graph.graph.nodes)
+    calls = Counter(node.target for node in graph.graph.nodes)
     for node in graph.graph.nodes:
         if not isinstance(layers.get(node.target), nn.BatchNorm2d):
             continue
         (before,) = node.args
-        if isinstance(layers.get(before.target), nn.Conv2d) and len(before.users) == uses[before.target] == 1:
+        # a convolution that is called twice, or whose output goes elsewhere too, must keep its own weights
+        if isinstance(layers.get(before.target), nn.Conv2d) and len(before.users) == calls[before.target] == 1:
             folded = fuse_conv_bn_eval(layers[before.target], layers[node.target])
             graph.set_submodule(before.target, folded)
             node.replace_all_uses_with(before)
             graph.graph.erase_node(node)
     graph.delete_all_unused_submodules()
     graph.recompile()
-    return _still(graph)
+    return _for_inference(graph)
 
 
-def _still(model: nn.Module) -> nn.Module:
-    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+def _for_inference(model: nn.Module) -> nn.Module:
+    model.eval().requires_grad_(False)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's signature
 
 
 def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int) -> Iterator[tuple[int, nn.Module]]:
-    """Seed and frozen network, on the device at hand, for each `seed<number>.safetensors` of a run's folder."""
+    """Seed and frozen network, on this machine's device, of each `seed<number>.safetensors` in a run's folder.
+
+    name, shape, n_classes: as in `build`. ValueError for a folder without such files, and for weights that do not fit.
+    """
     files = sorted(folder.glob("seed*.safetensors"), key=lambda file: int(file.stem.removeprefix("seed")))
     if not files:
         raise ValueError(f"{folder}: expected seed<number>.safetensors, found none")
     for file in files:
         model = io.read_weights(file, build(name, shape, n_classes))
-        frozen = freeze(model) if name in MODELS else _still(model)  # tracing another's forward could change it
+        # freeze traces one path through the code, and a network of the user's own may have several
+        frozen = freeze(model) if name in ARCHITECTURES else _for_inference(model)
         yield int(file.stem.removeprefix("seed")), frozen.to(machine.device())
 
 
 @torch.no_grad()
 def predict(model: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-    """Class of the largest logit, computed on the device at hand: (N, C, H, W) -> (N,) on the CPU."""
-    parts = pixels.split(machine.forward_batch_size())
-    return torch.cat([model(part.to(machine.device())).argmax(1).cpu() for part in parts])
+    """Class of the largest logit, computed on this machine's device: (N, C, H, W) -> (N,) on the CPU."""
+    chunks = pixels.split(machine.forward_batch_size())
+    return torch.cat([model(chunk.to(machine.device())).argmax(1).cpu() for chunk in chunks])

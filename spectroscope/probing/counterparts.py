@@ -32,14 +32,6 @@ def representation(model: nn.Module) -> Callable[[Tensor], Tensor]:
     return features
 
 
-def starts(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """For each image the number of another, of another class where there is one, drawn at random: (N,) -> (N,)."""
-    apart = (labels[:, None] != labels[None, :]).double()
-    alone = apart.sum(1) == 0
-    apart[alone] = 1.0 - torch.eye(len(labels), dtype=torch.float64)[alone]
-    return torch.multinomial(apart, 1, generator=generator)[:, 0]
-
-
 def counterparts(
     features: Callable[[Tensor], Tensor], images: Tensor, start: Tensor, settings: CounterpartSettings
 ) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from spectroscope import bootstrap
 from spectroscope.attribution import margins as subspaces
 from spectroscope.attribution import masks
 from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.partitions import by_band, partition
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.pipeline import machine
@@ -52,7 +53,7 @@ def examine(
     found["adversarial"] = _placed(*size, at, lambda: masks.image_masks(model, adversaries, after, of_masks))
 
     target, classes = images[: of_counterparts.n_images], labels[: of_counterparts.n_images].cpu()
-    start = target[inversion.starts(classes, machine.generator(of_counterparts.seed))]
+    start = target[partner_of_another_class(classes, machine.generator(of_counterparts.seed))]
     reached, left = inversion.counterparts(inversion.representation(model), target, start, of_counterparts)
     found["change"], found["control"] = (_shells((dct2(each - target)).abs().mean(1)) for each in (reached, start))
     found["left"] = left[:, None]

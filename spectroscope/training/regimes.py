@@ -1,12 +1,12 @@
 """What a network is trained against or on: the settings of each regime, one class for each `name`."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from spectroscope.frequency.passbands import PassBand
 from spectroscope.frequency.spectrum import Basis, Shape
+from spectroscope.models.loading import Rename
 from spectroscope.pipeline.params import Settings
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -119,22 +119,6 @@ class GradientPenalty(Settings):
     name: Literal["gradient_penalty"]
     frequencies: Frequencies
     weight: Annotated[float, Field(gt=0)]
-
-
-class Rename(Settings):
-    """A rule for the names of tensors: what matches the pattern becomes `to`; null leaves the tensor out."""
-
-    pattern: str
-    to: str | None
-
-    @field_validator("pattern")
-    @classmethod
-    def _is_one(cls, pattern: str) -> str:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"expected a regular expression, got {pattern!r} ({error})") from None
-        return pattern
 
 
 class Pretrained(Settings):

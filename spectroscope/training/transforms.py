@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.passbands import PassBand, band_filter
 
 Transform = Callable[[Tensor, Tensor, torch.Generator], Tensor]
@@ -42,7 +43,7 @@ def swap(band: PassBand, share: float) -> Transform:
 
     def transform(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         chosen, own = _drawn(images, share, generator), band_filter(images, band)
-        partner = _of_another_class(labels, generator)
+        partner = partner_of_another_class(labels, generator)
         return torch.where(chosen, images - own + own[partner], images)
 
     return transform
@@ -51,11 +52,3 @@ def swap(band: PassBand, share: float) -> Transform:
 def _drawn(images: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """True for each image with probability `share`: (N, 1, 1, 1)."""
     return (torch.rand(len(images), 1, 1, 1, generator=generator) < share).to(images.device)
-
-
-def _of_another_class(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Index of a random image of another class for each image, its own where there is none: (N,)."""
-    other = (labels[:, None] != labels[None, :]).cpu()
-    alone = ~other.any(1)
-    weights = (other | (alone[:, None] & torch.eye(len(labels), dtype=torch.bool))).float()
-    return torch.multinomial(weights, 1, generator=generator)[:, 0].to(labels.device)

@@ -29,14 +29,14 @@ def cue(low: int, high: int, **change) -> dict:
     return {"low": low, "high": high, "contrast": 1, "gain": 1, "agreement": 1} | change
 
 
-def power(given: PlantedSettings) -> torch.Tensor:
-    return dct2(planted(LABELS, given, torch.Generator().manual_seed(1)))[:, 0].square()
+def power(chosen: PlantedSettings) -> torch.Tensor:
+    return dct2(planted(LABELS, chosen, torch.Generator().manual_seed(1)))[:, 0].square()
 
 
-def tilt(given: PlantedSettings, low: int, high: int) -> torch.Tensor:
+def tilt(chosen: PlantedSettings, low: int, high: int) -> torch.Tensor:
     """How far the energy of these shells leans to vertical frequencies, image by image: -1..1."""
-    energy, u = power(given), torch.arange(given.size)
-    inside = (shells(given.size, given.size) >= low) & (shells(given.size, given.size) < high)
+    energy, u = power(chosen), torch.arange(chosen.size)
+    inside = (shells(chosen.size, chosen.size) >= low) & (shells(chosen.size, chosen.size) < high)
     down, across = ((energy * (inside & side)).sum((1, 2)) for side in (u[:, None] > u, u[:, None] < u))
     return (down - across) / (down + across)
 
@@ -56,29 +56,29 @@ def test_the_energy_of_the_shells_is_the_natural_one_with_or_without_a_cue():
     mean = power(settings()).mean(0)
     mean[0, 0] = 0
     for low, high in ((1, 5), (5, 8), (8, 16)):
-        part = (index >= low) & (index < high)
-        assert mean[part].sum() == pytest.approx(expected[part].sum().item(), rel=0.05)
+        inside = (index >= low) & (index < high)
+        assert mean[inside].sum() == pytest.approx(expected[inside].sum().item(), rel=0.05)
 
 
 def test_gain_and_contrast_scale_and_tilt():
     index = shells(16, 16)
-    part = (index >= 5) & (index < 8)
-    small, natural = (power(settings(cues=[cue(5, 8, gain=gain)])).mean(0)[part].sum() for gain in (0.5, 1.0))
+    inside = (index >= 5) & (index < 8)
+    small, natural = (power(settings(cues=[cue(5, 8, gain=gain)])).mean(0)[inside].sum() for gain in (0.5, 1.0))
     assert small / natural == pytest.approx(0.25, rel=1e-6)
     half = tilt(settings(cues=[cue(5, 8, contrast=0.5)]), 5, 8)[LABELS == 1].mean()
     assert half == pytest.approx(2 * 0.5 / 1.25, abs=0.05)
 
 
 def test_an_unreliable_cue_agrees_as_often_as_it_should():
-    given = settings(cues=[cue(1, 4, agreement=0.8), cue(9, 14)])
-    low, high = (tilt(given, *edges) > 0 for edges in ((1, 4), (9, 14)))
+    chosen = settings(cues=[cue(1, 4, agreement=0.8), cue(9, 14)])
+    low, high = (tilt(chosen, *edges) > 0 for edges in ((1, 4), (9, 14)))
     assert ((low == (LABELS == 1)).double().mean() - 0.8).abs() < 0.05  # n = 800
     assert (high == (LABELS == 1)).all()
 
 
 def test_a_conjunction_is_down_where_both_cues_are_and_each_other_pattern_is_as_frequent():
-    given = settings(rule="all", cues=[cue(1, 4), cue(9, 14)])
-    both = torch.stack([tilt(given, *edges) > 0 for edges in ((1, 4), (9, 14))], 1)
+    chosen = settings(rule="all", cues=[cue(1, 4), cue(9, 14)])
+    both = torch.stack([tilt(chosen, *edges) > 0 for edges in ((1, 4), (9, 14))], 1)
     assert (both.all(1) == (LABELS == 1)).all()
     for pattern in ([False, False], [True, False], [False, True]):
         share = (both[LABELS == 0] == torch.tensor(pattern)).all(1).double().mean()
@@ -100,9 +100,9 @@ def test_splits_are_seeded_of_any_size_and_differ():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cues": [cue(5, 17)]}, "expected cues of shells of their own below 16, low < high, got 5 to 17"),
-        ({"cues": [cue(5, 5)]}, "low < high, got 5 to 5"),
-        ({"cues": [cue(3, 6), cue(5, 8)]}, "expected cues of shells of their own below 16, low < high, got 5 to 8"),
+        ({"cues": [cue(5, 17)]}, "expected cues with low < high <= 16 that share no shell, got 5 to 17"),
+        ({"cues": [cue(5, 5)]}, "low < high <= 16 that share no shell, got 5 to 5"),
+        ({"cues": [cue(3, 6), cue(5, 8)]}, "expected cues with low < high <= 16 that share no shell, got 5 to 8"),
         ({"rule": "any"}, r"dataset\.rule: expected 'each' or 'all', got 'any'"),
         ({"cues": []}, r"dataset\.cues: expected at least 1 entry"),
     ],

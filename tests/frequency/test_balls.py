@@ -1,4 +1,4 @@
-"""Balls, projections and steps against arithmetic anyone can check."""
+"""Balls, projections, random points and steps against arithmetic anyone can check."""
 
 import pytest
 import torch
@@ -42,10 +42,10 @@ def test_projection_onto_the_l1_ball_subtracts_one_level():
 
 @NORMS
 def test_random_points_lie_in_the_ball_and_repeat_with_the_seed(norm):
-    draw = [balls.random_point((3, 4, 5), norm, 0.7, torch.Generator().manual_seed(seed)) for seed in range(40)]
-    sizes = norms(torch.stack(draw), norm)
+    points = [balls.random_point((3, 4, 5), norm, 0.7, torch.Generator().manual_seed(seed)) for seed in range(40)]
+    sizes = norms(torch.stack(points), norm)
     assert sizes.max() <= 0.7 + 1e-6 and sizes.std() > (0 if norm == "linf" else 0.1)
-    assert torch.equal(draw[3], balls.random_point((3, 4, 5), norm, 0.7, torch.Generator().manual_seed(3)))
+    assert torch.equal(points[3], balls.random_point((3, 4, 5), norm, 0.7, torch.Generator().manual_seed(3)))
 
 
 @NORMS
@@ -62,6 +62,15 @@ def test_a_step_along_the_sign_has_equal_pixels_one_along_the_gradient_its_shape
     torch.testing.assert_close(balls.step(gradient, "raw", "l2", 0.1), 0.1 * gradient)
     ratio = balls.step(gradient, "l2", "l2", 0.1) / gradient
     torch.testing.assert_close(ratio, ratio[:, :1, :1, :1].expand_as(ratio))
+
+
+def test_a_random_start_is_a_point_of_the_ball_around_the_image_and_of_the_cube_of_pixels():
+    x = torch.rand(4, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    seeds = [torch.Generator().manual_seed(seed) for seed in range(4)]
+    start = balls.random_start(x, "linf", 0.3, seeds)
+    assert start.min() >= 0 and start.max() <= 1 and norms(start - x, "linf").max() <= 0.3 + 1e-6
+    alone = balls.random_start(x[2:3], "linf", 0.3, [torch.Generator().manual_seed(2)])
+    assert start[2].equal(alone[0])  # an image's start does not depend on its batch
 
 
 def test_a_zero_gradient_makes_no_step():

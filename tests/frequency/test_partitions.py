@@ -1,4 +1,4 @@
-"""Every coefficient in exactly one band, whatever the bands are made of; sizes and energies as equal as rings allow."""
+"""Every coefficient in exactly one band of every partition; sizes and energies as equal as whole rings allow."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectroscope.frequency.partitions import by_band, mean_power, partition, positions
+from spectroscope.frequency.partitions import by_band, mean_by_band, mean_power, partition, positions
 from spectroscope.frequency.spectrum import analyse, shells, synthesise
 
 SHAPES = ["linf", "radial", "diagonal"]
@@ -19,23 +19,23 @@ def images(height: int, width: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(3, 2, height, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def made(height: int, width: int, kind: str, bands: int, basis: str) -> torch.Tensor:
+def partition_of_images(height: int, width: int, kind: str, bands: int, basis: str) -> torch.Tensor:
     power = mean_power(images(height, width), basis)
     return partition(height, width, kind, None if kind == "octave" else bands, basis, power)
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("basis", ["dct", "dft"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_bands_partition_the_spectrum_with_dc_alone(height, width, basis, kind):
-    index = made(height, width, kind, 4, basis)
-    assert index.shape == (height, width) and index.dtype == torch.int64
-    assert index.unique().tolist() == list(range(int(index.max()) + 1))
-    assert (index == 0).sum() == 1 and index[0, 0] == 0
-    assert kind == "octave" or int(index.max()) == 3
-    x = images(height, width)
-    parts = [synthesise(analyse(x, basis) * (index == band), basis) for band in range(int(index.max()) + 1)]
-    torch.testing.assert_close(sum(parts), x, rtol=0, atol=1e-10)
+def test_bands_partition_the_spectrum_with_dc_alone(basis, kind):
+    for height, width in SIZES:
+        index = partition_of_images(height, width, kind, 4, basis)
+        assert index.shape == (height, width) and index.dtype == torch.int64
+        assert index.unique().tolist() == list(range(int(index.max()) + 1)), (height, width)
+        assert (index == 0).sum() == 1 and index[0, 0] == 0, (height, width)
+        assert kind == "octave" or int(index.max()) == 3, (height, width)
+        x = images(height, width)
+        bands = [synthesise(analyse(x, basis) * (index == band), basis) for band in range(int(index.max()) + 1)]
+        torch.testing.assert_close(sum(bands), x, rtol=0, atol=1e-10)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -56,18 +56,18 @@ def test_any_partition_is_mirror_symmetric_and_keeps_all_energy(data, height, wi
 @pytest.mark.parametrize("kind", ["linf", "radial", "equal_count", "equal_energy"])
 @pytest.mark.parametrize("basis", ["dct", "dft"])
 def test_bands_rise_with_frequency(kind, basis):
-    frequency = positions(made(24, 30, kind, 6, basis), basis)
+    frequency = positions(partition_of_images(24, 30, kind, 6, basis), basis)
     assert (frequency.diff() > 0).all() and frequency[0] == 0 and frequency[-1] <= 1
 
 
-def test_shells_are_joined_in_groups_of_about_as_many():
+def test_bands_join_about_equally_many_shells():
     index = partition(32, 32, "linf", 8, "dct")
-    of_shell = torch.tensor([int(index[shell, shell]) for shell in range(32)])
-    torch.testing.assert_close(index, of_shell[shells(32, 32)])
-    assert of_shell[0] == 0 and set(torch.bincount(of_shell)[1:].tolist()) <= {4, 5}
+    band_of_shell = index.diagonal()
+    torch.testing.assert_close(index, band_of_shell[shells(32, 32)])
+    assert band_of_shell[0] == 0 and set(torch.bincount(band_of_shell)[1:].tolist()) <= {4, 5}
 
 
-def test_without_a_number_every_shell_is_a_band():
+def test_without_a_number_of_bands_every_shell_is_a_band():
     for shape in SHAPES:
         torch.testing.assert_close(partition(9, 12, shape, None, "dft"), shells(9, 12, shape, "dft"))
 
@@ -78,13 +78,13 @@ def test_octaves_double():
     assert partition(31, 31, "octave", None, "dft").max() == 4  # shells 0..15
 
 
-def test_equal_count_bands_hold_about_as_many_coefficients():
+def test_equal_count_bands_hold_about_equally_many_coefficients():
     sizes = torch.bincount(partition(32, 32, "equal_count", 8, "dct").flatten())[1:]
     assert sizes.sum() == 1023
     assert (sizes - 1023 / 7).abs().max() < 6  # rings are never cut
 
 
-def test_equal_energy_bands_hold_about_as_much_energy():
+def test_equal_energy_bands_hold_about_equal_energy():
     u = torch.arange(48).double()
     power = 1 / (1 + torch.hypot(u[:, None], u)) ** 2
     index = partition(48, 48, "equal_energy", 6, "dct", power)
@@ -107,6 +107,14 @@ def test_energy_of_a_pure_cosine_is_in_its_band():
     expected = torch.zeros(4, dtype=torch.float64)
     expected[index[0, 9]] = x.square().sum()
     torch.testing.assert_close(energy, expected, rtol=0, atol=1e-10)
+
+
+def test_sums_and_means_are_taken_over_the_coefficients_of_each_band():
+    maps, index = images(6, 9), partition(6, 9, "radial", 4, "dft")
+    for band in range(4):
+        torch.testing.assert_close(by_band(maps, index)[..., band], maps[..., index == band].sum(-1))
+        torch.testing.assert_close(mean_by_band(maps, index)[..., band], maps[..., index == band].mean(-1))
+    assert mean_by_band(maps.float(), index).dtype == torch.float32
 
 
 def test_positions_are_mean_frequencies():

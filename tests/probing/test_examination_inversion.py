@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from spectroscope.frequency.spectrum import dct2
-from spectroscope.probing.counterparts import counterparts, representation, starts
+from spectroscope.probing.counterparts import counterparts, representation
 from spectroscope.probing.settings import CounterpartSettings
 
 SETTINGS = CounterpartSettings(n_images=4, steps=30, learning_rate=0.5, seed=0)
@@ -38,12 +38,3 @@ def test_the_representation_is_what_the_last_layer_is_given():
     assert not network[3]._forward_pre_hooks
     with pytest.raises(ValueError, match="expected a network with a linear layer, got one without"):
         representation(nn.Sequential(nn.Flatten()))
-
-
-def test_a_start_is_an_image_of_another_class():
-    labels = torch.tensor([0, 0, 1, 2, 2, 2])
-    drawn = starts(labels, torch.Generator().manual_seed(0))
-    assert (labels[drawn] != labels).all()
-    assert len(set(drawn.tolist())) > 1
-    same = starts(torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
-    assert (same != torch.arange(3)).all()

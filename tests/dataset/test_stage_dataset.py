@@ -1,4 +1,4 @@
-"""The stage that fetches images: both splits or nothing."""
+"""The stage that loads the data set writes both splits or nothing."""
 
 import json
 
@@ -10,7 +10,7 @@ import torch
 import yaml
 
 from spectroscope.pipeline import io
-from stages import dataset as fetch
+from stages import dataset as stage
 
 PHOTOS = {
     "name": "photos",
@@ -34,11 +34,11 @@ def workspace(tmp_path, monkeypatch):
 def run(workspace, dataset):
     (workspace / "params.yaml").write_text(yaml.safe_dump({"dataset": dataset}))
     out = workspace / "data" / "images"
-    fetch.main(out / "train.parquet", out / "test.parquet")
+    stage.main(out / "train.parquet", out / "test.parquet")
     return out
 
 
-def test_fetch_writes_both_splits_with_their_source_and_digest(workspace):
+def test_the_stage_writes_both_splits_with_their_source_and_digest(workspace):
     out = run(workspace, PHOTOS)
     train, test = (io.read_images(out / f"{split}.parquet") for split in ("train", "test"))
     assert train.pixels.shape == (12, 3, 16, 16) and test.pixels.shape == (6, 3, 16, 16)
@@ -47,7 +47,7 @@ def test_fetch_writes_both_splits_with_their_source_and_digest(workspace):
     assert facts["dtype"] == "uint8" and facts["source"] == "photos" and len(facts["digest"]) == 64
 
 
-def test_pandas_reads_what_fetch_writes(workspace):
+def test_pandas_reads_what_the_stage_writes(workspace):
     out = run(workspace, PHOTOS)
     table = pd.read_parquet(out / "test.parquet")
     assert table["label"].value_counts().to_dict() == {0: 3, 1: 3}

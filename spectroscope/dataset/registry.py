@@ -1,4 +1,4 @@
-"""Which images: one function that loads any of the known data sets, whole and checked."""
+"""The data sets that can be loaded: the function of each name, and the settings they take."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -6,19 +6,18 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from spectroscope.dataset import folder, parquet, photos, planted, torchvision_sets
-from spectroscope.dataset.folder import FolderSettings
-from spectroscope.dataset.parquet import ParquetSettings
-from spectroscope.dataset.photos import PhotosSettings
-from spectroscope.dataset.planted import PlantedSettings
 from spectroscope.dataset.splits import Dataset
-from spectroscope.dataset.torchvision_sets import TorchvisionSettings
 
 DatasetSettings = Annotated[
-    PhotosSettings | PlantedSettings | TorchvisionSettings | ParquetSettings | FolderSettings,
+    photos.PhotosSettings
+    | planted.PlantedSettings
+    | torchvision_sets.TorchvisionSettings
+    | parquet.ParquetSettings
+    | folder.FolderSettings,
     Field(discriminator="name"),
 ]
 
-SOURCES: dict[str, Callable[[Any], Dataset]] = {
+DATASETS: dict[str, Callable[[Any], Dataset]] = {
     "photos": photos.load,
     "planted": planted.load,
     "cifar10": torchvision_sets.load,
@@ -31,12 +30,15 @@ SOURCES: dict[str, Callable[[Any], Dataset]] = {
 
 
 def load(settings: DatasetSettings) -> Dataset:
-    """The data set that `settings.name` names, its splits in a seeded, class-interleaved order.
+    """The data set `settings.name`, each split in a seeded, class-balanced order.
 
-    ValueError naming the file, folder, URL, column or row at fault, and for splits whose images differ in shape.
+    ValueError naming the file, folder, URL, column or row at fault; also for splits whose images differ in shape, and
+    for a single class.
     """
-    dataset = SOURCES[settings.name](settings)
+    dataset = DATASETS[settings.name](settings)
     train, test = (tuple(split.pixels.shape[1:]) for split in (dataset.train, dataset.test))
     if train != test:
         raise ValueError(f"{settings.name}: expected test images of train's shape {train}, got {test}")
+    if len(dataset.train.classes) < 2:
+        raise ValueError(f"{settings.name}: expected at least two classes, got {', '.join(dataset.train.classes)}")
     return dataset
