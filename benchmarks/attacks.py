@@ -1,10 +1,10 @@
-"""Attacks beside those of other libraries, in one run: strength at equal settings, and speed.
+"""Success at equal settings, and speed, of our attacks and those of other libraries.
 
 `python -m benchmarks.attacks data resnet8 64 3 1 pgd,square`: the folder `data` of a reproduced study, the model of its
-runs, images, repeats, threads, attacks. Every library attacks the same images that the network has right. Peers get the
-network as a user holds it, in evaluation mode; ours is the frozen copy that the pipeline attacks, which is part of what
-is measured. Time: processor time of the whole process where there is one thread, else wall time; the least of the
-repeats, taken in turns so that a busy machine strikes all alike.
+runs, images, repeats, threads, attacks. Every library attacks the same images, those the network classifies right.
+Other libraries attack the network as a user has it, in evaluation mode; ours attack the frozen copy of the pipeline,
+whose speed is part of the comparison. Time: processor time of the process with one thread, else wall time; the minimum
+over repeats, in which the libraries take turns so that a busy machine slows all of them.
 """
 
 import time
@@ -16,11 +16,10 @@ import typer
 from torch import Tensor, nn
 
 from benchmarks import networks, peers
-from spectroscope.attacks import suite
-from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attacks import runner
+from spectroscope.attacks.registry import AttackSettings
 from spectroscope.models import inference
-from spectroscope.pipeline import machine as runtime
-from spectroscope.pipeline import params
+from spectroscope.pipeline import machine, params
 
 STEPS = {"n_images": 1, "target": None, "steps": 10, "random_start": True, "direction": "sign", "momentum": 0}
 ENTRIES = {
@@ -70,7 +69,7 @@ RADII_255 = {"standard": 2, "adversarial": 8}
 
 
 def settings_of(attack: str, run: str) -> AttackSettings:
-    """The entry of an attack; in l-inf the radius that suits the run, and PGD in steps of a quarter of it."""
+    """The entry of an attack with the radius of the run in l-inf; PGD takes steps of a quarter of it."""
     entry = dict(ENTRIES[attack])
     if entry.get("norm") == "linf":
         entry["eps_255"] = RADII_255[run]
@@ -80,8 +79,8 @@ def settings_of(attack: str, run: str) -> AttackSettings:
 
 
 def ours(network: nn.Module, x: Tensor, labels: Tensor, settings: AttackSettings) -> Tensor:
-    """With the passes before and after that the pipeline makes."""
-    return x + suite.run(settings, network, x, labels, 0).perturbation
+    """Includes the forward passes of the pipeline before and after the attack."""
+    return x + runner.run(settings, network, x, labels, 0).perturbation
 
 
 def main(data: Path, model: str, images: int, repeats: int, threads: int, attacks: str) -> None:
@@ -89,35 +88,35 @@ def main(data: Path, model: str, images: int, repeats: int, threads: int, attack
     torch.set_num_threads(threads)
     clock = time.process_time if threads == 1 else time.perf_counter
     libraries = peers.installed()
-    x, labels, found = networks.restore(data, model, images)
+    x, labels, trained = networks.restore(data, model, images)
     print(
         "| attack | run | library | n | success | median l2 | seconds | times ours |\n|---|---|---|---|---|---|---|---|"
     )
     for attack in attacks.split(","):
-        for run, network in found.items():
+        for run, network in trained.items():
             right = network(x).argmax(1) == labels
-            clean, aims, settings = x[right], labels[right], settings_of(attack, run)
-            contenders = {"ours": (ours, inference.freeze(network))}
+            clean, clean_labels, settings = x[right], labels[right], settings_of(attack, run)
+            implementations = {"ours": (ours, inference.freeze(network))}
             for library, peer in peers.PEERS[attack].items():
                 if library.split(",")[0] in libraries:
-                    contenders[library] = (peer, network)
-            seconds, reached = {name: [] for name in contenders}, {}
+                    implementations[library] = (peer, network)
+            seconds, adversaries = {library: [] for library in implementations}, {}
             for _ in range(repeats):
-                for name, (work, victim) in contenders.items():
-                    runtime.seed(0)
+                for library, (function, attacked) in implementations.items():
+                    machine.seed(0)
                     started = clock()
-                    reached[name] = work(victim, clean, aims, settings).detach()
-                    seconds[name].append(clock() - started)
-            for name, adversary in reached.items():
-                fooled = network(adversary).argmax(1) != aims
+                    adversaries[library] = function(attacked, clean, clean_labels, settings).detach()
+                    seconds[library].append(clock() - started)
+            for library, adversary in adversaries.items():
+                fooled = network(adversary).argmax(1) != clean_labels
                 length = (adversary - clean)[fooled].flatten(1).norm(dim=1).median()
-                least = min(seconds[name])
+                least = min(seconds[library])
                 print(
-                    f"| {attack} | {run} | {name} | {len(clean)} | {fooled.float().mean():.3f} | {length:.4f} "
+                    f"| {attack} | {run} | {library} | {len(clean)} | {fooled.float().mean():.3f} | {length:.4f} "
                     f"| {least:.2f} | {least / min(seconds['ours']):.2f} |",
                     flush=True,
                 )
-    print(f"\n{repeats} repeats, {runtime.describe()}, versions {peers.versions(libraries)}")
+    print(f"\n{repeats} repeats, {machine.describe()}, versions {peers.versions(libraries)}")
 
 
 if __name__ == "__main__":

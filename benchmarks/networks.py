@@ -1,4 +1,4 @@
-"""The networks of a reproduced study, to attack: its folder `data` has their weights and the test images."""
+"""Networks and test images of a reproduced study, from its folder `data`."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ RUNS = ("standard", "adversarial")
 def restore(data: Path, model: str, n: int) -> tuple[Tensor, Tensor, dict[str, nn.Module]]:
     """The first n test images (n, C, H, W) and labels (n,), and the first seed's network of each of `RUNS`.
 
-    Networks as a user holds them: in evaluation mode, BatchNorm not folded, weights that ask for gradients.
+    Networks as a user has them: in evaluation mode, BatchNorm not folded, weights that require gradients.
     """
     test = io.read_images(data / "images" / "test.parquet").head(n)
     networks = {}

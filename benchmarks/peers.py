@@ -1,6 +1,6 @@
-"""What a user would take instead: the same attacks of other libraries at the same settings, where they are installed.
+"""The same attacks in other libraries, at the same settings, where they are installed.
 
-Each is a function (network, x, labels, settings) -> adversaries, named by attack and library; settings are ours.
+Each is a function (network, x, labels, settings) -> adversaries; settings are those of `spectroscope.attacks`.
 """
 
 import importlib.metadata
@@ -17,7 +17,7 @@ MODULES = {"advertorch": "advertorch", "torchattacks": "torchattacks", "foolbox"
 
 
 def installed() -> list[str]:
-    """The libraries that are here; one line says which are not."""
+    """The libraries that are installed; prints the names of those that are not."""
     missing = [name for name, module in MODULES.items() if importlib.util.find_spec(module) is None]
     if missing:
         print(f"not installed, left out: {', '.join(missing)}")
@@ -31,7 +31,7 @@ def versions(libraries: list[str]) -> str:
 
 
 def _advertorch() -> Any:
-    sys.modules["torch.autograd.gradcheck"].zero_gradients = None  # which torch lacks since 1.9
+    sys.modules["torch.autograd.gradcheck"].zero_gradients = None  # torch lacks it since 1.9
     import advertorch.attacks
 
     return advertorch.attacks
@@ -117,7 +117,7 @@ def _advertorch_cw(network, x, labels, settings):
 
 
 def _foolbox_cw(network, x, labels, settings):
-    """It gives a black image where it finds no adversary, and some networks get that wrong: here the image itself."""
+    """Its black image, which stands for no adversary and which some networks misclassify, becomes the image itself."""
     import foolbox
 
     attack = foolbox.attacks.L2CarliniWagnerAttack(
@@ -127,8 +127,8 @@ def _foolbox_cw(network, x, labels, settings):
         settings.confidence,
         settings.initial_const,
     )
-    found = _foolbox(network, x, labels, attack, None)
-    return torch.where(found.flatten(1).any(1)[:, None, None, None], found, x)
+    adversaries = _foolbox(network, x, labels, attack, None)
+    return torch.where(adversaries.flatten(1).any(1)[:, None, None, None], adversaries, x)
 
 
 def _foolbox_ddn(network, x, labels, settings):
@@ -139,19 +139,19 @@ def _foolbox_ddn(network, x, labels, settings):
 
 
 def _torchattacks_fab(network, x, labels, settings):
-    """As a user calls it: several targets, of which an image takes the first that fools it, near or far."""
+    """As a user calls it: of several targets, each image keeps the first that fools it, near or far."""
     return _fab(network, x, settings)(x, labels)
 
 
 def _torchattacks_fab_every_target(network, x, labels, settings):
-    """The nearest adversary over all targets, which is what ours looks for."""
-    attack, nearest, least = _fab(network, x, settings), x.clone(), x.new_full((len(x),), torch.inf)
-    for place in range(2, settings.n_targets + 2):
-        attack.target_class = place  # counted from the largest logit, which is 1
-        found = attack.attack_single_run_targeted(x, labels)
-        length = (found - x).flatten(1).norm(p={"linf": torch.inf, "l2": 2}[settings.norm], dim=1)
-        better = (network(found).argmax(1) != labels) & (length < least)
-        nearest[better], least[better] = found[better], length[better]
+    """The nearest adversary over all targets, as in our FAB."""
+    attack, nearest, distance = _fab(network, x, settings), x.clone(), x.new_full((len(x),), torch.inf)
+    for rank in range(2, settings.n_targets + 2):
+        attack.target_class = rank  # among the logits, the largest of which has rank 1
+        adversaries = attack.attack_single_run_targeted(x, labels)
+        length = (adversaries - x).flatten(1).norm(p={"linf": torch.inf, "l2": 2}[settings.norm], dim=1)
+        better = (network(adversaries).argmax(1) != labels) & (length < distance)
+        nearest[better], distance[better] = adversaries[better], length[better]
     return nearest
 
 
@@ -174,7 +174,7 @@ def _art_simba(network, x, labels, settings):
     classifier = PyTorchClassifier(
         probabilities, nn.NLLLoss(), tuple(x.shape[1:]), classes, clip_values=(0.0, 1.0), device_type="cpu"
     )
-    # one look before, then at most two for each iteration
+    # one query before, then at most two for each iteration
     attack = SimBA(
         classifier,
         "dct",

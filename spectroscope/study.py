@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from spectroscope.attack_checks.settings import AttackChecksSettings
-from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attacks.registry import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
 from spectroscope.bootstrap import StatisticsSettings

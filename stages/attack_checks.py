@@ -5,7 +5,7 @@ import pandas as pd
 from spectroscope.attack_checks import describe as attack_descriptions
 from spectroscope.attack_checks import sanity, strength
 from spectroscope.attack_checks.settings import AttackChecksSettings
-from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attacks.registry import AttackSettings
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.models import inference
 from spectroscope.pipeline import io, params

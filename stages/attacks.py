@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 import pandas as pd
 from torch import Tensor, nn
 
-from spectroscope.attacks import suite
-from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attacks import runner
+from spectroscope.attacks.registry import AttackSettings
 from spectroscope.models.inference import restore_all
 from spectroscope.pipeline import checkpoint, io, machine, params, processes
 from spectroscope.pipeline.checkpoint import Store
@@ -23,20 +23,21 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
 
     with checkpoint.opened("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
-        chunks = of_all_seeds(settings, restore_all(models, architecture, shape, n_classes), test, store)
+        networks = restore_all(models, architecture, shape, n_classes)
+        chunks = attack_all(settings, networks, test, store)
         if processes.rank() == 0:
             io.write_chunks(out, chunks)
         else:
-            deque(chunks, maxlen=0)  # this process's share is saved, the first writes
+            deque(chunks, maxlen=0)  # computes and saves this process's share; the first process writes the file
 
 
-def of_all_seeds(
+def attack_all(
     settings: AttackSettings, networks: Iterable[tuple[int, nn.Module]], test: Images, store: Store
 ) -> Iterator[tuple[Tensor, pd.DataFrame]]:
-    """Perturbations and their rows, seed by seed, chunk by chunk."""
+    """Perturbations of every network and their rows, batch by batch."""
     size = processes.batch_per_process(len(test), machine.forward_batch_size())
     for seed, model in networks:
-        for change, table in suite.run_entry(settings, model, test.pixels, test.labels, seed, size, store):
+        for change, table in runner.run_entry(settings, model, test.pixels, test.labels, seed, size, store):
             yield change, pd.concat([pd.DataFrame({"seed": seed}, table.index), table], axis=1)
 
 

@@ -1,326 +1,107 @@
-"""What the tests of attacks share: one table of cases over every registry entry, images and networks to attack."""
+"""Shared by the tests of attacks: one table of cases over every registry entry, images and networks to attack."""
 
 import pytest
 import torch
 from torch import nn
 
-from spectroscope.attacks.settings import AttackSettings
+from spectroscope.attacks import runner
+from spectroscope.attacks.registry import AttackSettings
 from spectroscope.pipeline import machine, params
 
 SHAPE = (3, 12, 12)
+LINF, L2 = {"norm": "linf"}, {"norm": "l2"}
+STEPS = {"target": None, "random_start": True}
+PGD = {"method": "pgd", **STEPS, "steps": 10, "direction": "sign", "momentum": 0, "stop_early": False}
+FAB = {"method": "fab", "target": None, "steps": 10}
+DEEPFOOL = {"method": "deepfool", "target": None, "overshoot": 0.02, "steps": 20}
+APGD = {"method": "apgd", "target": None, "steps": 20, "n_targets": None}
+AUTOATTACK = {"method": "autoattack", "apgd_steps": 20, "fab_steps": 10, "n_targets": 3, "max_queries": 50}
+SQUARE = {"method": "square", "target": None, "max_queries": 150}
+SIMBA = {"method": "simba", "target": None, "max_queries": 150}
+NES = {"method": "nes", "target": None, "samples": 20, "radius": 0.01, "momentum": 0.5}
+SPSA = {"method": "spsa", "target": None, "samples": 20, "radius": 0.01, "max_queries": 130}
+HOP_SKIP_JUMP = {"method": "hop_skip_jump", "initial_probes": 20, "max_queries": 150}
+CONFINED = {"method": "confined", **STEPS, "steps": 6}
+LOW = {"keep": "inside", "basis": "dct", "shape": "linf", "unit": "shells", "low": 0, "high": 6, "clip": False}
+LOWEST = {"keep": "lowest", "ratio": 0.5}
 CASES = {
-    "fgsm": {"method": "fgsm", "n_images": 60, "target": None, "eps_255": 8},
-    "pgd-linf": {
-        "method": "pgd",
-        "norm": "linf",
-        "n_images": 60,
-        "target": None,
-        "eps_255": 8.0,
-        "step_255": 2.0,
-        "steps": 10,
-        "random_start": True,
-        "direction": "sign",
-        "momentum": 0,
-        "stop_early": False,
-    },
-    "pgd-l2": {
-        "method": "pgd",
-        "norm": "l2",
-        "n_images": 60,
-        "target": None,
-        "eps": 0.5,
-        "step_size": 0.15,
-        "steps": 10,
-        "random_start": True,
-        "direction": "l2",
-        "momentum": 0,
-        "stop_early": True,
-    },
-    "pgd-l1": {
-        "method": "pgd",
-        "norm": "l1",
-        "n_images": 60,
-        "target": None,
-        "eps": 6.0,
-        "step_size": 2.0,
-        "steps": 10,
-        "random_start": True,
-        "direction": "l2",
-        "momentum": 0.5,
-        "stop_early": False,
-    },
+    "fgsm": {"method": "fgsm", "target": None, "eps_255": 8},
+    "pgd-linf": {**PGD, **LINF, "eps_255": 8.0, "step_255": 2.0},
+    "pgd-l2": {**PGD, **L2, "eps": 0.5, "step_size": 0.15, "direction": "l2", "stop_early": True},
+    "pgd-l1": {**PGD, "norm": "l1", "eps": 6.0, "step_size": 2.0, "direction": "l2", "momentum": 0.5},
     "cw": {
         "method": "cw",
-        "n_images": 60,
         "target": None,
         "eps": None,
         "confidence": 0,
         "learning_rate": 0.05,
         "initial_const": 0.1,
         "search_steps": 3,
-        "steps": 40,
+        "steps": 30,
     },
-    "ddn": {"method": "ddn", "n_images": 60, "target": None, "initial_norm": 1.0, "gamma": 0.05, "steps": 40},
-    "fab-linf": {"method": "fab", "norm": "linf", "n_images": 60, "target": None, "n_targets": None, "steps": 10},
-    "fab-l2": {"method": "fab", "norm": "l2", "n_images": 60, "target": None, "n_targets": 2, "steps": 10},
-    "deepfool": {
-        "method": "deepfool",
-        "n_images": 60,
-        "target": None,
-        "bands": None,
-        "overshoot": 0.02,
-        "steps": 20,
-    },
-    "deepfool-low": {
-        "method": "deepfool",
-        "n_images": 60,
-        "target": None,
-        "bands": {"low": {"keep": "lowest", "ratio": 0.5}},
-        "overshoot": 0.02,
-        "steps": 20,
-    },
-    "apgd-linf": {
-        "method": "apgd",
-        "norm": "linf",
-        "n_images": 60,
-        "target": None,
-        "eps_255": 8,
-        "loss": "cross_entropy",
-        "n_targets": None,
-        "steps": 20,
-    },
-    "apgd-l2": {
-        "method": "apgd",
-        "norm": "l2",
-        "n_images": 60,
-        "target": None,
-        "eps": 0.5,
-        "loss": "dlr",
-        "n_targets": None,
-        "steps": 20,
-    },
-    "apgd-t": {
-        "method": "apgd",
-        "norm": "linf",
-        "n_images": 60,
-        "target": None,
-        "eps_255": 8,
-        "loss": "targeted_dlr",
-        "n_targets": 3,
-        "steps": 20,
-    },
-    "autoattack-linf": {
-        "method": "autoattack",
-        "norm": "linf",
-        "n_images": 60,
-        "eps_255": 8,
-        "apgd_steps": 20,
-        "fab_steps": 10,
-        "n_targets": 3,
-        "max_queries": 50,
-    },
-    "autoattack-l2": {
-        "method": "autoattack",
-        "norm": "l2",
-        "n_images": 60,
-        "eps": 0.5,
-        "apgd_steps": 20,
-        "fab_steps": 10,
-        "n_targets": 3,
-        "max_queries": 50,
-    },
-    "square-linf": {
-        "method": "square",
-        "norm": "linf",
-        "n_images": 60,
-        "target": None,
-        "eps_255": 12,
-        "first_share": 0.3,
-        "max_queries": 150,
-    },
-    "square-l2": {
-        "method": "square",
-        "norm": "l2",
-        "n_images": 60,
-        "target": None,
-        "eps": 1.5,
-        "first_share": 0.1,
-        "max_queries": 150,
-    },
-    "simba-pixel": {
-        "method": "simba",
-        "basis": "pixel",
-        "freq_dims": None,
-        "n_images": 60,
-        "target": None,
-        "eps_255": 51,
-        "step_size": 0.2,
-        "max_queries": 150,
-    },
-    "simba-dct": {
-        "method": "simba",
-        "basis": "dct",
-        "freq_dims": 6,
-        "n_images": 60,
-        "target": None,
-        "eps_255": None,
-        "step_size": 0.3,
-        "max_queries": 150,
-    },
-    "simba-random": {
-        "method": "simba",
-        "basis": "random",
-        "freq_dims": None,
-        "n_images": 60,
-        "target": None,
-        "eps_255": None,
-        "step_size": 0.5,
-        "max_queries": 150,
-    },
-    "nes-linf": {
-        "method": "nes",
-        "norm": "linf",
-        "n_images": 60,
-        "target": None,
-        "eps_255": 16,
-        "step_255": 6,
-        "samples": 20,
-        "radius": 0.01,
-        "momentum": 0.5,
-        "max_queries": 170,
-    },
-    "nes-l2": {
-        "method": "nes",
-        "norm": "l2",
-        "n_images": 60,
-        "target": None,
-        "eps": 1.5,
-        "step_size": 0.5,
-        "samples": 20,
-        "radius": 0.01,
-        "momentum": 0.5,
-        "max_queries": 130,
-    },
-    "spsa-linf": {
-        "method": "spsa",
-        "norm": "linf",
-        "n_images": 60,
-        "target": None,
-        "eps_255": 24,
-        "step_255": 6,
-        "samples": 20,
-        "radius": 0.01,
-        "max_queries": 130,
-    },
-    "spsa-l2": {
-        "method": "spsa",
-        "norm": "l2",
-        "n_images": 60,
-        "target": None,
-        "eps": 1.5,
-        "step_size": 0.02,
-        "samples": 20,
-        "radius": 0.01,
-        "max_queries": 130,
-    },
-    "hop-skip-jump-l2": {
-        "method": "hop_skip_jump",
-        "norm": "l2",
-        "n_images": 60,
-        "eps": 4.0,
-        "initial_probes": 20,
-        "max_queries": 150,
-    },
-    "hop-skip-jump-linf": {
-        "method": "hop_skip_jump",
-        "norm": "linf",
-        "n_images": 60,
-        "eps_255": 80,
-        "initial_probes": 20,
-        "max_queries": 150,
-    },
-    "confined-l2": {
-        "method": "confined",
-        "norm": "l2",
-        "n_images": 60,
-        "target": None,
-        "eps": 1.0,
-        "step_size": 0.3,
-        "steps": 6,
-        "random_start": True,
-        "direction": "l2",
-        "bands": {
-            "low": {
-                "keep": "inside",
-                "basis": "dct",
-                "shape": "linf",
-                "unit": "shells",
-                "low": 0,
-                "high": 6,
-                "clip": False,
-            }
-        },
-    },
+    "ddn": {"method": "ddn", "target": None, "initial_norm": 1.0, "gamma": 0.05, "steps": 40},
+    "fab-linf": {**FAB, **LINF, "n_targets": None},
+    "fab-l2": {**FAB, **L2, "n_targets": 2},
+    "deepfool": {**DEEPFOOL, "bands": None},
+    "deepfool-low": {**DEEPFOOL, "bands": {"low": LOWEST}},
+    "apgd-linf": {**APGD, **LINF, "eps_255": 8, "loss": "cross_entropy"},
+    "apgd-l2": {**APGD, **L2, "eps": 0.5, "loss": "dlr"},
+    "apgd-t": {**APGD, **LINF, "eps_255": 8, "loss": "targeted_dlr", "n_targets": 3},
+    "autoattack-linf": {**AUTOATTACK, **LINF, "eps_255": 8},
+    "autoattack-l2": {**AUTOATTACK, **L2, "eps": 0.5},
+    "square-linf": {**SQUARE, **LINF, "eps_255": 12, "first_share": 0.3},
+    "square-l2": {**SQUARE, **L2, "eps": 1.5, "first_share": 0.1},
+    "simba-pixel": {**SIMBA, "basis": "pixel", "freq_dims": None, "eps_255": 51, "step_size": 0.2},
+    "simba-dct": {**SIMBA, "basis": "dct", "freq_dims": 6, "eps_255": None, "step_size": 0.3},
+    "simba-random": {**SIMBA, "basis": "random", "freq_dims": None, "eps_255": None, "step_size": 0.5},
+    "nes-linf": {**NES, **LINF, "eps_255": 16, "step_255": 6, "max_queries": 170},
+    "nes-l2": {**NES, **L2, "eps": 1.5, "step_size": 0.5, "max_queries": 130},
+    "spsa-linf": {**SPSA, **LINF, "eps_255": 24, "step_255": 6},
+    "spsa-l2": {**SPSA, **L2, "eps": 1.5, "step_size": 0.02},
+    "hop-skip-jump-l2": {**HOP_SKIP_JUMP, **L2, "eps": 4.0},
+    "hop-skip-jump-linf": {**HOP_SKIP_JUMP, **LINF, "eps_255": 80},
+    "confined-l2": {**CONFINED, **L2, "eps": 1.0, "step_size": 0.3, "direction": "l2", "bands": {"low": LOW}},
     "confined-linf": {
-        "method": "confined",
-        "norm": "linf",
-        "n_images": 60,
-        "target": None,
+        **CONFINED,
+        **LINF,
         "eps_255": 20,
         "step_255": 5,
-        "steps": 6,
         "random_start": False,
         "direction": "sign",
-        "bands": {"lowest": {"keep": "lowest", "ratio": 0.5}},
+        "bands": {"lowest": LOWEST},
     },
-    "fourier": {"method": "fourier", "norm": "linf", "n_images": 60, "eps_255": 60, "row": 0, "column": 1},
-    "noise-l2": {"method": "noise", "norm": "l2", "n_images": 60, "eps": 7.0, "kinds": ["pink"]},
-    "noise-linf": {"method": "noise", "norm": "linf", "n_images": 60, "eps_255": 120, "kinds": ["other_image"]},
+    "fourier": {"method": "fourier", **LINF, "eps_255": 100, "row": 0, "column": 1},
+    "noise-l2": {"method": "noise", **L2, "eps": 7.0, "kinds": ["pink"]},
+    "noise-linf": {"method": "noise", **LINF, "eps_255": 120, "kinds": ["other_image"]},
 }
+CASES = {case: {"n_images": 60, **entry} for case, entry in CASES.items()}
 EVERY = pytest.mark.parametrize("case", CASES)
-BOUNDED = {
-    "fgsm": "eps_255",
-    "pgd-linf": "eps_255",
-    "pgd-l2": "eps",
-    "cw": "eps",
-    "simba-pixel": "eps_255",
-    "nes-linf": "eps_255",
-    "nes-l2": "eps",
-    "spsa-linf": "eps_255",
-    "spsa-l2": "eps",
-    "hop-skip-jump-l2": "eps",
-    "hop-skip-jump-linf": "eps_255",
-    "confined-l2": "eps",
-    "confined-linf": "eps_255",
-    "fourier": "eps_255",
-    "noise-l2": "eps",
-    "noise-linf": "eps_255",
-    "pgd-l1": "eps",
-    "apgd-linf": "eps_255",
-    "apgd-l2": "eps",
-    "autoattack-linf": "eps_255",
-    "square-l2": "eps",
-}
-SEEDLESS = (
-    "fgsm",
-    "cw",
-    "ddn",
-    "fab-linf",
-    "fab-l2",
-    "deepfool",
-    "deepfool-low",
-    "confined-linf",
-    "fourier",
-    "noise-linf",
-)
-ONE_BY_ONE = [case for case in CASES if case.startswith(("simba", "square"))]  # queries of scores
+RADII = {case: next((key for key in ("eps", "eps_255") if key in entry), None) for case, entry in CASES.items()}
+BOUNDED = [case for case, key in RADII.items() if key]
+WITHOUT_RANDOMNESS = ("fgsm", "cw", "ddn", "fab-linf", "fab-l2", "deepfool", "deepfool-low", "confined-linf")
+WITHOUT_RANDOMNESS += ("fourier", "noise-linf")
+SCORE_SEARCHES = [case for case in CASES if case.startswith(("simba", "square"))]
 WHITE_BOX = [
     case for case in CASES if not case.startswith(("simba", "square", "nes", "spsa", "hop", "fourier", "noise"))
 ]
 
 
 def settings_of(case, **changes):
-    return params.validate({**CASES[case], **changes}, AttackSettings, f"attacks.{case}")
+    """Settings of a case, or of an entry given as a mapping."""
+    entry = CASES[case] if isinstance(case, str) else {"n_images": 60, **case}
+    return params.validate({**entry, **changes}, AttackSettings, f"attacks.{case if isinstance(case, str) else 'one'}")
+
+
+class Outcomes(dict):
+    """What each case does to a model, computed when it is first asked for."""
+
+    def __init__(self, model, data):
+        super().__init__()
+        self.arguments = (model, *data)
+
+    def __missing__(self, case):
+        self[case] = runner.run(settings_of(case), *self.arguments, seed=3)
+        return self[case]
 
 
 def synthetic(n, seed):
@@ -334,11 +115,6 @@ def synthetic(n, seed):
     return (0.5 + contrast * gratings[labels] + 0.2 * noise).clamp(0, 1), labels
 
 
-class Centre(nn.Module):
-    def forward(self, x):
-        return (x - 0.5) / 0.25
-
-
 def linear(x):
     """Two classes; the margin grows along one plane of pixels."""
     slope = torch.linspace(-1, 1, SHAPE[-1], dtype=x.dtype)
@@ -346,11 +122,15 @@ def linear(x):
     return torch.stack([score, -score], 1)
 
 
-def exact(x):
+def exact(x, centre=0.0):
     """Four logits by elementwise products and a sum over each image: the same bits in any batch."""
-    generator = torch.Generator().manual_seed(5)
-    weights = torch.randn(4, *SHAPE, generator=generator)
-    return torch.stack([torch.tanh((x * weight).flatten(1)).sum(1) for weight in weights], 1)
+    weights = torch.randn(4, *x.shape[1:], generator=torch.Generator().manual_seed(5))
+    return torch.stack([torch.tanh(((x - centre) * weight).flatten(1)).sum(1) for weight in weights], 1)
+
+
+class Centre(nn.Module):
+    def forward(self, x):
+        return (x - 0.5) / 0.25
 
 
 def trained():
@@ -377,3 +157,29 @@ def trained():
             optimizer.step()
     model.zero_grad()
     return model.eval()
+
+
+# ---- for the loops written after the papers, which take one image at a time
+
+
+def textbook_model(x):
+    """Four logits of images with 8 x 10 pixels; the same bits in any batch."""
+    return exact(x, centre=0.5)
+
+
+def textbook_data():
+    """Nine images with black and white regions, labelled as `textbook_model` predicts."""
+    x = torch.rand(9, 3, 8, 10, generator=torch.Generator().manual_seed(0))
+    x[0, :, :3], x[1, :, 4:] = 0, 1
+    return x, textbook_model(x).argmax(1)
+
+
+def textbook_log_odds(z, label):
+    """Log odds of the label of one image (C, H, W)."""
+    logits = textbook_model(z[None])[0].double()
+    others = torch.cat([logits[:label], logits[label + 1 :]])
+    return float(logits[label] - others.logsumexp(0))
+
+
+def textbook_fooled(z, label):
+    return int(textbook_model(z[None]).argmax()) != label

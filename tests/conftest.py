@@ -1,9 +1,7 @@
-"""The small trained network that attacks are tested on, and what every case does to it, once for all files."""
+"""The small trained network that attacks are tested on, and the outcome of every case on it, shared by all files."""
 
 import attack_cases
 import pytest
-
-from spectroscope.attacks import suite
 
 
 @pytest.fixture(scope="session")
@@ -13,9 +11,20 @@ def model():
 
 @pytest.fixture(scope="session")
 def data():
-    return attack_cases.synthetic(60, 2)
+    return attack_cases.synthetic(40, 2)
 
 
 @pytest.fixture(scope="session")
 def outcomes(model, data):
-    return {case: suite.run(attack_cases.settings_of(case), model, *data, seed=3) for case in attack_cases.CASES}
+    return attack_cases.Outcomes(model, data)
+
+
+@pytest.fixture(scope="session")
+def few(data):
+    """The first images alone."""
+    return data[0][:16], data[1][:16]
+
+
+@pytest.fixture(scope="session")
+def few_outcomes(model, few):
+    return attack_cases.Outcomes(model, few)

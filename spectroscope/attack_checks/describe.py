@@ -2,27 +2,8 @@
 
 import pandas as pd
 
-from spectroscope.attacks.settings import AttackSettings, label, parts
-from spectroscope.attacks.settings_frequency import AttackedBand
-
-KINDS = {
-    "fgsm": "single step",
-    "pgd": "white box",
-    "cw": "white box",
-    "ddn": "white box",
-    "fab": "white box",
-    "deepfool": "white box",
-    "apgd": "white box",
-    "autoattack": "ensemble",
-    "square": "black box",
-    "simba": "black box",
-    "nes": "black box",
-    "spsa": "black box",
-    "hop_skip_jump": "black box",
-    "confined": "confined",
-    "fourier": "confined",
-    "noise": "control",
-}
+from spectroscope.attacks.band_projection import AttackedBand
+from spectroscope.attacks.registry import AttackSettings, expand_variants, lookup, variant_label
 
 
 def describe(entries: dict[str, AttackSettings]) -> pd.DataFrame:
@@ -33,11 +14,12 @@ def describe(entries: dict[str, AttackSettings]) -> pd.DataFrame:
     """
     rows = []
     for entry, settings in entries.items():
-        for variant, radii in parts(settings):
+        for variant, radii in expand_variants(settings):
             for each in radii:
-                kind = "confined" if variant and KINDS[each.method] == "white box" else KINDS[each.method]
+                kind = lookup(each.method).kind
+                kind = "confined" if variant and kind == "white box" else kind
                 norm, eps = each.ball or (None, None)
-                name = f"{entry} {label(variant, each, len(radii) > 1)}".strip()
+                name = f"{entry} {variant_label(variant, each, len(radii) > 1)}".strip()
                 about = {"attack": name, "entry": entry, "method": each.method, "kind": kind, "variant": variant}
                 rows.append({**about, "norm": norm, "eps": eps, "n_images": each.n_images})
     return pd.DataFrame(rows).astype({"eps": float})

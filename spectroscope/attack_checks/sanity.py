@@ -4,9 +4,8 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from spectroscope.attacks.confined import projection
+from spectroscope.attacks.band_projection import AttackedBand, projection
 from spectroscope.attacks.counting_model import evaluating, log_odds, logits_of
-from spectroscope.attacks.settings_frequency import AttackedBand
 
 AT_ONCE = 64  # images
 

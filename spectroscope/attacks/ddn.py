@@ -1,42 +1,59 @@
 """DDN: small l2 perturbations by steps whose direction and norm are decoupled (Rony et al. 2019)."""
 
 import math
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from spectroscope.attacks import losses
 from spectroscope.attacks.counting_model import CountingModel
-from spectroscope.attacks.settings_white_box import Ddn
+from spectroscope.attacks.sizes import Count, Step, Target, Unbounded
 from spectroscope.frequency import balls
 from spectroscope.frequency.balls import norms
 
-_LAST_STEP = 0.01  # the step falls from 1 to this along a cosine (section 3)
+_LAST_STEP = 0.01  # the step size falls from 1 to this along a cosine (section 3)
 
 
-def ddn(settings: Ddn, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
-    """The nearest adversary on the way, x where there is none: (N, C, H, W) (Rony et al. 2019, Algorithm 1).
+class Ddn(Unbounded):
+    """The smallest l2 change found in `steps` steps (Rony et al. 2019).
 
-    No randomness. Deviations: pixels are not rounded to grey levels, and the last point is asked about too.
+    `initial_norm`: norm of the first perturbation; `gamma`: the norm is multiplied by 1 - gamma where an image is
+    fooled and by 1 + gamma where not (1 and 0.05 in the paper).
+    """
+
+    method: Literal["ddn"]
+    n_images: Count
+    target: Target
+    initial_norm: Step
+    gamma: Annotated[float, Field(gt=0, lt=1)]
+    steps: Count
+
+
+def ddn(settings: Ddn, model: CountingModel, x: Tensor, generators: list[torch.Generator]) -> Tensor:
+    """The nearest adversary among the iterates, x where there is none: (N, C, H, W) (Rony et al. 2019, Algorithm 1).
+
+    No randomness. Deviations: pixels are not rounded to grey levels, and the last iterate is evaluated too.
     """
     rows = torch.arange(len(x), device=x.device)
-    loss = losses.cross_entropy(predict)
-    change, radius = torch.zeros_like(x), torch.full_like(labels, settings.initial_norm, dtype=x.dtype)
-    nearest, least = x.clone(), torch.full_like(radius, math.inf)
-    for taken in range(settings.steps):
-        logits, _, gradient = losses.value_and_gradient(predict, x + change, rows, loss)
-        fooled = predict.fooled(logits, rows)
-        nearest, least = _nearer(x, change, fooled, nearest, least)
-        if taken:  # the image itself is not an adversary: the first step keeps the first radius
+    loss = losses.cross_entropy(model)
+    change, radius = torch.zeros_like(x), torch.full_like(x[:, 0, 0, 0], settings.initial_norm)
+    nearest, distance = x.clone(), torch.full_like(radius, math.inf)
+    for index in range(settings.steps):
+        logits, _, gradient = losses.value_and_gradient(model, x + change, rows, loss)
+        fooled = model.fooled(logits, rows)
+        nearest, distance = _nearer(x, change, fooled, nearest, distance)
+        if index:  # the first iterate is the image itself, which says nothing about the first radius
             radius = radius * torch.where(fooled, 1 - settings.gamma, 1 + settings.gamma)
-        step = _LAST_STEP + (1 - _LAST_STEP) * (1 + math.cos(math.pi * taken / settings.steps)) / 2
+        step = _LAST_STEP + (1 - _LAST_STEP) * (1 + math.cos(math.pi * index / settings.steps)) / 2
         change = balls.scaled(change + balls.scaled(gradient, "l2", step), "l2", radius)
         change = (x + change).clamp(0, 1) - x
-    return _nearer(x, change, predict.fooled(predict(x + change, rows), rows), nearest, least)[0]
+    return _nearer(x, change, model.fooled(model(x + change, rows), rows), nearest, distance)[0]
 
 
-def _nearer(x: Tensor, change: Tensor, fooled: Tensor, nearest: Tensor, least: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest adversaries and their norms, with those at hand."""
+def _nearer(x: Tensor, change: Tensor, fooled: Tensor, nearest: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
+    """The nearest adversaries so far and their norms, updated with the iterate x + change."""
     length = norms(change, "l2")
-    better = fooled & (length < least)
-    return torch.where(balls.each(better), x + change, nearest), torch.where(better, length, least)
+    better = fooled & (length < distance)
+    return torch.where(balls.each(better), x + change, nearest), torch.where(better, length, distance)

@@ -1,104 +1,129 @@
 """FAB: small perturbations in l-inf or l2 by steps to the linearised boundary (Croce & Hein 2020, FAB)."""
 
 import math
+from typing import Literal
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from spectroscope.attacks import boundaries, losses
 from spectroscope.attacks.counting_model import CountingModel
-from spectroscope.attacks.settings_white_box import Fab
+from spectroscope.attacks.sizes import Count, Target, Unbounded
 from spectroscope.frequency import balls
 from spectroscope.frequency.balls import Norm, norms
 
-_FROM_IMAGE = 0.1  # alpha_max, the largest weight of the step that starts from the image
+_MAX_IMAGE_WEIGHT = 0.1  # alpha_max: of the step that starts from the image
 _OVERSHOOT = 1.05  # eta
-_KEPT = 0.9  # beta, the part of the change that is kept after an adversary is found
-_SEARCHES = 3  # along the last stretch
-_CLEAR = 1e-5  # of the spread of the logits, by which an adversary is beyond the boundary
+_BACKWARD = 0.9  # beta: the share of the change that is kept after an adversary is found
+_FINAL_STEPS = 3  # of the final search
+_SAFE_MARGIN = 1e-5  # of the spread of the logits: by so much an adversary lies beyond the boundary
 
 
-def fab(settings: Fab, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]) -> Tensor:
+class Fab(Unbounded):
+    """The smallest change found in `steps` steps (Croce & Hein 2020, FAB).
+
+    `n_targets`: null steps to the nearest of all boundaries, at the cost of a backward pass for each class; a number
+    tries the boundaries of that many classes one after the other, those that score best on the clean image, at the cost
+    of one backward pass a step.
+    """
+
+    method: Literal["fab"]
+    norm: Literal["linf", "l2"]
+    n_images: Count
+    target: Target
+    n_targets: Count | None
+    steps: Count
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> "Fab":
+        if self.target is not None and self.n_targets is not None:
+            raise ValueError(f"expected n_targets null where target is {self.target}, got {self.n_targets}")
+        return self
+
+
+def fab(settings: Fab, model: CountingModel, x: Tensor, generators: list[torch.Generator]) -> Tensor:
     """The nearest adversary found, x where there is none: (N, C, H, W). No randomness."""
     targets = None
-    if predict.targets is None and settings.n_targets is not None:
-        logits = predict(x, torch.arange(len(x), device=x.device)).detach()
-        targets = losses.runners_up(logits, labels, settings.n_targets)
-    return approach(predict, x, targets, settings.norm, settings.steps, within=0.0)
+    if model.targets is None and settings.n_targets is not None:
+        logits = model(x, torch.arange(len(x), device=x.device)).detach()
+        targets = losses.runners_up(logits, model.labels, settings.n_targets)
+    return search(model, x, targets, settings.norm, settings.steps, sufficient_norm=0.0)
 
 
-def approach(
-    predict: CountingModel, x: Tensor, targets: Tensor | None, norm: Norm, steps: int, within: float
+def search(
+    model: CountingModel, x: Tensor, targets: Tensor | None, norm: Norm, steps: int, sufficient_norm: float
 ) -> Tensor:
     """The nearest adversary found, x where there is none: (N, C, H, W) (Croce & Hein 2020, FAB, Algorithm 1).
 
-    targets (N, T): the classes whose boundaries to go to in turn; None for the target of the attack or, where it has
-    none, for the nearest at each step. An image is done as soon as an adversary of a norm of at most `within` is found;
-    0 goes on.
+    targets (N, T): the classes whose boundaries to step to, one after the other; None for the target of the attack or,
+    where it has none, for the nearest boundary at each step. An image is done as soon as an adversary of at most the
+    sufficient norm is found; with 0 each image takes all steps.
 
-    Deviation: the boundary is where the margin is `_CLEAR` times the spread of the logits. Where it is 0, which is what
-    the last search leads to, rounding decides the class, and in another batch it decides otherwise.
+    Deviation: the boundary is where the margin is `_SAFE_MARGIN` times the spread of the logits. The final search leads
+    to the boundary itself; where the margin is 0, rounding decides the class, and does so differently in another batch.
     """
-    loss = losses.margin(predict)
+    loss = losses.margin(model)
     everything = torch.arange(len(x), device=x.device)
-    found, least = x.clone(), x.new_full((len(x),), math.inf)
+    nearest, distance = x.clone(), x.new_full((len(x),), math.inf)
     for target in [None] if targets is None else targets.T:
-        now = x.clone()
+        iterates = x.clone()
         for _ in range(steps):
-            rows = everything[least > within]
+            rows = everything[distance > sufficient_norm]
             if not len(rows):
-                return found
-            image, at = x[rows], now[rows]
-            if target is None and predict.targets is None:
-                logits, f, weight = boundaries.nearest(predict, at, rows, norm, within=None)
+                return nearest
+            image, z = x[rows], iterates[rows]
+            if target is None and model.targets is None:
+                logits, f, weight = boundaries.nearest(model, z, rows, norm, project=None)
             else:
-                logits, f, weight = boundaries.towards(predict, at, rows, None if target is None else target[rows])
-            at = _step(image, at, f - _clear(logits), weight, norm)
-            logits = predict(at, rows).detach()
-            fooled = loss(logits, rows) > _clear(logits)
-            length = norms(at - image, norm)
-            better = fooled & (length < least[rows])
-            found[rows[better]], least[rows[better]] = at[better], length[better]
-            now[rows] = torch.where(balls.each(fooled), image + _KEPT * (at - image), at)
-    return _closer(predict, x, found, everything[least.isfinite() & (least > within)])
+                logits, f, weight = boundaries.towards(model, z, rows, None if target is None else target[rows])
+            z = _step(image, z, f - _safe_margin(logits), weight, norm)
+            logits = model(z, rows).detach()
+            fooled = loss(logits, rows) > _safe_margin(logits)
+            length = norms(z - image, norm)
+            better = fooled & (length < distance[rows])
+            nearest[rows[better]], distance[rows[better]] = z[better], length[better]
+            iterates[rows] = torch.where(balls.each(fooled), image + _BACKWARD * (z - image), z)
+    return _final_search(model, x, nearest, everything[distance.isfinite() & (distance > sufficient_norm)])
 
 
-def _step(image: Tensor, at: Tensor, f: Tensor, weight: Tensor, norm: Norm) -> Tensor:
-    """To the plane from the point reached, drawn to where the image itself meets the plane (Eqs. 9-11)."""
-    step = boundaries.onto(at, weight, f, norm) - at
-    direct = boundaries.onto(image, weight, f + (weight * (image - at)).flatten(1).sum(1), norm) - image
-    near, far = norms(step, norm), norms(direct, norm)
-    share = balls.each((near / (near + far).clamp_min(losses.TINY)).clamp(max=_FROM_IMAGE))
-    return ((1 - share) * (at + _OVERSHOOT * step) + share * (image + _OVERSHOOT * direct)).clamp(0, 1)
+def _step(image: Tensor, z: Tensor, f: Tensor, weight: Tensor, norm: Norm) -> Tensor:
+    """A step from z to the plane, drawn towards the point where the image itself meets the plane (Eqs. 9-11)."""
+    step = boundaries.project_onto_plane(z, weight, f, norm) - z
+    f_at_image = f + (weight * (image - z)).flatten(1).sum(1)
+    image_step = boundaries.project_onto_plane(image, weight, f_at_image, norm) - image
+    length, image_length = norms(step, norm), norms(image_step, norm)
+    share = balls.each((length / (length + image_length).clamp_min(losses.TINY)).clamp(max=_MAX_IMAGE_WEIGHT))
+    return ((1 - share) * (z + _OVERSHOOT * step) + share * (image + _OVERSHOOT * image_step)).clamp(0, 1)
 
 
 @torch.no_grad()
-def _closer(predict: CountingModel, x: Tensor, found: Tensor, rows: Tensor) -> Tensor:
-    """Adversaries with those of `rows` nearer to the image, on the line to it where the margin, taken as linear, ends.
+def _final_search(model: CountingModel, x: Tensor, nearest: Tensor, rows: Tensor) -> Tensor:
+    """Moves the adversaries of `rows` along the line to their image, to where the margin, taken as linear, ends.
 
     Section 3.4: a few steps of the method of false position.
     """
     if not len(rows):
-        return found
-    loss, change = losses.margin(predict), found[rows] - x[rows]
+        return nearest
+    loss, change = losses.margin(model), nearest[rows] - x[rows]
 
-    def beyond(part: Tensor) -> Tensor:
-        logits = predict(x[rows] + balls.each(part) * change, rows)
-        return loss(logits, rows) - _clear(logits)
+    def excess_margin(share: Tensor) -> Tensor:
+        logits = model(x[rows] + balls.each(share) * change, rows)
+        return loss(logits, rows) - _safe_margin(logits)
 
     start, end = x.new_zeros(len(rows)), x.new_ones(len(rows))
-    low, high = beyond(start), beyond(end)
-    for _ in range(_SEARCHES):
+    low, high = excess_margin(start), excess_margin(end)
+    for _ in range(_FINAL_STEPS):
         middle = start + (end - start) * (low / (low - high)).clamp(0.05, 0.95)
-        value = beyond(middle)
+        value = excess_margin(middle)
         fooled = value > 0
         start, low = torch.where(fooled, start, middle), torch.where(fooled, low, value)
         end, high = torch.where(fooled, middle, end), torch.where(fooled, value, high)
-    found = found.clone()
-    found[rows] = torch.where(balls.each(end == 1), found[rows], x[rows] + balls.each(end) * change)
-    return found
+    nearest = nearest.clone()
+    nearest[rows] = torch.where(balls.each(end == 1), nearest[rows], x[rows] + balls.each(end) * change)
+    return nearest
 
 
-def _clear(logits: Tensor) -> Tensor:
-    """The margin that an adversary has at least: (m, K) -> (m,)."""
-    return _CLEAR * (logits.amax(1) - logits.amin(1))
+def _safe_margin(logits: Tensor) -> Tensor:
+    """The least margin of an adversary: (m, K) -> (m,)."""
+    return _SAFE_MARGIN * (logits.amax(1) - logits.amin(1))

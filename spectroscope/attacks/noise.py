@@ -1,37 +1,58 @@
-"""Controls: what is not an attack, at exactly the size of one; it knows nothing of the network and asks it nothing."""
+"""Controls: perturbations of exactly an attack's size that know nothing of the network and never query it."""
 
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from spectroscope.attacks.counting_model import CountingModel
-from spectroscope.attacks.settings_frequency import NoiseL2, NoiseLinf
+from spectroscope.attacks.sizes import Count, InL2, InLinf
 from spectroscope.frequency.balls import norms
 from spectroscope.frequency.exact_norm import clipped_to
 from spectroscope.frequency.spectrum import dft2, idft2
+from spectroscope.pipeline.params import Settings
 
 Draw = Callable[[tuple[int, ...], torch.Generator], Tensor]  # (C, H, W), a generator -> (C, H, W)
 
 
-def noise(
-    settings: NoiseLinf | NoiseL2, predict: CountingModel, x: Tensor, labels: Tensor, generators: list[torch.Generator]
-) -> Tensor:
+class _Noise(Settings):
+    """Controls whose norm after the clip to [0, 1] is exactly eps; each of `kinds` is a variant."""
+
+    method: Literal["noise"]
+    n_images: Count
+    kinds: Annotated[list[Literal["gaussian", "uniform", "sign", "pink", "other_image"]], Field(min_length=1)]
+
+
+class NoiseLinf(InLinf, _Noise):
+    """Controls of a given l-inf norm."""
+
+
+class NoiseL2(InL2, _Noise):
+    """Controls of a given l2 norm."""
+
+
+Noise = Annotated[NoiseLinf | NoiseL2, Field(discriminator="norm")]
+
+
+def noise(settings: Noise, model: CountingModel, x: Tensor, generators: list[torch.Generator]) -> Tensor:
     """x plus noise whose norm after the clip to [0, 1] is eps for each image: (N, C, H, W).
 
-    ValueError where an image is so near black or white along its noise that the clip leaves no room for eps.
+    `other_image` moves towards the image's partner. ValueError where an image is so near black or white along its noise
+    that the clip leaves no room for eps.
     """
     (kind,) = settings.kinds
     if kind == "other_image":
-        directions = predict.others - x
+        directions = model.partners - x
     else:
         directions = torch.stack([KINDS[kind](x.shape[1:], generator) for generator in generators]).to(x)
-    norm, eps = settings.ball
-    change = clipped_to(x, directions, norm, torch.full_like(x[:, 0, 0, 0], eps))
-    left = float(norms(change, norm).min())
-    if left < (1 - 1e-4) * eps:
+    eps = settings.ball.eps
+    change = clipped_to(x, directions, settings.norm, torch.full_like(x[:, 0, 0, 0], eps))
+    smallest = float(norms(change, settings.norm).min())
+    if smallest < (1 - 1e-4) * eps:
         raise ValueError(
-            f"{kind}: expected an eps that the clip to [0, 1] leaves room for, {left:g} at most; got {eps:g}"
+            f"{kind}: expected an eps that the clip to [0, 1] leaves room for, {smallest:g} at most; got {eps:g}"
         )
     return x + change
 
@@ -47,7 +68,7 @@ def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
 
 
 def sign(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Independent pixels of one size and either sign: what FGSM's sign leaves of a gradient without information."""
+    """Independent pixels of one size and random sign: FGSM of a gradient that carries no information."""
     return torch.randint(0, 2, shape, generator=generator).float() * 2 - 1
 
 

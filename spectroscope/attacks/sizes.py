@@ -1,7 +1,7 @@
-"""Sizes of perturbations as settings give them, and the ball they make.
+"""Settings that attacks share: counts, targets, radii, step sizes, and the ball that a radius gives.
 
-Sizes in the l-inf norm are in 1/255 units (`eps_255`), other sizes in units of pixels in [0, 1] (`eps`). Where a radius
-is of type `Sizes`, an entry may list several, and each is an attack of its own.
+Sizes in the l-inf norm are in 1/255 units (`eps_255`), other sizes in units of pixels in [0, 1] (`eps`). A radius of
+type `Sizes` may be a list: each of its values is then an attack of its own.
 """
 
 from typing import Annotated, Literal
@@ -21,30 +21,45 @@ Sizes = Annotated[
 Target = Literal["runner_up", "least_likely"] | None
 
 
+def single(radius: float | list[float]) -> float:
+    """The radius of an attack; ValueError for a list, which `registry.expand_variants` splits into attacks."""
+    if isinstance(radius, list):
+        raise ValueError(f"expected one radius, got {radius}")
+    return radius
+
+
+class Unbounded(Settings):
+    """No ball: the attack looks for the smallest perturbation."""
+
+    @property
+    def ball(self) -> None:
+        return None
+
+
 class InLinf(Settings):
-    """Perturbations in an l-inf ball."""
+    """An l-inf ball of perturbations."""
 
     norm: Literal["linf"]
     eps_255: Sizes
 
     @property
     def ball(self) -> Ball:
-        return Ball("linf", self.eps_255 / 255)
+        return Ball("linf", single(self.eps_255) / 255)
 
 
 class InL2(Settings):
-    """Perturbations in an l2 ball."""
+    """An l2 ball of perturbations."""
 
     norm: Literal["l2"]
     eps: Sizes
 
     @property
     def ball(self) -> Ball:
-        return Ball("l2", self.eps)
+        return Ball("l2", single(self.eps))
 
 
 class StepsInLinf(InLinf):
-    """Steps in an l-inf ball."""
+    """An l-inf ball and the size of a step in it."""
 
     step_255: Step
 
@@ -54,6 +69,6 @@ class StepsInLinf(InLinf):
 
 
 class StepsInL2(InL2):
-    """Steps in an l2 ball."""
+    """An l2 ball and the size of a step in it."""
 
     step_size: Step

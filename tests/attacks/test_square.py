@@ -4,7 +4,7 @@ import pytest
 import torch
 from attack_cases import settings_of
 
-from spectroscope.attacks import square, suite
+from spectroscope.attacks import runner, square
 
 
 def test_the_windows_shrink_at_the_marks_of_the_paper():
@@ -60,27 +60,27 @@ def test_a_proposal_changes_its_windows_alone(norm, propose):
 
 
 def test_square_keeps_what_raises_the_margin_and_nothing_else():
-    """Brightness alone counts: every point asked about is one window away from the brightest so far."""
-    x, seen = torch.full((1, 3, 12, 12), 0.5), []
+    """Brightness alone counts: every point queried about is one window away from the brightest so far."""
+    x, means = torch.full((1, 3, 12, 12), 0.5), []
 
     def bright(z):
-        seen.append(float(z.mean()))
+        means.append(float(z.mean()))
         score = z.mean((1, 2, 3)) - 0.61
         return torch.stack([-score, score], 1)
 
     settings = settings_of("square-linf", eps_255=25.5, max_queries=400)
-    outcome = suite.run(settings, bright, x, torch.tensor([0]), seed=0)
+    outcome = runner.run(settings, bright, x, torch.tensor([0]), seed=0)
     assert not outcome.success.any() and outcome.queries.tolist() == [400]
-    asked = torch.tensor(seen[1:401])
-    best = asked.cummax(0).values
+    queried = torch.tensor(means[1:401])
+    best = queried.cummax(0).values
     assert best[-1] > best[0] + 0.03
     for query in range(1, 400):
         pixels = square._side(0.3, query - 1, 400, 12, 12) ** 2
-        assert abs(asked[query] - best[query - 1]) <= 2 * 0.1 * pixels / 144 + 1e-6  # one window from the best so far
+        assert abs(queried[query] - best[query - 1]) <= 2 * 0.1 * pixels / 144 + 1e-6  # one window from the best so far
 
 
-def test_an_image_that_is_fooled_stops_asking(model, data):
-    outcome = suite.run(settings_of("square-linf", eps_255=16), model, *data, seed=0)
-    asked = outcome.queries[outcome.success]
-    assert asked.max() <= 150 and len(set(asked.tolist())) > 3
-    assert torch.equal(asked, outcome.queries_to_success[outcome.success])
+def test_an_image_that_is_fooled_takes_no_further_query(model, data):
+    outcome = runner.run(settings_of("square-linf", eps_255=16), model, *data, seed=0)
+    queried = outcome.queries[outcome.success]
+    assert queried.max() <= 150 and len(set(queried.tolist())) > 3
+    assert torch.equal(queried, outcome.queries_to_success[outcome.success])

@@ -6,7 +6,7 @@ import yaml
 
 from spectroscope.models import inference
 from spectroscope.pipeline import io, machine
-from stages import attacks as attack
+from stages import attacks
 
 SHAPE, CLASSES = (3, 12, 12), ("a", "b", "c")
 PGD = {
@@ -43,7 +43,7 @@ def run(workspace, **changes):
     content = {"runs": {"plain": {"model": "resnet8"}}, "attacks": {"pgd": {**PGD, **changes}}}
     (workspace / "params.yaml").write_text(yaml.safe_dump(content))
     out = workspace / "attacks" / "plain" / "pgd.parquet"
-    attack.main("plain", "pgd", workspace / "models", workspace / "test.parquet", out)
+    attacks.main("plain", "pgd", workspace / "models", workspace / "test.parquet", out)
     return out
 
 
