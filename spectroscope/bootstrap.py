@@ -24,6 +24,14 @@ class StatisticsSettings(Settings):
     seed: Annotated[int, Field(ge=0)]
 
 
+_STREAMS: dict[str, tuple[int, ...]] = {"perturbations": (), "split_half": (2,), "margins": (5,), "null_widening": (6,)}
+
+
+def stream(settings: StatisticsSettings, name: str, *keys: int) -> np.random.Generator:
+    """The random stream of this name, from its start."""
+    return np.random.default_rng([settings.seed, *_STREAMS[name], *keys])
+
+
 def group_means(
     values: np.ndarray, groups: np.ndarray, seed_counts: np.ndarray, image_counts: np.ndarray
 ) -> np.ndarray:

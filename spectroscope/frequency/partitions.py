@@ -74,6 +74,11 @@ def by_band(values: Tensor, index: Tensor) -> Tensor:
     return out.index_add_(-1, index.flatten().to(flat.device), flat)
 
 
+def mean_by_band(maps: Tensor, index: Tensor) -> Tensor:
+    """Mean of each map over the coefficients of each band: (..., H, W) -> (..., bands)."""
+    return by_band(maps, index) / torch.bincount(index.flatten()).to(maps)
+
+
 def _rings(height: int, width: int, basis: Basis) -> Tensor:
     """Number of the ring of each coefficient: rings of equal distance from DC, where a side of the image counts 1."""
     u, v = (shells(*size, "linf", basis) for size in ((height, 1), (1, width)))
