@@ -1,6 +1,6 @@
-"""What can be set for the perturbation side."""
+"""Settings of the analysis of perturbations."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -8,16 +8,13 @@ from spectroscope.frequency.channels import Channels
 from spectroscope.frequency.spectrum import Shape
 from spectroscope.pipeline.params import Settings
 
-Estimator = Literal["mean_of_ratios", "median_of_ratios", "ratio_of_means"]
-ESTIMATORS: tuple[Estimator, ...] = ("mean_of_ratios", "median_of_ratios", "ratio_of_means")
-
 
 class PerturbationSettings(Settings):
-    """How changes are computed and what they are measured against.
+    """The images, the transform, and the noise that perturbations are compared with.
 
-    `n_images`: of the attacked test images, the first so many. `shapes`: shells of the profiles, the first one for
-    pictures and classes. `noise_draws`: independent draws of norm-matched noise, whose spread is the null. `resamples`:
-    draws behind an interval. `splits`: random halvings of the images behind the agreement of an estimator with itself.
+    `n_images`: perturbations of the first `n_images` test images are analysed. `shapes`: shapes of the shells; classes
+    and phases use the first. `noise_draws`: independent draws of norm-matched noise, which make the null. `resamples`:
+    bootstrap draws behind an interval. `splits`: random halvings of the images behind an estimator's split-half gap.
     """
 
     n_images: Annotated[int, Field(ge=2)]
