@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from spectroscope.attack_checks.settings import AttackChecksSettings
+from spectroscope.attack_checks.transfer import AttackChecksSettings
 from spectroscope.attacks.settings import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandFile
@@ -13,9 +13,9 @@ from spectroscope.dataset.sources import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.models.inference import lookup
-from spectroscope.perturbation.settings import PerturbationSettings
+from spectroscope.perturbation.spectra import PerturbationSettings
 from spectroscope.pipeline.params import Settings
-from spectroscope.probing.settings import ProbingSettings
+from spectroscope.probing.tables import ProbingSettings
 from spectroscope.training.loop import TrainingSettings
 from spectroscope.training.regimes import Regime
 from spectroscope.validation.settings import ValidationSettings

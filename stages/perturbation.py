@@ -3,7 +3,7 @@
 import pandas as pd
 
 from spectroscope.bootstrap import StatisticsSettings
-from spectroscope.perturbation.settings import PerturbationSettings
+from spectroscope.perturbation.spectra import PerturbationSettings
 from spectroscope.perturbation.tables import TABLES, measure
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track

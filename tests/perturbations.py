@@ -6,8 +6,7 @@ import torch
 
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.spectrum import idct2
-from spectroscope.perturbation.settings import PerturbationSettings
-from spectroscope.perturbation.spectra import Spectra, compute_spectra
+from spectroscope.perturbation.spectra import PerturbationSettings, Spectra, compute_spectra
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 SETTINGS = PerturbationSettings(

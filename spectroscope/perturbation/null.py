@@ -15,8 +15,7 @@ from spectroscope import bootstrap
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.channels import seen
 from spectroscope.frequency.exact_norm import clipped_to
-from spectroscope.perturbation.settings import PerturbationSettings
-from spectroscope.perturbation.spectra import power
+from spectroscope.perturbation.spectra import PerturbationSettings, power
 from spectroscope.pipeline import machine
 
 

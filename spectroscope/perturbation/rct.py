@@ -21,10 +21,7 @@ _BATCH_SIZE = 32  # images whose spectra stay in a CPU's cache
 
 
 def rct_map(
-    clean: Tensor,
-    adversarial: Tensor,
-    estimator: Estimator = "mean_of_ratios",
-    channels: Channels = "each",
+    clean: Tensor, adversarial: Tensor, estimator: Estimator = "mean_of_ratios", channels: Channels = "each"
 ) -> Tensor:
     """Relative change of each DCT coefficient: (N, C, H, W) twice, C = 1 or 3 -> (H, W), in the dtype of `clean`.
 
@@ -45,7 +42,7 @@ def rct_map(
     if estimator == "median_of_ratios":
         change, reference = change_and_reference(clean, adversarial, channels)
         return weighted_relative_change(change, reference, estimator, change.new_ones(1, len(change)))[0]
-    # sums over batches, so that memory does not grow with the number of images; an empty set is one (refused) batch
+    # summed over batches, so that memory does not grow with the number of images
     numerator = denominator = clean.new_zeros(())
     for images, changed in zip(clean.split(_BATCH_SIZE), adversarial.split(_BATCH_SIZE), strict=True):
         change, reference = change_and_reference(images, changed, channels)

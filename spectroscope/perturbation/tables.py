@@ -18,8 +18,7 @@ from spectroscope.frequency.spectrum import Shape, shells
 from spectroscope.perturbation.null import Null, floored, matched_noise, noise_null, null_spread, scores, widened
 from spectroscope.perturbation.phase import phase_share
 from spectroscope.perturbation.rct import ESTIMATORS, LINEAR, relative_change
-from spectroscope.perturbation.settings import PerturbationSettings
-from spectroscope.perturbation.spectra import Spectra, compute_spectra, subset, with_perturbations
+from spectroscope.perturbation.spectra import PerturbationSettings, Spectra, compute_spectra, subset, with_perturbations
 from spectroscope.perturbation.split_half import split_half_gaps
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.io import Images
@@ -45,10 +44,8 @@ def measure(
         return {}
     units = outcomes.loc[fooled, ["seed", "image"]].to_numpy(copy=True)
     clean, labels, change = test.pixels[units[:, 1]], test.labels[units[:, 1]], perturbations[fooled]
-    noise, null = (
-        matched_noise(clean, change, machine.generator(settings.noise_seed)),
-        noise_null(clean, change, settings),
-    )
+    noise = matched_noise(clean, change, machine.generator(settings.noise_seed))
+    null = noise_null(clean, change, settings)
     attack = compute_spectra(clean, change, units, settings, statistics)
     tables = {
         "attack": {
@@ -61,9 +58,8 @@ def measure(
     for source, by_name in tables.items():
         for table in by_name.values():
             table.insert(0, "source", source)
-    return {
-        name: pd.concat([own[name] for own in tables.values() if name in own], ignore_index=True) for name in TABLES
-    }
+    sources = tables.values()
+    return {name: pd.concat([own[name] for own in sources if name in own], ignore_index=True) for name in TABLES}
 
 
 def _source_tables(spectra: Spectra, null: Null) -> dict[str, pd.DataFrame]:

@@ -6,7 +6,7 @@ import torch
 from spectroscope.attribution.masks import image_masks, network_mask
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.spectrum import dct2, idct2
-from spectroscope.probing.settings import MaskSettings
+from spectroscope.probing.masks import MaskSettings
 
 INDEX = partition(8, 8, "octave", None, "dct")
 SETTINGS = MaskSettings(n_images=16, attack="pgd", penalty=1.0, steps=60, learning_rate=0.05, batch_size=8)
