@@ -12,7 +12,7 @@ torch.Size([4, 8])
 
 from spectroscope.attacks.pgd import pgd
 from spectroscope.attribution.gradients import integrated_gradients
-from spectroscope.attribution.heatmap import fourier_heat_map
+from spectroscope.attribution.heat_map import fourier_heat_map
 from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.attribution.shapley import band_shapley
 from spectroscope.frequency.passbands import band_filter

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from spectroscope.attack_checks.settings import AttackChecksSettings
+from spectroscope.attack_checks.transfer import AttackChecksSettings
 from spectroscope.attacks.registry import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
@@ -13,9 +13,9 @@ from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.models.architectures import architecture
-from spectroscope.perturbation.settings import PerturbationSettings
+from spectroscope.perturbation.spectra import PerturbationSettings
 from spectroscope.pipeline.params import Settings
-from spectroscope.probing.settings import ProbingSettings
+from spectroscope.probing.tables import ProbingSettings
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
 from spectroscope.validation.settings import ValidationSettings

@@ -2,9 +2,8 @@
 
 import pandas as pd
 
-from spectroscope.attack_checks import describe as attack_descriptions
-from spectroscope.attack_checks import sanity, strength
-from spectroscope.attack_checks.settings import AttackChecksSettings
+from spectroscope.attack_checks import describe, sanity, strength, transfer
+from spectroscope.attack_checks.transfer import AttackChecksSettings
 from spectroscope.attacks.registry import AttackSettings
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.models import inference
@@ -15,40 +14,37 @@ from stages import In, Out, start
 
 def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> None:
     entries = params.load("attacks", dict[str, AttackSettings])
-    transferred = params.load("attack_checks", AttackChecksSettings).transfer
+    settings = params.load("attack_checks", AttackChecksSettings)
     statistics = params.load("statistics", StatisticsSettings)
     study, test = params.read(), io.read_images(images)
-    runs, about, bands = list(study["runs"]), attack_descriptions.describe(entries), attack_descriptions.bands(entries)
-    few = test.head(min(entry.n_images for entry in entries.values()))
-    cells = {}
-    for run in runs:
-        for entry in entries:
-            found = io.read_attack(attacks / run / f"{entry}.parquet")
-            cells |= {(run, attack): cell for attack, cell in found.items()}
+    runs, described, bands = list(study["runs"]), describe.describe(entries), describe.bands(entries)
+    shared = test.head(min(entry.n_images for entry in entries.values()))  # images that every attack was run on
+    files = [(run, attacks / run / f"{entry}.parquet") for run in runs for entry in entries]
+    found = {(run, attack): cell for run, file in files for attack, cell in io.read_attack(file).items()}
 
-    moved = set(about.loc[about["entry"].isin(transferred), "attack"])
-    checks, relied, carried = [], [], []
-    for run in track(runs, "strength"):
-        made = {key: cell for key, cell in cells.items() if key[0] != run and key[1] in moved}
-        networks = inference.restore_all(
-            weights / run, study["runs"][run]["model"], test.pixels.shape[1:], len(test.classes)
-        )
-        for place, (seed, model) in enumerate(networks):
-            checks.append(sanity.checks(model, few.pixels, few.labels).assign(run=run))
-            relied.append(sanity.relied_on(model, few.pixels, few.labels, bands).assign(run=run))
-            carried.append(sanity.carried_over(model, test.pixels, made, place).assign(run=run, seed=seed))
-    checks, relied, carried = pd.concat(checks), pd.concat(relied), pd.concat(carried)
-    rows = pd.concat(rows.assign(run=run, attack=attack) for (run, attack), (_, rows) in cells.items())
-
+    flags, relied, transferred = [], [], []
+    moved = set(described.loc[described["entry"].isin(settings.transfer), "attack"])
+    for run in track(runs, "attack_checks"):
+        elsewhere = {key: cell for key, cell in found.items() if key[0] != run and key[1] in moved}
+        model = study["runs"][run]["model"]
+        networks = inference.restore_all(weights / run, model, test.pixels.shape[1:], len(test.classes))
+        for position, (seed, network) in enumerate(networks):
+            flags.append(sanity.checks(network, shared.pixels, shared.labels).assign(run=run))
+            relied.append(sanity.relied_on(network, shared.pixels, shared.labels, bands).assign(run=run))
+            rows = transfer.transferred(network, test.pixels, elsewhere, position)
+            transferred.append(rows.assign(run=run, seed=seed))
+    cells = strength.cells({key: outcomes for key, (_, outcomes) in found.items()}, described, runs)
     results = {
-        "attacks": strength.successes(rows, about, runs, statistics),
-        "queries": strength.query_curves(rows, about, runs, statistics),
-        "confined": strength.confined(rows, about, runs, relied, statistics),
-        "attack_transfer": strength.transfers(carried, runs, statistics),
+        "attacks": strength.success_table(cells, statistics),
+        "queries": strength.query_table(cells, statistics),
+        "confined": strength.confined_table(cells, pd.concat(relied), statistics),
+        "attack_transfer": transfer.transfer_table(pd.concat(transferred), runs, statistics),
     }
+    signs = sanity.warnings(cells, pd.concat(flags), pd.concat(transferred), statistics)
+
     for name, table in results.items():
         io.write_table(tables / f"{name}.csv", table)
-    io.write_json(warnings, strength.warnings(rows, about, checks, carried, runs, statistics))
+    io.write_json(warnings, signs)
 
 
 if __name__ == "__main__":

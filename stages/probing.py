@@ -1,6 +1,5 @@
 """Which bands does each network need, remember, and give way in?"""
 
-import numpy as np
 import pandas as pd
 
 from spectroscope.bootstrap import StatisticsSettings
@@ -8,34 +7,27 @@ from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.machine import device
 from spectroscope.pipeline.progress import track
-from spectroscope.probing import margins
-from spectroscope.probing.settings import ProbingSettings
-from spectroscope.probing.tables import counterpart_rows, examine, mask_rows
+from spectroscope.probing.tables import ProbingSettings, probe
 from stages import In, Out, start
 
 
 def main(weights: In, images: In, attacks: In, tables: Out) -> None:
-    probing = params.load("probing", ProbingSettings)
-    of_masks, settings = probing.masks, (probing.margins, probing.masks, probing.counterparts)
+    settings = params.load("probing", ProbingSettings)
     statistics = params.load("statistics", StatisticsSettings)
-    study, test = params.read(), io.read_images(images).head(max(each.n_images for each in settings))
+    n_images = max(settings.margins.n_images, settings.masks.n_images, settings.counterparts.n_images)
+    study, test = params.read(), io.read_images(images).head(n_images)
     pixels, labels = test.pixels.to(device()), test.labels.to(device())
 
-    results = {"margins": [], "masks": [], "counterparts": []}
-    for run, of_run in track(study["runs"].items(), "examine"):
-        networks = inference.restore_all(weights / run, of_run["model"], test.pixels.shape[1:], len(test.classes))
-        change, rows = next(iter(io.read_attack(attacks / run / f"{of_masks.attack}.parquet").values()))
-        seeds = [
-            examine(net, pixels, labels, change, rows[rows["seed"] == seed], seed, settings) for seed, net in networks
-        ]
-        found = {name: np.stack([each[name] for each in seeds]) for name in seeds[0]}
-        results["margins"].append(margins.rows(found["margins"], statistics).assign(run=run))
-        results["masks"].append(mask_rows(found, of_masks.n_images, statistics).assign(run=run))
-        results["counterparts"].append(counterpart_rows(found, statistics).assign(run=run))
+    results: dict[str, list[pd.DataFrame]] = {"margins": [], "masks": [], "counterparts": []}
+    for run, entry in track(study["runs"].items(), "probing"):
+        networks = inference.restore_all(weights / run, entry["model"], test.pixels.shape[1:], len(test.classes))
+        attack, *_ = io.read_attack(attacks / run / f"{settings.masks.attack}.parquet").values()
+        for name, table in probe(networks, pixels, labels, attack, settings, statistics).items():
+            table.insert(0, "run", run)
+            results[name].append(table)
 
     for name, parts in results.items():
-        table = pd.concat(parts)
-        io.write_table(tables / f"{name}.csv", table[["run", *table.columns.drop("run")]])
+        io.write_table(tables / f"{name}.csv", pd.concat(parts))
 
 
 if __name__ == "__main__":

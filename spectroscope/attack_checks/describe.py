@@ -1,4 +1,4 @@
-"""What each attack of a study is: its kind, its variant, the ball it stays in."""
+"""Kind, variant and ball of each attack of a study."""
 
 import pandas as pd
 
@@ -7,10 +7,10 @@ from spectroscope.attacks.registry import AttackSettings, expand_variants, looku
 
 
 def describe(entries: dict[str, AttackSettings]) -> pd.DataFrame:
-    """One row for each attack of each entry: attack (its name), entry, method, kind, variant, norm, eps, n_images.
+    """attack (its name), entry, method, kind, variant, norm, eps, n_images: a row for each variant and radius.
 
-    A confined minimal-norm attack is of the kind `confined`. Without a ball norm and eps are missing; eps is in pixel
-    units of [0, 1].
+    A minimal-norm attack that is confined to a band is of the kind `confined`. norm and eps are missing for attacks
+    without a ball; eps is in pixel units of [0, 1].
     """
     rows = []
     for entry, settings in entries.items():
@@ -27,5 +27,5 @@ def describe(entries: dict[str, AttackSettings]) -> pd.DataFrame:
 
 def bands(entries: dict[str, AttackSettings]) -> dict[tuple[str, str], AttackedBand]:
     """The band of each confined attack, by entry and variant."""
-    given = {entry: getattr(settings, "bands", None) or {} for entry, settings in entries.items()}
-    return {(entry, name): band for entry, named in given.items() for name, band in named.items()}
+    banded = {entry: getattr(settings, "bands", None) or {} for entry, settings in entries.items()}
+    return {(entry, variant): band for entry, bands in banded.items() for variant, band in bands.items()}

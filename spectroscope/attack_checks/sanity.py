@@ -1,77 +1,128 @@
-"""What can make an attack look weak without merit of the network, and what perturbations do elsewhere."""
+"""Signs that an attack fails because gradients are masked, not because the network is robust."""
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from spectroscope.attack_checks.strength import Cell, among_right, summarise
 from spectroscope.attacks.band_projection import AttackedBand, projection
 from spectroscope.attacks.counting_model import evaluating, log_odds, logits_of
+from spectroscope.bootstrap import StatisticsSettings, grid
 
-AT_ONCE = 64  # images
+SANITY_BATCH_SIZE = 64
+CHECKS = {
+    "zero_gradients": "the gradient is zero on {share:.0%} of the images: gradient attacks are blind there",
+    "varies": "two passes over the same images give different logits on {share:.0%} of them: attacks need averaging",
+    "probabilities": "the outputs of {share:.0%} of the images are probabilities: gradients vanish where they saturate",
+}
 
 
-def checks(model: nn.Module, x: Tensor, labels: Tensor) -> pd.DataFrame:
-    """The checks of AutoAttack (Croce & Hein 2020, flags of their code) as shares of the images, in one row.
+def checks(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataFrame:
+    """The checks of AutoAttack (Croce & Hein 2020, flags of their code): the share of images that fail each, one row.
 
     zero_gradients: the gradient of the log odds is zero in every pixel. varies: two passes differ by more than 1e-4 of
-    the largest logit. probabilities: the outputs lie in [0, 1] and sum to 1, so that they are no logits.
+    the largest logit. probabilities: the outputs lie in [0, 1] and sum to 1, so they are no logits.
     """
-    found = []
-    for part, right in zip(x.split(AT_ONCE), labels.split(AT_ONCE), strict=True):
-        z = part.detach().to(_device(model)).requires_grad_()
+    flags = []
+    for x, y in zip(images.split(SANITY_BATCH_SIZE), labels.split(SANITY_BATCH_SIZE), strict=True):
+        x = x.detach().to(_device(model)).requires_grad_()
         with evaluating(model), torch.enable_grad():
-            logits = logits_of(model, z)
-            (gradient,) = torch.autograd.grad(log_odds(logits, right.to(z.device)).sum(), z)
-            again = logits_of(model, z.detach())
+            logits = logits_of(model, x)
+            (gradient,) = torch.autograd.grad(log_odds(logits, y.to(x.device)).sum(), x)
+            again = logits_of(model, x.detach())
         logits = logits.detach()
-        different = (logits - again).abs().amax(1) > 1e-4 * logits.abs().amax(1)
-        inside = ((logits >= 0) & (logits <= 1)).all(1) & ((logits.sum(1) - 1).abs() < 1e-4)
-        found.append(torch.stack([~gradient.flatten(1).any(1), different, inside], 1).float().cpu())
-    names = ["zero_gradients", "varies", "probabilities"]
-    return pd.DataFrame([torch.cat(found).mean(0).tolist()], columns=names)
+        varies = (logits - again).abs().amax(1) > 1e-4 * logits.abs().amax(1)
+        probabilities = ((logits >= 0) & (logits <= 1)).all(1) & ((logits.sum(1) - 1).abs() < 1e-4)
+        flags.append(torch.stack([~gradient.flatten(1).any(1), varies, probabilities], 1).float().cpu())
+    return pd.DataFrame([torch.cat(flags).mean(0).tolist()], columns=list(CHECKS))
 
 
-def relied_on(model: nn.Module, x: Tensor, labels: Tensor, bands: dict[tuple[str, str], AttackedBand]) -> pd.DataFrame:
-    """Mean drop of the label's logit when a whole band is taken out of the images: entry, variant, relied.
+def relied_on(
+    model: nn.Module, images: Tensor, labels: Tensor, bands: dict[tuple[str, str], AttackedBand]
+) -> pd.DataFrame:
+    """Mean drop of the label's logit when a whole band is removed from the images: rows entry, variant, relied.
 
     Occluded Frequency (Wang et al. 2020, Def. 1) with the band as the component and zeros as the baseline.
     """
-    rows, clean = [], _logits(model, x).gather(1, labels[:, None])
+    rows, clean = [], logits_in_batches(model, images).gather(1, labels[:, None])
     for (entry, variant), band in bands.items():
-        without = x - projection(band, *x.shape[-2:])(x)
-        drop = clean - _logits(model, without).gather(1, labels[:, None])
+        height, width = images.shape[-2:]
+        removed = images - projection(band, height, width)(images)
+        drop = clean - logits_in_batches(model, removed).gather(1, labels[:, None])
         rows.append({"entry": entry, "variant": variant, "relied": float(drop.mean())})
     return pd.DataFrame(rows, columns=["entry", "variant", "relied"])
 
 
-def carried_over(
-    model: nn.Module, images: Tensor, made: dict[tuple[str, str], tuple[Tensor, pd.DataFrame]], place: int
-) -> pd.DataFrame:
-    """Whether perturbations made on other networks fool this one: attack, source, image, label, fooled.
+def warnings(
+    cells: list[Cell], flags: pd.DataFrame, transferred: pd.DataFrame, statistics: StatisticsSettings
+) -> dict[str, dict[str, str]]:
+    """Signs of masked gradients by run and by the check or attack that shows them; runs without a sign are left out.
 
-    made: perturbations and rows by (source, attack), of which those of the `place`-th seed are used. Counted are the
-    images whose own network they fool and that this one has right; `fooled` is missing for the rest.
+    flags: rows of `checks`, with the run. At each radius the strongest white box is compared with all other attacks and
+    with perturbations transferred from other runs (rows of `transfer.transferred`): one that succeeds more often on the
+    same images, by more than chance, is a sign.
     """
-    tables = []
-    for (source, attack), (change, rows) in made.items():
-        seed = rows["seed"].unique()[place]
-        part = rows[rows["seed"] == seed]
-        image, labels = (torch.from_numpy(part[name].to_numpy(copy=True)) for name in ("image", "label"))
-        right = _logits(model, images[image]).argmax(1) == labels
-        counted = torch.from_numpy(part["success"].to_numpy(copy=True)) & right
-        fooled = torch.full((len(part),), torch.nan)
-        if counted.any():
-            adversaries = (images[image] + change[part.index.to_list()])[counted]
-            fooled[counted] = (_logits(model, adversaries).argmax(1) != labels[counted]).float()
-        tables.append(part[["image", "label"]].assign(attack=attack, source=source, fooled=fooled.numpy()))
-    columns = ["image", "label", "attack", "source", "fooled"]
-    return pd.concat(tables) if tables else pd.DataFrame(columns=columns)
+    signs: dict[str, dict[str, str]] = {cell.run: {} for cell in cells}
+    for run, rows in flags.groupby("run", sort=False):
+        shares = {name: rows[name].mean() for name in CHECKS}
+        signs[run] = {name: CHECKS[name].format(share=share) for name, share in shares.items() if share > 0}
+    for run in signs:
+        own, rows = [cell for cell in cells if cell.run == run], transferred[transferred["run"] == run]
+        for norm, radius in dict.fromkeys((cell.norm, cell.eps) for cell in own):
+            if norm is not None and radius is not None:
+                signs[run] |= _stronger(own, rows, norm, radius, statistics)
+    return {run: found for run, found in signs.items() if found}
+
+
+def _stronger(
+    own: list[Cell], transferred: pd.DataFrame, norm: str, radius: float, statistics: StatisticsSettings
+) -> dict[str, str]:
+    """A warning for each attack that fools more images of a run than its strongest white box does at this radius.
+
+    own: the attacks on this run; transferred: rows of attacks on other runs, tried on this one.
+    """
+    fooled = {cell.attack: (cell.kind, hits) for cell in own if (hits := _fooled(cell, norm, radius)) is not None}
+    white = {name: np.nanmean(hits) for name, (kind, hits) in fooled.items() if kind == "white box"}
+    strongest = max(white, key=lambda name: white[name], default="")
+    if not strongest or np.isnan(white[strongest]):
+        return {}
+    rivals = {name: hits for name, (kind, hits) in fooled.items() if kind not in ("white box", "ensemble")}
+    same_ball = [cell.attack for cell in own if cell.in_ball(norm, radius)]
+    rows = transferred[transferred["attack"].isin(same_ball)]
+    for (attack, source), group in rows.groupby(["attack", "source"], sort=False):
+        rivals[f"{attack} from {source}"] = grid(group, ["fooled"])[:, :, 0]
+    stronger = {}
+    for name, hits in rivals.items():
+        best = fooled[strongest][1]
+        n = min(hits.shape[1], best.shape[1])  # attacks may have run on different numbers of images
+        (excess,) = summarise((hits[:, :n] - best[:, :n])[:, :, None], own[0].stream, statistics)
+        if excess["low"] > 0:
+            stronger[name] = (
+                f"{name} fools {excess['mean']:.1%} [{excess['low']:.1%}, {excess['high']:.1%}] more images "
+                f"than the strongest white box, {strongest}, at {norm} {radius:.4g}: gradients may be masked"
+            )
+    return stronger
+
+
+def _fooled(cell: Cell, norm: str, radius: float) -> np.ndarray | None:
+    """Whether an attack fools each image within this radius, (seeds, images), NaN where it was not attacked.
+
+    None where the two do not compare: the attack has another ball, or has none and the norm is not l2.
+    """
+    success = cell.outcomes["success"]
+    if cell.norm is None and norm == "l2":
+        success = success & (cell.outcomes["l2"] <= radius)
+    elif not cell.in_ball(norm, radius):
+        return None
+    return among_right(cell.outcomes, success)[:, :, 0]
 
 
 @torch.no_grad()
-def _logits(model: nn.Module, x: Tensor) -> Tensor:
+def logits_in_batches(model: nn.Module, images: Tensor) -> Tensor:
+    """Logits on the CPU, the model in evaluation mode: (N, C, H, W) -> (N, K)."""
     with evaluating(model):
-        return torch.cat([logits_of(model, part.to(_device(model))).cpu() for part in x.split(AT_ONCE)])
+        return torch.cat([logits_of(model, x.to(_device(model))).cpu() for x in images.split(SANITY_BATCH_SIZE)])
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -1,58 +1,92 @@
-"""The control of a perturbation, and the score that is calibrated by it.
+"""Norm-matched noise, the control of a perturbation, and the score that is calibrated by it.
 
-White noise of each perturbation's norm is pushed through the same clip. The score of a coefficient is the logarithm of
-how much more the attack changes it than that noise does: 0 for noise itself, whatever the images look like, because the
-clean spectrum, whose small values spoil the relative change, cancels.
+White noise with each perturbation's norm is added to the same image and clipped alike. The score of a coefficient is
+the logarithm of how much more the attack changes it than noise does. It is 0 for noise itself, whatever the images: the
+clean spectrum, whose small values spoil a relative change, cancels.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from spectroscope.frequency.channels import Channels, seen
+from spectroscope import bootstrap
+from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.frequency.channels import seen
 from spectroscope.frequency.exact_norm import clipped_to
-from spectroscope.frequency.spectrum import dct2
+from spectroscope.perturbation.spectra import PerturbationSettings, power
+from spectroscope.pipeline import machine
+
+
+@dataclass(frozen=True)
+class Null:
+    """Power of norm-matched noise: mean over draws for each perturbation (N, H, W), and sums of each draw.
+
+    totals (draws, H, W): power of a draw, summed over the perturbations.
+    """
+
+    power: Tensor
+    totals: Tensor
 
 
 def matched_noise(clean: Tensor, perturbations: Tensor, generator: torch.Generator) -> Tensor:
-    """The control: white noise of each perturbation's l2 norm, added to the image and clipped to [0, 1] like it.
+    """White noise of each perturbation's l2 norm, as it changes the image after the clip to [0, 1].
 
-    (N, C, H, W) twice -> (N, C, H, W), the change that is left after the clip: its norm is the perturbation's, but
-    where the clip leaves no room for it.
+    (N, C, H, W) twice -> (N, C, H, W). The norm is smaller where black and white leave no room for it.
     """
     noise = torch.randn(clean.shape, generator=generator, dtype=clean.dtype).to(clean.device)
     return clipped_to(clean, noise, "l2", perturbations.flatten(1).norm(dim=1))
 
 
-def power(perturbations: Tensor, channels: Channels) -> Tensor:
-    """Squared DCT coefficients, summed over channels: (N, C, H, W) -> (N, H, W).
+def noise_null(clean: Tensor, perturbations: Tensor, settings: PerturbationSettings) -> Null:
+    """The null of these perturbations; its draws are independent of the control, which is drawn from `noise_seed`."""
+    generator = machine.generator(settings.noise_seed, 1)
+    mean, totals = torch.zeros_like(clean[:, 0]), []
+    for _ in range(settings.noise_draws):
+        noise = matched_noise(clean, perturbations, generator)
+        noise_power = floored(power(seen(noise, settings.channels)))
+        totals.append(noise_power.sum(0, dtype=torch.float64))
+        mean = mean + noise_power / settings.noise_draws
+    return Null(mean, torch.stack(totals))
 
-    No power is smaller than the square of the transform's rounding error, 4 eps times the perturbation's norm: an
-    attack confined to a band then has a score outside it, a very low one, and no logarithm of 0.
+
+def floored(powers: Tensor) -> Tensor:
+    """Power that is at least the square of the transform's rounding error, 4 eps times the perturbation's norm.
+
+    (N, H, W) -> (N, H, W). An attack confined to a band then has a score outside it, a very low one: there is no
+    logarithm of 0.
     """
-    found = dct2(seen(perturbations, channels)).square().sum(1)
-    floor = (4 * torch.finfo(found.dtype).eps) ** 2 * found.sum((1, 2), keepdim=True)
-    return torch.maximum(found, floor)
+    floor = (4 * torch.finfo(powers.dtype).eps) ** 2 * powers.sum((1, 2), keepdim=True)
+    return torch.maximum(powers, floor)
 
 
-def null_power(
-    clean: Tensor, perturbations: Tensor, channels: Channels, draws: int, generator: torch.Generator
-) -> Iterator[Tensor]:
-    """Power of `draws` independent draws of the control, one after the other: each (N, H, W)."""
-    for _ in range(draws):
-        yield power(matched_noise(clean, perturbations, generator), channels)
+def score(attack: Tensor, noise: Tensor) -> Tensor:
+    """Half the logarithm of a ratio of powers: the log ratio of root-mean-square changes."""
+    return (attack / noise).log() / 2
 
 
-def score(attack: Tensor, null: Tensor) -> Tensor:
-    """Half the logarithm of power over power: the log ratio of root-mean-square changes."""
-    return (attack / null).log() / 2
+def scores(attack: Tensor, noise: Tensor, weights: Tensor) -> Tensor:
+    """Score of each weighted sum of the perturbations' power: (N, ...) twice, weights (D, N) -> (D, ...)."""
+    sums = ((weights.double() @ x.double().flatten(1)).unflatten(1, x.shape[1:]) for x in (attack, noise))
+    return score(*sums)
 
 
 def null_spread(totals: Tensor) -> Tensor:
-    """How noise scores against noise: standard deviation over draws of each draw's score against the mean of the rest.
+    """How noise scores against noise: the standard deviation of each draw's score against the mean of the other draws.
 
-    totals (draws, K): power of each draw, summed over images, by shell or coefficient -> (K,).
+    totals (draws, K): power of each draw, summed over perturbations, by shell or coefficient -> (K,).
     """
-    rest = (totals.sum(0) - totals) / (len(totals) - 1)
-    return score(totals, rest).std(0)
+    others = (totals.sum(0) - totals) / (len(totals) - 1)
+    return score(totals, others).std(0)
+
+
+def widened(replicates: Tensor, spread: Tensor, draws: int, statistics: StatisticsSettings) -> Tensor:
+    """Scores with the null's spread added to each bootstrap draw: (1 + resamples, ...), (...) -> (1 + resamples, ...).
+
+    `spread` is estimated from `draws` draws of noise, so what is added has a t distribution of draws - 1 degrees of
+    freedom.
+    """
+    rng = bootstrap.stream(statistics, "null_widening")
+    noise = torch.from_numpy(np.asarray(rng.standard_t(draws - 1, tuple(replicates[1:].shape))))
+    return torch.cat([replicates[:1], replicates[1:] + spread * noise])

@@ -1,36 +1,60 @@
-"""Tables of margins inside bands (`subspaces`): medians over the networks and images of a run."""
+"""Margins of networks inside bands: the perturbation that changes the class with the frequencies of one band alone."""
+
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
+from torch import Tensor, nn
 
-from spectroscope.bootstrap import StatisticsSettings, interval
+from spectroscope import bootstrap
+from spectroscope.attribution.margins import MarginSearchSettings, margins
+from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.frequency.partitions import Partition, partition
 
 
-def rows(values: np.ndarray, statistics: StatisticsSettings) -> pd.DataFrame:
+class MarginSettings(MarginSearchSettings):
+    """Margins of the first `n_images` test images, inside the bands of a partition of the DCT."""
+
+    n_images: Annotated[int, Field(ge=1)]
+    partition: Partition
+    bands: Annotated[int, Field(ge=2)] | None
+
+
+def band_margins(model: nn.Module, images: Tensor, labels: Tensor, settings: MarginSettings) -> Tensor:
+    """l2 norm of the smallest perturbation found inside each band: (N, C, H, W), (N,) -> (n_images, bands).
+
+    NaN in the row of an image that is misclassified already, infinity where none was found.
+    """
+    height, width = images.shape[-2:]
+    index = partition(height, width, settings.partition, settings.bands, "dct")
+    return margins(model, images[: settings.n_images], labels[: settings.n_images], index, settings)
+
+
+def margin_table(values: np.ndarray, statistics: StatisticsSettings) -> pd.DataFrame:
     """Median margin of each band: band, unreached, mean, low, high, n_images, n_seeds; values (seeds, images, bands).
 
-    The bootstrap draws seeds and images, crossed. `mean` is the median; it does not exist (NaN) where half of the
-    margins are infinite. unreached: the share of infinite ones. n_images: images that some seed had right.
+    The bootstrap draws seeds and images, crossed. `mean` is the median, missing (NaN) where half of the margins are
+    infinite. unreached: share of infinite margins. n_images: images that at least one seed classified right.
     """
-    rng = np.random.default_rng([statistics.seed, 5])
+    rng = bootstrap.stream(statistics, "margins")
     seeds, images, bands = values.shape
-    drawn = []
+    draws = []
     for _ in range(statistics.resamples):
-        picked = values[rng.integers(0, seeds, seeds)][:, rng.integers(0, images, images)]
-        drawn.append(_median(picked))
-    low, high = interval(np.stack(drawn), statistics)
+        draws.append(_median(values[rng.integers(0, seeds, seeds)][:, rng.integers(0, images, images)]))
+    low, high = bootstrap.interval(np.stack(draws), statistics)
     right = ~np.isnan(values).any(2)
     unreached = np.isinf(values[right]).sum(0) / max(int(right.sum()), 1)
-    table = {"band": range(bands), "unreached": unreached, "mean": _median(values), "low": low, "high": high}
-    return pd.DataFrame(table).assign(n_images=int(right.any(0).sum()), n_seeds=seeds)
+    columns = {"band": range(bands), "unreached": unreached, "mean": _median(values), "low": low, "high": high}
+    return pd.DataFrame(columns).assign(n_images=int(right.any(0).sum()), n_seeds=seeds)
 
 
 def _median(values: np.ndarray) -> np.ndarray:
-    """Over seeds and images, NaN left out; NaN too where it is infinite: (seeds, images, bands) -> (bands,)."""
-    flat = values.reshape(-1, values.shape[2])
-    flat = flat[~np.isnan(flat).any(1)]
-    if not len(flat):
+    """Median over seeds and images without NaN rows, NaN where it is infinite: (seeds, images, bands) -> (bands,)."""
+    rows = values.reshape(-1, values.shape[2])
+    rows = rows[~np.isnan(rows).any(1)]
+    if not len(rows):
         return np.full(values.shape[2], np.nan)
-    ordered = np.sort(flat, axis=0)
-    middle = (ordered[(len(flat) - 1) // 2] + ordered[len(flat) // 2]) / 2
+    ordered = np.sort(rows, axis=0)
+    middle = (ordered[(len(rows) - 1) // 2] + ordered[len(rows) // 2]) / 2
     return np.where(np.isfinite(middle), middle, np.nan)

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from spectroscope.frequency.spectrum import dct2
-from spectroscope.probing.counterparts import counterparts, representation
-from spectroscope.probing.settings import CounterpartSettings
+from spectroscope.probing.counterparts import CounterpartSettings, counterparts, representation
 
 SETTINGS = CounterpartSettings(n_images=4, steps=30, learning_rate=0.5, seed=0)
 
@@ -19,19 +18,19 @@ def pixels(n: int, seed: int) -> torch.Tensor:
 def test_only_what_the_representation_sees_comes_back(seen):
     features = lambda x: dct2(x)[:, 0, seen, seen].flatten(1)  # noqa: E731
     x, start = pixels(4, 0), pixels(4, 1)
-    found, left = counterparts(features, x, start, SETTINGS)
+    reached, left = counterparts(features, x, start, SETTINGS)
     inside = torch.zeros(8, 8, dtype=torch.bool)
     inside[seen, seen] = True
-    before, after = (dct2(each - x).square().mean((0, 1)) for each in (start, found))
+    before, after = (dct2(images - x).square().mean((0, 1)) for images in (start, reached))
     assert (after[inside].sum() / before[inside].sum()) < 0.01
     assert after[~inside].sum() / before[~inside].sum() == pytest.approx(1, abs=0.05)
     assert (left < 0.1).all()
-    assert found.min() >= 0 and found.max() <= 1
+    assert reached.min() >= 0 and reached.max() <= 1
     alone, _ = counterparts(features, x[1:2], start[1:2], SETTINGS)
-    torch.testing.assert_close(alone, found[1:2], rtol=0, atol=1e-3)
+    torch.testing.assert_close(alone, reached[1:2], rtol=0, atol=1e-3)
 
 
-def test_the_representation_is_what_the_last_layer_is_given():
+def test_the_representation_is_the_input_of_the_last_layer():
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 5))
     x = pixels(2, 0)
     torch.testing.assert_close(representation(network)(x), network[:3](x))

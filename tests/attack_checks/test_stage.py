@@ -1,4 +1,4 @@
-"""The stage that asks whether the attacks can be believed, on networks that learned next to nothing."""
+"""The stage attack_checks, on networks that learned next to nothing."""
 
 import copy
 
@@ -6,10 +6,10 @@ import pytest
 import torch
 import yaml
 
+from spectroscope.attack_checks.strength import SUMMARY
 from spectroscope.models import inference
 from spectroscope.pipeline import io, machine
-from stages import attack_checks
-from stages import attacks as attack
+from stages import attack_checks, attacks
 
 SHAPE, CLASSES = (3, 12, 12), ("a", "b", "c")
 LOW = {"keep": "inside", "basis": "dct", "shape": "linf", "unit": "shells", "low": 0, "high": 6, "clip": False}
@@ -31,7 +31,6 @@ ATTACKS = {
     "fgsm": {"method": "fgsm", "n_images": 6, "target": None, "eps_255": [4, 40]},
 }
 ATTACKS["bands"]["bands"] = {"low": LOW, "high": {**LOW, "keep": "outside"}}
-ENDING = ["mean", "low", "high", "n_images", "n_seeds"]
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +67,9 @@ def workspace(tmp_path_factory):
         for run in ("one", "two"):
             for name in ATTACKS:
                 out = folder / "attacks" / run / f"{name}.parquet"
-                attack.main(run, name, folder / "models" / run, folder / "test.parquet", out)
-        given = folder / "models", folder / "test.parquet", folder / "attacks"
-        attack_checks.main(*given, folder / "tables", folder / "warnings.json")
+                attacks.main(run, name, folder / "models" / run, folder / "test.parquet", out)
+        inputs = folder / "models", folder / "test.parquet", folder / "attacks"
+        attack_checks.main(*inputs, folder / "tables", folder / "warnings.json")
     return folder
 
 
@@ -80,7 +79,7 @@ def test_every_attack_of_every_run_has_its_strength(workspace):
     assert table[["run", "attack"]].to_numpy().tolist() == [[run, name] for run in ("one", "two") for name in names]
     kinds = ["control", "control", "confined", "confined", "black box", "single step", "single step"]
     assert table["kind"].tolist() == kinds * 2
-    assert table["eps"].tolist()[:4] == [1.5] * 4 and table["eps"].isna().tolist()[4] and list(table)[-5:] == ENDING
+    assert table["eps"].tolist()[:4] == [1.5] * 4 and table["eps"].isna().tolist()[4] and list(table)[-5:] == SUMMARY
     for run, name, mean in table[["run", "attack", "mean"]].itertuples(index=False):
         entry, _, variant = name.partition(" ")
         _, rows, _ = io.read_arrays(workspace / "attacks" / run / f"{entry}.parquet")
@@ -90,7 +89,7 @@ def test_every_attack_of_every_run_has_its_strength(workspace):
 
 def test_black_boxes_have_a_query_curve_and_bands_a_row_each(workspace):
     curve = io.read_table(workspace / "tables" / "queries.csv")
-    assert set(curve["attack"]) == {"simba"} and list(curve)[-5:] == ENDING
+    assert set(curve["attack"]) == {"simba"} and list(curve)[-5:] == SUMMARY
     assert all(part["mean"].is_monotonic_increasing for _, part in curve.groupby("run"))
     bands = io.read_table(workspace / "tables" / "confined.csv")
     assert bands[["run", "band"]].to_numpy().tolist() == [[r, b] for r in ("one", "two") for b in ("low", "high")]

@@ -1,18 +1,13 @@
 """Margins inside a band, where they are known: planes in the space of coefficients."""
 
-import numpy as np
 import pytest
 import torch
 
-from spectroscope.attribution.margins import margins, within
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.attribution.margins import MarginSearchSettings, margins, within
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.spectrum import dct2
-from spectroscope.probing.margins import rows
-from spectroscope.probing.settings import MarginSettings
 
-STATISTICS = StatisticsSettings(confidence=0.95, resamples=200, seed=0)
-SETTINGS = MarginSettings(n_images=8, partition="octave", bands=None, steps=8, candidates=3)
+SETTINGS = MarginSearchSettings(steps=8, candidates=3)
 INDEX = partition(8, 8, "octave", None, "dct")
 
 
@@ -81,21 +76,3 @@ def test_an_image_that_is_wrong_already_has_no_margin():
     assert found[[0, 1, 3, 4]].isfinite().all()
     alone = margins(model, x[3:4], labels[3:4], INDEX, SETTINGS)
     torch.testing.assert_close(found[3:4], alone, rtol=1e-4, atol=1e-6)
-
-
-def test_rows_are_medians_over_seeds_and_images_with_their_interval():
-    rng = np.random.default_rng(0)
-    values = rng.uniform(1, 2, (3, 21, 2))
-    values[:, 4] = np.nan
-    values[0, 5] = np.nan
-    values[..., 1] += 10
-    table = rows(values, STATISTICS)
-    assert list(table) == ["band", "unreached", "mean", "low", "high", "n_images", "n_seeds"]
-    np.testing.assert_allclose(table["mean"], np.nanmedian(values, axis=(0, 1)))
-    assert (table["low"] < table["mean"]).all() and (table["mean"] < table["high"]).all()
-    assert table["n_images"].tolist() == [20, 20] and (table["n_seeds"] == 3).all()
-    assert (table["unreached"] == 0).all()
-    values[:, :15, 1] = np.inf
-    table = rows(values, STATISTICS)
-    assert table["mean"].isna().tolist() == [False, True]
-    assert table["unreached"][1] == pytest.approx((15 * 3 - 4) / 59)  # without the four that are wrong

@@ -1,0 +1,87 @@
+"""Tables of the probes of a network that fools easily, and of one that nothing fools."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.probing.counterparts import CounterpartSettings, counterparts_by_shell
+from spectroscope.probing.margins import MarginSettings
+from spectroscope.probing.masks import MASKS, MaskSettings, masks_by_shell
+from spectroscope.probing.tables import ProbingSettings, probe
+
+STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0)
+SETTINGS = ProbingSettings(
+    margins=MarginSettings(n_images=4, partition="octave", bands=None, steps=3, candidates=2),
+    masks=MaskSettings(n_images=6, attack="pgd", penalty=1.0, steps=3, learning_rate=0.05, batch_size=4),
+    counterparts=CounterpartSettings(n_images=5, steps=3, learning_rate=0.5, seed=0),
+)
+
+
+def attacked_network(success: list[int]) -> tuple[nn.Module, torch.Tensor, torch.Tensor, tuple]:
+    """A small random network, six images, labels (two of them wrong), and an attack that fooled some for two seeds."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
+    x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    labels = network(x).argmax(1)
+    labels[[1, 5]] = (labels[[1, 5]] + 1) % 3
+    outcomes = pd.DataFrame({"seed": [0] * 6 + [1] * 6, "image": [*range(6)] * 2, "after": 0})
+    outcomes["success"] = outcomes["image"].isin(success)
+    return network, x, labels, (torch.zeros(12, 1, 8, 8), outcomes)
+
+
+def tables(success: list[int]) -> dict[str, pd.DataFrame]:
+    """Tables of two seeds, whose networks are the same."""
+    network, x, labels, attack = attacked_network(success)
+    return probe([(0, network), (1, network)], x, labels, attack, SETTINGS, STATISTICS)
+
+
+def test_masks_have_a_row_for_each_image_which_is_missing_where_there_is_no_mask():
+    network, x, labels, (change, outcomes) = attacked_network([0, 3])
+    own = change, outcomes[outcomes["seed"] == 1]
+    masks = masks_by_shell(network, x, labels, own, 1, SETTINGS.masks)
+    assert {name: tuple(values.shape) for name, values in masks.items()} == {
+        "network": (1, 8),
+        "essential": (6, 8),
+        "adversarial": (6, 8),
+    }
+    missing = {name: values.isnan().any(1).nonzero()[:, 0].tolist() for name, values in masks.items()}
+    assert missing == {"network": [], "essential": [1, 5], "adversarial": [1, 2, 4, 5]}
+    for values in masks.values():
+        assert np.nanmin(values) >= 0 and np.nanmax(values) <= 1
+
+
+@pytest.mark.parametrize("success", [[], [0, 3]])
+def test_every_probe_has_its_rows_and_its_number_of_images(success):
+    found = tables(success)
+    ending = ["mean", "low", "high", "n_images", "n_seeds"]
+    assert list(found["margins"]) == ["band", "unreached", *ending]
+    assert list(found["masks"]) == ["mask", "shell", *ending]
+    assert list(found["counterparts"]) == ["statistic", "shell", *ending]
+    assert found["masks"]["mask"].unique().tolist() == list(MASKS)
+    n_images = found["masks"].groupby("mask")["n_images"].first()
+    assert n_images[list(MASKS)].tolist() == [6, 4, len(success)]
+    assert found["masks"].query("mask == 'adversarial'")["mean"].isna().all() == (not success)
+    assert found["margins"]["n_images"].unique().tolist() == [3]
+    assert found["counterparts"]["n_images"].unique().tolist() == [5]
+    assert all((table["n_seeds"] == 2).all() for table in found.values())
+
+
+def test_the_mean_of_masks_is_that_of_the_images_which_have_one():
+    network, x, labels, (change, outcomes) = attacked_network([0])
+    masks = masks_by_shell(network, x, labels, (change, outcomes.iloc[:6]), 0, SETTINGS.masks)
+    essential = tables([0])["masks"].query("mask == 'essential'")
+    np.testing.assert_allclose(essential["mean"], masks["essential"].nanmean(0), rtol=1e-6)
+
+
+def test_what_remains_is_the_log_of_change_over_control():
+    network, x, labels, _ = attacked_network([0])
+    table = tables([0])["counterparts"].set_index("statistic")
+    change = counterparts_by_shell(network, x, labels, SETTINGS.counterparts)["change"]
+    np.testing.assert_allclose(table.loc["change", "mean"], change.mean(0), rtol=1e-5)
+    ratio = table.loc["change", "mean"].to_numpy() / table.loc["control", "mean"].to_numpy()
+    np.testing.assert_allclose(table.loc["remaining", "mean"], np.log(ratio))
+    assert (table["low"] <= table["mean"] + 1e-9).all() and (table["mean"] <= table["high"] + 1e-9).all()
+    assert table.loc["left", "mean"] < 1
