@@ -41,7 +41,7 @@ def restore(regime: Pretrained, name: str, shape: tuple[int, ...], n_classes: in
     for file in regime.weights or [None]:
         model = inference.build(name, shape, n_classes)
         if file is not None:
-            io.fill(model, tensors(Path(file), regime, model), Path(file))
+            io.load_tensors(model, tensors(Path(file), regime, model), Path(file))
         for buffer, values in (("mean", regime.mean), ("std", regime.std)):
             if values is not None:
                 if len(values) != shape[0]:
