@@ -148,7 +148,7 @@ def test_the_floors_told_are_those_that_are_checked():
 
 def test_the_tables_of_the_readme_are_the_results():
     text = (ROOT / "README.md").read_text()
-    filled = runpy.run_path(str(DOCS / "readme.py"))["filled"](text)
+    filled = runpy.run_path(str(ROOT / "scripts" / "readme.py"))["filled"](text)
     assert filled == text, "run `make readme`"
     named = re.findall(r"^<!-- (\S+\.md)(?: by run)? -->$", text, re.M)
     assert text.count("<!-- end -->") == len(named) >= 1
@@ -157,7 +157,7 @@ def test_the_tables_of_the_readme_are_the_results():
 
 def test_the_table_of_measures_has_every_order_and_both_runs(tmp_path):
     page = (DOCS / "measures.md").read_text()
-    fill = runpy.run_path(str(DOCS / "readme.py"))["filled"]
+    fill = runpy.run_path(str(ROOT / "scripts" / "readme.py"))["filled"]
     assert fill(page) == page, "run `make readme`"
     ending = "mean,low,high,n_images,n_seeds\n"
     curves = [
@@ -182,7 +182,7 @@ def test_the_table_of_measures_has_every_order_and_both_runs(tmp_path):
 def test_a_table_by_run_has_a_row_for_each_run_and_the_caption(tmp_path):
     source = "|  | one | two |\n| --- | --- | --- |\n| clean | 1.0 % [0.5, 2.0] | 2.0 |\n| pgd | 3.0 | 4.0 |\n\nText.\n"
     (tmp_path / "results.md").write_text(source)
-    fill = runpy.run_path(str(DOCS / "readme.py"))["filled"]
+    fill = runpy.run_path(str(ROOT / "scripts" / "readme.py"))["filled"]
     text = "<!-- results.md by run -->\nold\n<!-- end -->\n<!-- none.md by run -->\nkept\n<!-- end -->\n"
     turned = "|  | clean | pgd |\n| --- | --- | --- |\n| one | 1.0 % [0.5, 2.0] | 3.0 |\n| two | 2.0 | 4.0 |\n\nText.\n"
     assert fill(text, tmp_path) == text.replace("old\n", turned)
