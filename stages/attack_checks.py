@@ -1,6 +1,7 @@
-"""Can the attacks be believed, and does what fools one network fool another?"""
+"""Are the attacks strong enough to be believed, and do adversaries transfer between networks?"""
 
 import pandas as pd
+from torch import Tensor
 
 from spectroscope.attack_checks import describe as attack_descriptions
 from spectroscope.attack_checks import sanity, strength
@@ -10,7 +11,8 @@ from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
-from stages import In, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Out
 
 
 def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> None:
@@ -20,7 +22,7 @@ def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> No
     study, test = params.read(), io.read_images(images)
     runs, about, bands = list(study["runs"]), attack_descriptions.describe(entries), attack_descriptions.bands(entries)
     few = test.head(min(entry.n_images for entry in entries.values()))
-    cells = {}
+    cells: dict[tuple[str, str], tuple[Tensor, pd.DataFrame]] = {}
     for run in runs:
         for entry in entries:
             found = io.read_attack(attacks / run / f"{entry}.parquet")
@@ -28,7 +30,7 @@ def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> No
 
     moved = set(about.loc[about["entry"].isin(transferred), "attack"])
     checks, relied, carried = [], [], []
-    for run in track(runs, "strength"):
+    for run in track(runs, "attack checks, runs"):
         made = {key: cell for key, cell in cells.items() if key[0] != run and key[1] in moved}
         networks = inference.restore_all(
             weights / run, study["runs"][run]["model"], test.pixels.shape[1:], len(test.classes)

@@ -1,4 +1,4 @@
-"""How is it fooled?"""
+"""How do attacks fool each network?"""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,8 @@ from spectroscope.models.inference import restore_all
 from spectroscope.pipeline import checkpoint, io, machine, params, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
-from stages import In, Name, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Name, Out
 
 
 def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
@@ -22,23 +23,23 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
     inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
 
-    with checkpoint.opened("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
-        chunks = of_all_seeds(settings, restore_all(models, architecture, shape, n_classes), test, store)
+    with checkpoint.open_store("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
+        chunks = attack_every_seed(settings, restore_all(models, architecture, shape, n_classes), test, store)
         if processes.rank() == 0:
             io.write_chunks(out, chunks)
         else:
-            deque(chunks, maxlen=0)  # this process's share is saved, the first writes
+            deque(chunks, maxlen=0)  # computes and saves this process's share; the first process writes the file
 
 
-def of_all_seeds(
+def attack_every_seed(
     settings: AttackSettings, networks: Iterable[tuple[int, nn.Module]], test: Images, store: Store
 ) -> Iterator[tuple[Tensor, pd.DataFrame]]:
-    """Perturbations and their rows, seed by seed, chunk by chunk."""
-    size = processes.batch_per_process(len(test), machine.forward_batch_size())
+    """Perturbations (n, C, H, W) and their rows, seed by seed and chunk by chunk."""
+    batch_size = processes.batch_per_process(len(test), machine.forward_batch_size())
     for seed, model in networks:
-        for change, table in suite.run_entry(settings, model, test.pixels, test.labels, seed, size, store):
-            yield change, pd.concat([pd.DataFrame({"seed": seed}, table.index), table], axis=1)
+        for perturbations, rows in suite.run_entry(settings, model, test.pixels, test.labels, seed, batch_size, store):
+            yield perturbations, pd.concat([pd.DataFrame({"seed": seed}, rows.index), rows], axis=1)
 
 
 if __name__ == "__main__":
-    start(main, processes.in_every_process)
+    start(main, distributed=True)

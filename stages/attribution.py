@@ -1,4 +1,4 @@
-"""Which frequencies does a trained network rely on?"""
+"""Which frequencies does each network rely on?"""
 
 import pandas as pd
 import torch
@@ -9,9 +9,10 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models import inference
 from spectroscope.pipeline import checkpoint, io, machine, params, processes
+from spectroscope.pipeline.supervision import start
 from spectroscope.validation.compared import TABLES, explain
 from spectroscope.validation.settings import ValidationSettings
-from stages import In, Name, Out, start
+from stages import In, Name, Out
 
 
 def main(run: Name, weights: In, images: In, out: Out) -> None:
@@ -21,14 +22,14 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
     whole = io.read_images(images)
     test, few = whole.head(settings.n_images), whole.head(settings.compared.n_images)
     shape, n = test.pixels.shape[1:], len(test)
-    index = shells(*shape[1:], settings.shape, settings.basis)
+    index = shells(shape[1], shape[2], settings.shape, settings.basis)
     replaced = baseline(settings.baseline, test.pixels, index, settings.basis, machine.generator(0))
     inputs = {"weights": checkpoint.digest(weights), "images": checkpoint.digest(images)}
     options = {"basis": settings.basis, "score": settings.score, "clip": settings.clip}
     step = processes.batch_per_process(n, machine.forward_batch_size())
 
     tables, compared = [], []
-    with checkpoint.opened(
+    with checkpoint.open_store(
         "attribution",
         run=run,
         settings=settings.model_dump(mode="json"),
@@ -44,7 +45,7 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
                 return {"of": occluded_frequency(model, x, y, index, baseline=own, chunk=step, **options)}
 
             pieces = [f"{seed}-images{start}-{min(start + step, n) - 1}" for start in range(0, n, step)]
-            parts = store.each(pieces, occluded, "occluded frequency, parts")
+            parts = store.load_or_compute(pieces, occluded, "occluded frequency, parts")
             attribution = torch.cat([part["of"] for part in parts])
             right = inference.predict(model, test.pixels) == test.labels
             tables.append(table(attribution, test.labels, right, seed))
@@ -57,4 +58,4 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
 
 
 if __name__ == "__main__":
-    start(main, processes.in_every_process)
+    start(main, distributed=True)

@@ -1,9 +1,10 @@
-"""What is left of the images in a band of frequencies?"""
+"""What do the images look like in each band of frequencies?"""
 
-from spectroscope import bands as bandfiles
+from spectroscope import bands as band_files
 from spectroscope.bands import BandFile
 from spectroscope.pipeline import io, params
-from stages import In, Name, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Name, Out
 
 
 def main(band: Name, train: In, test: In, out: Out) -> None:
@@ -11,11 +12,11 @@ def main(band: Name, train: In, test: In, out: Out) -> None:
     paths = {"train": train, "test": test}
     splits = {split: io.read_images(path) for split, path in paths.items()}
     for images in splits.values():
-        bandfiles.check(bands, *images.pixels.shape[-2:])
+        band_files.check(bands, *images.pixels.shape[-2:])
 
-    left = {split: bandfiles.banded(images, bands[band], split == "train") for split, images in splits.items()}
+    filtered = {split: band_files.banded(images, bands[band], split == "train") for split, images in splits.items()}
 
-    for split, images in left.items():
+    for split, images in filtered.items():
         io.write_images(out / f"{split}.parquet", images, **io.read_facts(paths[split]) | {"band": band})
 
 

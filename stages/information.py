@@ -1,23 +1,26 @@
-"""What information is in each band?"""
+"""Which bands of the images carry information about the class?"""
 
 from spectroscope import information
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
-from stages import In, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Out
 
 
 def main(train: In, test: In, spectra: Out, probes: Out) -> None:
     settings = params.load("information", InformationSettings)
     statistics = params.load("statistics", StatisticsSettings)
-    learn, judge = io.read_images(train).head(settings.n_train), io.read_images(test).head(settings.n_test)
+    training, testing = io.read_images(train).head(settings.n_train), io.read_images(test).head(settings.n_test)
 
-    pairs = [(images.pixels, images.labels) for images in (learn, judge)]
-    of_classes = information.class_spectra(*pairs[0], learn.classes, statistics)
-    accuracy = information.probes(*pairs, len(learn.classes), settings, statistics, track)
+    x, labels = training.pixels, training.labels
+    class_spectra = information.class_spectra(x, labels, training.classes, statistics)
+    accuracy = information.probes(
+        (x, labels), (testing.pixels, testing.labels), len(training.classes), settings, statistics, track
+    )
 
-    io.write_table(spectra, of_classes)
+    io.write_table(spectra, class_spectra)
     io.write_table(probes, accuracy)
 
 

@@ -1,4 +1,4 @@
-"""Which bands does each network need, remember, and give way in?"""
+"""Which bands does each network need, which does it represent, and where are its margins small?"""
 
 import numpy as np
 import pandas as pd
@@ -8,10 +8,11 @@ from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.machine import device
 from spectroscope.pipeline.progress import track
+from spectroscope.pipeline.supervision import start
 from spectroscope.probing import margins
 from spectroscope.probing.settings import ProbingSettings
 from spectroscope.probing.tables import counterpart_rows, examine, mask_rows
-from stages import In, Out, start
+from stages import In, Out
 
 
 def main(weights: In, images: In, attacks: In, tables: Out) -> None:
@@ -21,9 +22,9 @@ def main(weights: In, images: In, attacks: In, tables: Out) -> None:
     study, test = params.read(), io.read_images(images).head(max(each.n_images for each in settings))
     pixels, labels = test.pixels.to(device()), test.labels.to(device())
 
-    results = {"margins": [], "masks": [], "counterparts": []}
-    for run, of_run in track(study["runs"].items(), "examine"):
-        networks = inference.restore_all(weights / run, of_run["model"], test.pixels.shape[1:], len(test.classes))
+    results: dict[str, list[pd.DataFrame]] = {"margins": [], "masks": [], "counterparts": []}
+    for run, run_settings in track(study["runs"].items(), "probing, runs"):
+        networks = inference.restore_all(weights / run, run_settings["model"], test.pixels.shape[1:], len(test.classes))
         change, rows = next(iter(io.read_attack(attacks / run / f"{of_masks.attack}.parquet").values()))
         seeds = [
             examine(net, pixels, labels, change, rows[rows["seed"] == seed], seed, settings) for seed, net in networks

@@ -1,8 +1,9 @@
-"""One page to look at: what ran, what the networks rely on, what attacks strike, and how sure that is."""
+"""What did the study find?"""
 
 from spectroscope.pipeline import io, params
+from spectroscope.pipeline.supervision import start
 from spectroscope.report import evidence, figures, page, story, style
-from stages import In, Out, start
+from stages import In, Out
 
 
 def main(

@@ -1,4 +1,4 @@
-"""Do the measures of reliance agree, and how good is each of them?"""
+"""Do the attribution methods agree, and how faithful is each of them?"""
 
 import pandas as pd
 
@@ -7,10 +7,11 @@ from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.sources import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.pipeline import io, params
+from spectroscope.pipeline.supervision import start
 from spectroscope.validation import agreement as concordance
 from spectroscope.validation import tables as explanations
 from spectroscope.validation.settings import ValidationSettings
-from stages import In, Out, start
+from stages import In, Out
 
 READ = ("values", "bands", "curves", "interventions", "sanity", "multiverse")
 

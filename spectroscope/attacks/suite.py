@@ -119,13 +119,13 @@ def run_entry(
 
     made = {}
     for (number, (_, radii)), rows in track(processes.my_items(work) if store else work, settings.method):
-        if not (store and store.file(name(number, rows)).exists()):
+        if not (store and store.path(name(number, rows)).exists()):
             found = _tensors(_batch(radii, model, images, labels, seed, rows, None))
             if store:
                 store.save(name(number, rows), found, {})
             else:
                 made[name(number, rows)] = found
-    processes.wait()
+    processes.barrier()
 
     for number, (variant, radii) in enumerate(parts(settings)):
         for place, each in enumerate(radii):

@@ -13,13 +13,13 @@ class Synchronised(nn.BatchNorm2d):
     """Mean and variance (Ioffe & Szegedy 2015, Algorithm 1) over the batches of all processes, in training mode."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or processes.world() == 1:
+        if not self.training or processes.world_size() == 1:
             return super().forward(x)
         wide = x.float()
-        n = processes.Sum.apply(x.new_tensor(x.numel() / x.shape[1], dtype=torch.float32))
-        mean = processes.Sum.apply(wide.sum((0, 2, 3))) / n  # (C,)
+        n = processes.AllReduceSum.apply(x.new_tensor(x.numel() / x.shape[1], dtype=torch.float32))
+        mean = processes.AllReduceSum.apply(wide.sum((0, 2, 3))) / n  # (C,)
         centred = wide - mean[:, None, None]
-        variance = processes.Sum.apply(centred.square().sum((0, 2, 3))) / n  # (C,)
+        variance = processes.AllReduceSum.apply(centred.square().sum((0, 2, 3))) / n  # (C,)
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

@@ -103,7 +103,7 @@ def fit(
     generator: torch.Generator,
     parts: Parts,
     judge: Adversary,
-    slot: checkpoint.Slot | None = None,
+    slot: checkpoint.CheckpointFile | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train `model` in place on images (N, C, H, W) and labels (N,); yield a row of figures after each epoch.
 
@@ -117,14 +117,16 @@ def fit(
     every batch; the gradients are summed by hand, since DistributedDataParallel excludes `autograd.grad`, which
     adversaries and penalties need. ValueError when the loss is no longer finite, or a batch has no image for a process.
     """
-    if settings.batch_size < processes.world():
-        raise ValueError(f"expected batch_size >= {processes.world()}, one image a process, got {settings.batch_size}")
+    if settings.batch_size < processes.world_size():
+        raise ValueError(
+            f"expected batch_size >= {processes.world_size()}, one image a process, got {settings.batch_size}"
+        )
     device, seed = next(model.parameters()).device, generator.initial_seed()
     inner, out = split(labels, settings.held_out)
     held = images[out].to(device), labels[out].to(device)
     images, labels = images[inner].to(device), labels[inner].to(device)
     model.to(memory_format=torch.channels_last)
-    if settings.batch_norm == "synchronised" and processes.world() > 1:
+    if settings.batch_norm == "synchronised" and processes.world_size() > 1:
         batchnorm.synchronise(model)
     optimiser = torch.optim.SGD(
         _groups(model, settings.weight_decay),
@@ -141,7 +143,7 @@ def fit(
     if slot and (saved := slot.load()):
         now = Progress(**resume.put_back(saved, state))
         model.eval()
-    processes.wait()  # else the first could overwrite what another is about to read
+    processes.barrier()  # else the first could overwrite what another is about to read
     yield from now.rows
     for epoch in range(len(now.rows) + 1, settings.epochs + 1):
         started = time.perf_counter() - now.seconds
@@ -172,7 +174,7 @@ def fit(
         figures = accuracies(measured.eval(), *held, judge, seed, epoch)
         overfitted = parts.robust and collapsed(figures["robust"], now.rows, n_classes=int(labels.max()) + 1)
         row = {"epoch": epoch, "loss": loss, **figures, "overfitted": overfitted}
-        now.rows.append({**row, "images_per_second": speed, "processes": processes.world()})
+        now.rows.append({**row, "images_per_second": speed, "processes": processes.world_size()})
         if kept(now.rows, "best") == epoch - 1:
             now.best = copy.deepcopy(measured.state_dict())
         if epoch == settings.epochs:

@@ -36,7 +36,7 @@ def explain(
     task, waved = _task(model, test, settings, seed)
     methods = list(settings.methods.values())
     pieces = [f"{seed}-{name}" for name in settings.methods]
-    parts = store.each(pieces, lambda place: _computed(task, methods[place]), "measures")
+    parts = store.load_or_compute(pieces, lambda place: _computed(task, methods[place]), "measures")
     measured = {
         name: Measured(part["values"], part.get("coefficients"), part["error"])
         for name, part in zip(settings.methods, parts, strict=True)

@@ -30,7 +30,7 @@ def model(x):
         os.kill(os.getpid(), signal.SIGKILL)
     return x.flatten(1) @ weights.T
 
-with checkpoint.opened("attack", settings=settings.model_dump()) as store:
+with checkpoint.open_store("attack", settings=settings.model_dump()) as store:
     labels = (images.flatten(1) @ weights.T).argmax(1)
     io.write_chunks(Path(out), suite.run_entry(settings, model, images, labels, seed=0, batch_size=4, store=store))
 print(calls)

@@ -47,7 +47,7 @@ def data():
 
 def train(store=None, life=math.inf, judged=math.inf, images=None, **changes):
     """What a stage's process does for one seed: (rows without times, weights)."""
-    model, slot = network(), store and store.slot("seed0")
+    model, slot = network(), store and store.checkpoint_file("seed0")
     pixels, labels = data()
     parts = Parts(None, Mortal(life), None, robust=True)
     found = loop.fit(
@@ -76,7 +76,7 @@ def store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.setattr(checkpoint.os, "fsync", lambda descriptor: None)  # nobody cuts the power here, and it is slow
-    with checkpoint.opened("train", test=1) as opened:
+    with checkpoint.open_store("train", test=1) as opened:
         yield opened
 
 
@@ -131,7 +131,7 @@ def test_it_is_saved_every_few_minutes_and_not_more_often(store, monkeypatch):
     clock, saved = [0.0], []
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(checkpoint.Store, "save", lambda *given: saved.append(clock[0]))
-    slot = store.slot("seed0")
+    slot = store.checkpoint_file("seed0")
     for clock[0] in range(0, 1000, 50):
         if slot.due():
             slot.save({}, {})
@@ -142,19 +142,19 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(store, monkeyp
     monkeypatch.setenv(checkpoint.SECONDS, "0")
     with pytest.raises(KilledError):
         train(store, life=3)
-    before = store.file("seed0").read_bytes()
+    before = store.path("seed0").read_bytes()
     with pytest.raises(
         ValueError, match=r"expected finite numbers, got NaN or infinity in parts\.model\..*: lower the"
     ):
         train(store, images=data()[0] * math.nan)
-    assert store.file("seed0").read_bytes() == before
+    assert store.path("seed0").read_bytes() == before
 
 
 def test_a_full_disk_stops_the_training_and_leaves_the_last_good_checkpoint(store, monkeypatch):
     monkeypatch.setenv(checkpoint.SECONDS, "0")
     with pytest.raises(KilledError):
         train(store, life=3)
-    before = store.file("seed0").read_bytes()
+    before = store.path("seed0").read_bytes()
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
@@ -162,7 +162,7 @@ def test_a_full_disk_stops_the_training_and_leaves_the_last_good_checkpoint(stor
     monkeypatch.setattr(checkpoint.os, "fsync", full)
     with pytest.raises(OSError, match=r"seed0\.safetensors: expected to write this file, got: .*No space left"):
         train(store)
-    assert store.file("seed0").read_bytes() == before
+    assert store.path("seed0").read_bytes() == before
 
 
 # ---- states as tensors and facts

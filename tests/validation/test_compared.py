@@ -231,7 +231,7 @@ def test_one_network_gives_every_table(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = params.validate(SETTINGS, AttributionSettings, "attribution")
     checks = params.validate(CHECKS, ValidationSettings, "validation")
-    with checkpoint.opened("attribute", it=1) as store:
+    with checkpoint.open_store("attribute", it=1) as store:
         found = compared.explain(network().float(), pictures, settings, checks, 3, store)
     assert set(found) == set(compared.TABLES)
     assert all((table["seed"] == 3).all() and len(table) for table in found.values())
@@ -260,13 +260,13 @@ def test_a_killed_network_goes_on_with_the_next_measure(pictures, tmp_path, monk
         return measure(task, method)
 
     monkeypatch.setattr(compared, "measure", counted)
-    with pytest.raises(KeyboardInterrupt), checkpoint.opened("attribute", it=1) as store:
+    with pytest.raises(KeyboardInterrupt), checkpoint.open_store("attribute", it=1) as store:
         compared.explain(network().float(), pictures, settings, checks, 0, store)
     monkeypatch.setattr(compared, "measure", lambda task, method: done.append(method.method) or measure(task, method))
-    with checkpoint.opened("attribute", it=1) as store:
+    with checkpoint.open_store("attribute", it=1) as store:
         resumed = compared.explain(network().float(), pictures, settings, checks, 0, store)
     assert done == ["occluded", "integrated_gradients", "heat_map"]
-    with checkpoint.opened("attribute", it=2) as store:
+    with checkpoint.open_store("attribute", it=2) as store:
         whole = compared.explain(network().float(), pictures, settings, checks, 0, store)
     for name, table in whole.items():
         assert table.equals(resumed[name]), name
