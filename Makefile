@@ -22,7 +22,7 @@ test: env
 	$(BIN)/python -m pytest
 
 readme: env
-	$(BIN)/python docs/readme.py
+	$(BIN)/python scripts/readme.py
 
 lock: $(UV)
 	$(UV) pip compile --quiet --universal --no-header --generate-hashes --upgrade \

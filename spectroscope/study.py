@@ -1,5 +1,6 @@
-"""A study: the whole of params.yaml, checked as one."""
+"""The settings of a whole study: every section of params.yaml, and that the names in them agree."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,7 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.registry import DatasetSettings
+from spectroscope.evaluation import EvaluationSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.models.architectures import architecture
@@ -20,11 +22,11 @@ from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
 from spectroscope.validation.settings import ValidationSettings
 
-MOST_RUNS = 12  # which figures can tell apart by their colours
+MOST_RUNS = 12  # more cannot be told apart by their colours in figures
 
 
 class Run(Settings):
-    """A network to train: the band of its training images, what it is trained against, its architecture."""
+    """A run: one architecture trained on images of one band (a key of `bands`) in one regime, with every seed."""
 
     band: str
     regime: Regime
@@ -32,15 +34,9 @@ class Run(Settings):
 
     @field_validator("model")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _model_exists(cls, name: str) -> str:
         architecture(name)
         return name
-
-
-class EvaluationSettings(Settings):
-    """`n_images`: test images that accuracies on clean and filtered images are measured on."""
-
-    n_images: Annotated[int, Field(ge=1)]
 
 
 class Study(Settings):
@@ -65,19 +61,14 @@ class Study(Settings):
     def _names_agree(self) -> "Study":
         if len(self.runs) > MOST_RUNS:
             raise ValueError(f"runs: expected at most {MOST_RUNS}, one colour each, got {len(self.runs)}")
-        for name, run in self.runs.items():
-            if run.band not in self.bands:
-                raise ValueError(f"runs.{name}.band: expected a band among {', '.join(self.bands)}, got {run.band!r}")
-        if self.findings.reference not in self.runs:
-            known, got = ", ".join(self.runs), self.findings.reference
-            raise ValueError(f"findings.reference: expected a run among {known}, got {got!r}")
-        if self.probing.masks.attack not in self.attacks:
-            known, got = ", ".join(self.attacks), self.probing.masks.attack
-            raise ValueError(f"probing.masks.attack: expected an attack among {known}, got {got!r}")
-        for name in self.attack_checks.transfer:
-            if name not in self.attacks:
-                known = ", ".join(self.attacks)
-                raise ValueError(f"attack_checks.transfer: expected attacks among {known}, got {name!r}")
+        names: list[tuple[str, str, str, Collection[str]]]
+        names = [(f"runs.{name}.band", run.band, "a band", self.bands) for name, run in self.runs.items()]
+        names += [("findings.reference", self.findings.reference, "a run", self.runs)]
+        names += [("probing.masks.attack", self.probing.masks.attack, "an attack", self.attacks)]
+        names += [("attack_checks.transfer", name, "attacks", self.attacks) for name in self.attack_checks.transfer]
+        for key, name, kind, known in names:
+            if name not in known:
+                raise ValueError(f"{key}: expected {kind} among {', '.join(known)}, got {name!r}")
         if "clean" in self.attacks:
             raise ValueError("attacks.clean: expected another name, since `clean` stands for no attack")
         return self

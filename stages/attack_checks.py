@@ -1,4 +1,4 @@
-"""Can the attacks be believed, and does what fools one network fool another?"""
+"""Are the attacks strong enough to be believed, and do adversaries transfer between networks?"""
 
 import pandas as pd
 
@@ -9,7 +9,8 @@ from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
-from stages import In, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Out
 
 
 def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> None:

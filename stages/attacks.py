@@ -1,4 +1,4 @@
-"""How is it fooled?"""
+"""How do attacks fool each network?"""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,8 @@ from spectroscope.models.inference import restore_all
 from spectroscope.pipeline import checkpoint, io, machine, params, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
-from stages import In, Name, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Name, Out
 
 
 def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
@@ -22,7 +23,7 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
     inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
 
-    with checkpoint.opened("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
+    with checkpoint.open_store("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
         networks = restore_all(models, architecture, shape, n_classes)
         chunks = attack_all(settings, networks, test, store)
         if processes.rank() == 0:
@@ -42,4 +43,4 @@ def attack_all(
 
 
 if __name__ == "__main__":
-    start(main, processes.in_every_process)
+    start(main, distributed=True)

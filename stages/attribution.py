@@ -1,13 +1,14 @@
-"""Which frequencies does a trained network rely on?"""
+"""Which frequencies does each network rely on?"""
 
 from spectroscope.attribution import compare
 from spectroscope.attribution.by_shell import occluded_by_shell
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.models import inference
 from spectroscope.pipeline import checkpoint, io, params, processes
+from spectroscope.pipeline.supervision import start
 from spectroscope.validation import checks
 from spectroscope.validation.settings import ValidationSettings
-from stages import In, Name, Out, start
+from stages import In, Name, Out
 
 
 def main(run: Name, weights: In, images: In, out: Out) -> None:
@@ -20,7 +21,7 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
     facts |= {"weights": checkpoint.digest(weights), "images": checkpoint.digest(images)}
 
     found = []
-    with checkpoint.opened("attribution", **facts) as store:
+    with checkpoint.open_store("attribution", **facts) as store:
         for seed, model in inference.restore_all(weights, architecture, test.pixels.shape[1:], len(test.classes)):
             reliance = {"occluded_frequency": occluded_by_shell(model, test, settings, seed, store)}
             task = compare.task_of(model, few, settings, seed)
@@ -35,4 +36,4 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
 
 
 if __name__ == "__main__":
-    start(main, processes.in_every_process)
+    start(main, distributed=True)

@@ -1,8 +1,9 @@
-"""What is left of the images in a band of frequencies?"""
+"""What do the images look like in each band of frequencies?"""
 
 from spectroscope.bands import BandSettings, apply_band, check_bands
 from spectroscope.pipeline import io, params
-from stages import In, Name, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Name, Out
 
 
 def main(band: Name, train: In, test: In, out: Out) -> None:

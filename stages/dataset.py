@@ -1,8 +1,9 @@
-"""Which images?"""
+"""Which images are the networks trained and tested on?"""
 
 from spectroscope.dataset.registry import DatasetSettings, load
 from spectroscope.pipeline import io, params
-from stages import Out, start
+from spectroscope.pipeline.supervision import start
+from stages import Out
 
 
 def main(train: Out, test: Out) -> None:
@@ -10,8 +11,8 @@ def main(train: Out, test: Out) -> None:
 
     dataset = load(settings)
 
-    for out, images in ((train, dataset.train), (test, dataset.test)):
-        io.write_images(out, images, source=settings.name, digest=dataset.digest)
+    io.write_images(train, dataset.train, source=settings.name, digest=dataset.digest)
+    io.write_images(test, dataset.test, source=settings.name, digest=dataset.digest)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What differs between the runs, beyond chance?"""
+"""Which differences between runs are larger than chance?"""
 
 import pandas as pd
 
@@ -8,8 +8,9 @@ from spectroscope.findings import accuracy, reliance
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.findings.tables import by_run, contrasts, summaries
 from spectroscope.pipeline import io, machine, params
+from spectroscope.pipeline.supervision import start
 from spectroscope.training.cards import markdown
-from stages import In, Out, start
+from stages import In, Out
 
 
 def main(

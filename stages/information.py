@@ -1,11 +1,12 @@
-"""What information is in each band?"""
+"""Which bands of the images carry information about the class?"""
 
 from spectroscope import information
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
-from stages import In, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Out
 
 
 def main(train: In, test: In, spectra: Out, probes: Out) -> None:

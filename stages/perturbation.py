@@ -1,4 +1,4 @@
-"""Which frequencies does an attack change, and which would plain noise of the same size change?"""
+"""Which frequencies does an attack change, compared with noise of the same size?"""
 
 import pandas as pd
 
@@ -7,7 +7,8 @@ from spectroscope.perturbation.spectra import PerturbationSettings
 from spectroscope.perturbation.tables import TABLES, measure
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
-from stages import In, Out, start
+from spectroscope.pipeline.supervision import start
+from stages import In, Out
 
 
 def main(images: In, attacks: In, maps: Out, classes: Out, tables: Out) -> None:

@@ -1,4 +1,4 @@
-"""Which bands does each network need, remember, and give way in?"""
+"""Which bands does each network need, which does it represent, and where are its margins small?"""
 
 import pandas as pd
 
@@ -7,8 +7,9 @@ from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.machine import device
 from spectroscope.pipeline.progress import track
+from spectroscope.pipeline.supervision import start
 from spectroscope.probing.tables import ProbingSettings, probe
-from stages import In, Out, start
+from stages import In, Out
 
 
 def main(weights: In, images: In, attacks: In, tables: Out) -> None:

@@ -1,11 +1,12 @@
 """One page to look at: what ran, what the networks rely on, what attacks change, and how sure that is."""
 
 from spectroscope.pipeline import io, params
+from spectroscope.pipeline.supervision import start
 from spectroscope.report import charts, contents, page
 from spectroscope.report.chapters import evaluation
 from spectroscope.report.overview import overview as draw_overview
 from spectroscope.report.results import Results, read_adversaries, read_tables
-from stages import In, Out, start
+from stages import In, Out
 
 
 def main(

@@ -1,8 +1,9 @@
-"""Is the study well posed? Every setting is read and checked before any work."""
+"""Is every setting of the study valid? All of params.yaml is checked before any work."""
 
 from spectroscope.pipeline import io, params
+from spectroscope.pipeline.supervision import start
 from spectroscope.study import Study
-from stages import Out, start
+from stages import Out
 
 
 def main(out: Out) -> None:

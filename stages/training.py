@@ -1,15 +1,16 @@
-"""What does a network learn from a band, with or without an adversary?"""
+"""What does each network learn from its band, in its training regime?"""
 
 import pandas as pd
 
 from spectroscope.pipeline import checkpoint, io, params, processes
+from spectroscope.pipeline.supervision import start
 from spectroscope.training import cards, pretrained
 from spectroscope.training.networks import train_networks
 from spectroscope.training.regimes.adversarial import build_adversary
 from spectroscope.training.regimes.pretrained import Pretrained
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
-from stages import In, Name, Out, start
+from stages import In, Name, Out
 
 
 def main(run: Name, images: In, out: Out) -> None:
@@ -20,7 +21,7 @@ def main(run: Name, images: In, out: Out) -> None:
 
     network = {"regime": regime.model_dump(), "model": architecture}
     work = {**network, "training": settings.model_dump(exclude={"seeds"}), "images": checkpoint.digest(images)}
-    with checkpoint.opened("training", **work) as store:
+    with checkpoint.open_store("training", **work) as store:
         if isinstance(regime, Pretrained):
             attack = build_adversary(settings.validation_attack)
             networks, rows = pretrained.adopt(regime, architecture, train, settings, attack)
@@ -37,4 +38,4 @@ def main(run: Name, images: In, out: Out) -> None:
 
 
 if __name__ == "__main__":
-    start(main, processes.in_every_process)
+    start(main, distributed=True)

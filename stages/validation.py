@@ -1,4 +1,4 @@
-"""Do the attribution methods agree, and how good is each of them?"""
+"""Do the attribution methods agree, and how faithful is each of them?"""
 
 import pandas as pd
 
@@ -8,10 +8,11 @@ from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.pipeline import io, params
+from spectroscope.pipeline.supervision import start
 from spectroscope.validation import summary
 from spectroscope.validation.recovery import planted_positions
 from spectroscope.validation.settings import ValidationSettings
-from stages import In, Out, start
+from stages import In, Out
 
 
 def main(attribution: In, tables: Out) -> None:

@@ -1,6 +1,6 @@
-"""What processes of test_processes.py and test_killed.py do.
+"""The computations of test_processes.py and test_killed.py that run in processes of their own.
 
-`python -m tests.members FOLDER`: each writes FOLDER/<rank>.pt.
+`python -m tests.members FOLDER`: each process writes FOLDER/<rank>.pt.
 """
 
 import os
@@ -52,12 +52,12 @@ def normalised(x: torch.Tensor, share: slice) -> dict[str, torch.Tensor]:
     layer = nn.Sequential(nn.BatchNorm2d(3))
     nn.init.uniform_(layer[0].weight, generator=machine.generator(8))
     distribution.synchronise_batch_norm(layer)
-    mine = x[share].clone().requires_grad_()
-    out = layer(mine)
-    (first,) = torch.autograd.grad(out.sin().sum(), mine, create_graph=True)
+    rows = x[share].clone().requires_grad_()
+    out = layer(rows)
+    (first,) = torch.autograd.grad(out.sin().sum(), rows, create_graph=True)
     first.square().sum().backward()
     buffers = {"mean": layer[0].running_mean, "var": layer[0].running_var}
-    return {"out": out.detach(), "first": first.detach(), "second": mine.grad, **buffers}
+    return {"out": out.detach(), "first": first.detach(), "second": rows.grad, **buffers}
 
 
 def work(folder: Path) -> None:
@@ -66,12 +66,12 @@ def work(folder: Path) -> None:
     processes.all_reduce_([summed, scalar])
     sent = torch.tensor([rank])
     processes.broadcast_([sent])
-    with checkpoint.opened("members", folder=str(folder)) as store:
-        kept = train(True, slot=store.slot("kept"))
-        processes.wait()  # the first may still be writing
+    with checkpoint.open_store("members", folder=str(folder)) as store:
+        resumable = train(True, slot=store.checkpoint_file("training"))
+        processes.barrier()  # the first may still be writing
         files = sorted(file.name for file in store.folder.iterdir())
-    found = {
-        "world": processes.world(),
+    results = {
+        "world": processes.world_size(),
         "mine": list(processes.my_items(range(5))),
         "shares": [(share.start, share.stop, weight) for share, weight in map(processes.shard, (5, 2, 1))],
         "summed": summed,
@@ -84,18 +84,18 @@ def work(folder: Path) -> None:
         "adversary": train(True, adversary=projected_gradient("linf", 8 / 255, 4 / 255, 2, False)),
         "ragged": train(False, batch_size=59),  # the last batch has fewer images than there are processes
         "layer": normalised(batch(), processes.shard(5)[0]),
-        "kept": kept,
+        "resumable": resumable,
         "files": files,
     }
     try:
         train(False, batch_size=1)
     except ValueError as error:
-        found["refused"] = str(error)
-    torch.save(found, folder / f"{rank}.pt")
+        results["refused"] = str(error)
+    torch.save(results, folder / f"{rank}.pt")
 
 
 def train_stage(folder: Path, count: int, seconds: str) -> None:
-    """The stage `training` in `count` processes, as if begun in this folder; a checkpoint every so many seconds."""
+    """The stage `training` in `count` processes, in this folder, with a checkpoint every `seconds` seconds."""
     from stages import training as stage
 
     os.chdir(folder)
@@ -103,16 +103,16 @@ def train_stage(folder: Path, count: int, seconds: str) -> None:
         os.environ.pop(name, None)
     os.environ |= {"OMP_NUM_THREADS": "1", processes.COUNT: str(count), checkpoint.SECONDS: seconds}
     torch.set_num_threads(1)
-    given = {"run": "standard", "images": Path("train.parquet"), "out": Path("models")}
-    words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    with processes.in_every_process("stages.training", words):
-        stage.main(**given)
+    options = {"run": "standard", "images": Path("train.parquet"), "out": Path("models")}
+    arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    with processes.in_every_process("stages.training", arguments):
+        stage.main(**options)
 
 
 if __name__ == "__main__":
-    folder, *order = sys.argv[1:]
+    folder, *words = sys.argv[1:]
     with processes.in_every_process("tests.members", sys.argv[1:]):
-        if order == ["fail"] and processes.rank() == 1:
+        if words == ["fail"] and processes.rank() == 1:
             sys.exit(3)
         work(Path(folder))
         sys.exit(0)

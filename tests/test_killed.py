@@ -1,9 +1,8 @@
-"""Stage, processes and dvc killed at random moments and begun again: the weights are those of a run left alone."""
+"""Stage, processes or dvc killed at random moments and started again: the weights are those of an undisturbed run."""
 
 import multiprocessing
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,36 +25,61 @@ stages:
     deps: [train.parquet]
     outs: [models]
 """
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
+
+
+def new_project(folder):
+    """A folder with the settings and images of one stage, which trains a small network with two seeds."""
+    study = params.read(ROOT / "studies" / "smoke.yaml")
+    study["training"] |= {"seeds": [0, 1], "epochs": 6, "batch_size": 8}  # 48 batches for each seed
+    (folder / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
+    pixels = torch.randint(0, 256, (64, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    io.write_images(folder / "train.parquet", io.Images(pixels, torch.arange(64) % 2, ("a", "b")), source="noise")
+    for name in ("stages", "spectroscope"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
 
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with one stage, that trains a small network in several epochs and two seeds, under dvc."""
-    study = params.read(ROOT / "studies" / "smoke.yaml")
-    study["training"] |= {"seeds": [0, 1], "epochs": 20, "batch_size": 8}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    (tmp_path / "dvc.yaml").write_text(PIPELINE)
-    pixels = torch.randint(0, 256, (64, 3, 32, 32), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
-    io.write_images(tmp_path / "train.parquet", io.Images(pixels, torch.arange(64) % 2, ("a", "b")), source="noise")
-    for name in ("stages", "spectroscope"):
-        (tmp_path / name).symlink_to(ROOT / name)
-    dvc(tmp_path, "init", "--no-scm", "--quiet").communicate()
-    return tmp_path
+    return new_project(tmp_path)
 
 
-def dvc(folder, *words, shell="/bin/bash"):
-    """A dvc that runs; bash takes the stage's place, sh stands between the two."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
-    environment |= {checkpoint.SECONDS: "0.5", "SHELL": shell}
-    return subprocess.Popen(
-        ["dvc", *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+@pytest.fixture(scope="module")
+def begin():
+    """A function that starts the stage in n processes, without dvc; a single one is forked with torch loaded."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.members", "stages.training", "torch._dynamo"])
+
+    def started(folder, n, seconds="0"):
+        process = context.Process(target=members.train_stage, args=(folder, n, seconds))
+        process.start()
+        return process
+
+    return started
 
 
-def saved(folder):
-    """When a checkpoint was last written."""
-    return max((file.stat().st_mtime_ns for file in folder.glob(".checkpoints/training/*/*.safetensors")), default=0)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, begin):
+    """A function that gives the weights of n processes that nobody kills and that save no checkpoint between epochs."""
+    results = {}
+
+    def trained(n):
+        if n not in results:
+            folder = new_project(tmp_path_factory.mktemp("undisturbed"))
+            results[n] = finished(folder, begin(folder, n, seconds="1000"))
+            assert len(results[n]) == 2
+        return results[n]
+
+    return trained
+
+
+def finished(folder, process):
+    """The weights of a process that is not killed, and which leaves no checkpoint."""
+    process.join()
+    assert process.exitcode == 0
+    assert not list(folder.glob(".checkpoints/training/*"))
+    return weights(folder)
 
 
 def weights(folder):
@@ -63,21 +87,39 @@ def weights(folder):
     return {file.name: file.read_bytes() for file in (folder / "models").glob("*.safetensors")}
 
 
+def saved(folder):
+    """When a checkpoint was last written, in nanoseconds."""
+    return max((file.stat().st_mtime_ns for file in folder.glob(".checkpoints/training/*/*.safetensors")), default=0)
+
+
 def children(process):
     return [int(number) for number in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
 
 
 def ended(process):
-    """Whether it runs no more, though its parent may not have asked for its exit code yet."""
+    """Whether a process has ended, even if its parent has not asked for its exit code yet."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return True
 
 
-def until_ended(*processes):
+def wait_until_ended(*processes):
     while not all(map(ended, processes)):
         time.sleep(0.01)
+
+
+# ---- under dvc
+
+
+def dvc(folder, *words, shell="/bin/bash"):
+    """A running dvc. Under bash the stage takes the place of the shell; under sh the shell stands between the two."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "DVC_NO_ANALYTICS": "1"}
+    environment |= {checkpoint.SECONDS: "0", "SHELL": shell}
+    return subprocess.Popen(
+        ["dvc", *words], cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def stage_of(process):
@@ -87,116 +129,71 @@ def stage_of(process):
     return child if b"stages.training" in words else stage_of(child)
 
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
-
-
-@LINUX
-def test_dvc_repro_after_any_kill_ends_with_the_weights_of_a_run_left_alone(project):
+def test_dvc_repro_after_a_kill_of_the_stage_or_of_dvc_gives_the_weights_of_an_undisturbed_run(project, undisturbed):
     chance = random.Random(0)
-    for who, shell in (("stage", "/bin/bash"), ("dvc", "/bin/sh"), ("both", "/bin/bash")):
+    (project / "dvc.yaml").write_text(PIPELINE)
+    dvc(project, "init", "--no-scm", "--quiet").communicate()
+    for victim, shell in (("stage", "/bin/bash"), ("dvc", "/bin/sh")):
         before = saved(project)
         process = dvc(project, "repro", shell=shell)
         while saved(project) == before:
             assert process.poll() is None, process.stdout.read()
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, 0.5))
+        time.sleep(chance.uniform(0, 0.3))
         stage = stage_of(process.pid)
-        if who in ("stage", "both"):
+        if victim == "stage":
             os.kill(stage, signal.SIGKILL)
-        if who in ("dvc", "both"):
+        else:
             process.kill()
         process.communicate()
-        until_ended(stage)  # it ends with its dvc
+        wait_until_ended(stage)  # it ends with its dvc
         assert not (project / "dvc.lock").exists()
     last = dvc(project, "repro")
-    told, _ = last.communicate()
-    assert last.returncode == 0, told
-    resumed = weights(project)
-    shutil.rmtree(project / ".checkpoints")
-    whole = dvc(project, "repro", "--force")
-    told, _ = whole.communicate()
-    assert whole.returncode == 0, told
-    assert resumed == weights(project) and len(resumed) == 2
+    output, _ = last.communicate()
+    assert last.returncode == 0, output
+    assert weights(project) == undisturbed(1)
     (project / "models" / "seed0.safetensors").unlink()
-    cached = dvc(project, "repro")  # the run-cache knows the stage
-    assert "training" in cached.communicate()[0] and (project / "models" / "seed0.safetensors").exists()
+    cached = dvc(project, "repro")  # dvc's run-cache knows the stage
+    assert "training" in cached.communicate()[0] and weights(project) == undisturbed(1)
 
 
 # ---- without dvc, which is slow to start: more kills, of one process and of two
 
 
-@pytest.fixture
-def begin(project):
-    """A function that begins the stage in so many processes; those of Python come from one that has torch loaded."""
-    study = params.read(project / "params.yaml")
-    study["training"]["epochs"] = 6  # 48 batches for each seed, all of them saved but in the run left alone
-    (project / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.members", "stages.training"])
-
-    def started(count, seconds="0"):
-        life = context.Process(target=members.train_stage, args=(project, count, seconds))
-        life.start()
-        return life
-
-    return started
-
-
-def at_some_moment(project, life, chance):
-    """Wait for a few checkpoints, and then a little: the next may be under way."""
+def wait_for_checkpoints(project, process, chance):
+    """Wait for a few checkpoints and a moment more: the next may be half written."""
     for _ in range(chance.randrange(1, 6)):
         before = saved(project)
         while saved(project) == before:
-            assert life.exitcode is None
+            assert process.exitcode is None
             time.sleep(0.001)
     time.sleep(chance.uniform(0, 0.02))
 
 
-def left_alone(project, begin, count):
-    """The weights of a run that nobody disturbs, begun from nothing."""
-    assert not list(project.glob(".checkpoints/training/*"))
-    shutil.rmtree(project / "models")
-    life = begin(count, seconds="1000")
-    life.join()
-    assert life.exitcode == 0
-    return weights(project)
-
-
-@LINUX
-def test_a_stage_killed_ten_times_ends_with_the_weights_of_a_run_left_alone(project, begin):
+def test_a_stage_killed_ten_times_gives_the_weights_of_an_undisturbed_run(project, begin, undisturbed):
     chance = random.Random(1)
     for _ in range(10):
-        life = begin(1)
-        at_some_moment(project, life, chance)
-        life.kill()
-        life.join()
-        assert life.exitcode == -signal.SIGKILL
-        assert len(list(project.glob(".checkpoints/training/*"))) == 1  # all of them at the same work
-    life = begin(1)
-    life.join()
-    assert life.exitcode == 0
-    resumed = weights(project)
-    assert resumed == left_alone(project, begin, 1) and len(resumed) == 2
+        process = begin(project, 1)
+        wait_for_checkpoints(project, process, chance)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert len(list(project.glob(".checkpoints/training/*"))) == 1  # every start finds the same store
+    assert finished(project, begin(project, 1)) == undisturbed(1)
 
 
-@LINUX
-def test_two_processes_of_which_any_is_killed_end_with_the_weights_of_two_left_alone(project, begin):
+def test_two_processes_killed_with_or_without_their_launcher_give_the_weights_of_two_undisturbed_ones(
+    project, begin, undisturbed
+):
     chance = random.Random(2)
-    for who in ("one", "launcher", "all"):
-        launcher = begin(2)
-        at_some_moment(project, launcher, chance)
+    for victim in ("member", "launcher"):
+        launcher = begin(project, 2)
+        wait_for_checkpoints(project, launcher, chance)
         both = children(launcher.pid)
         assert len(both) == 2
-        if who in ("launcher", "all"):
-            launcher.kill()
-        for member in {"one": [chance.choice(both)], "launcher": [], "all": both}[who]:
-            os.kill(member, signal.SIGKILL)
-        until_ended(*both)  # the other ends with it, and both with what started them
+        os.kill(chance.choice(both) if victim == "member" else launcher.pid, signal.SIGKILL)
+        wait_until_ended(*both)  # the other member ends too, and both end with their launcher
         launcher.join()
         assert launcher.exitcode != 0 and not weights(project).get("seed1.safetensors")
-    launcher = begin(2)
-    launcher.join()
-    assert launcher.exitcode == 0
-    resumed = weights(project)
-    assert resumed == left_alone(project, begin, 2) and len(resumed) == 2
+    assert finished(project, begin(project, 2)) == undisturbed(2)
     assert set(io.read_table(project / "models" / "epochs.csv")["processes"]) == {2}

@@ -1,4 +1,4 @@
-"""The pipeline as a stranger uses it: a clone, `dvc repro`, an experiment, a remote, a second clone, a sweep."""
+"""The pipeline as a stranger uses it: a clone, `dvc repro`, a new run, a remote, a second clone, a sweep."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def call(folder: Path, *command: str) -> str:
     return done.stdout + done.stderr
 
 
-def ran(output: str) -> set[str]:
+def stages_run(output: str) -> set[str]:
     """Names of the stages that dvc says it ran."""
     return set(re.findall(r"Running stage '([^']+)'", output))
 
@@ -36,6 +36,20 @@ def ran(output: str) -> set[str]:
 def clone(source: Path, target: Path) -> Path:
     call(source, "git", "clone", "--quiet", "--no-hardlinks", str(source), str(target))
     return target
+
+
+def toy_study() -> dict:
+    """The smoke study with fewer images, and one run on another band than the others."""
+    study = yaml.safe_load((ROOT / "studies" / "smoke.yaml").read_text())
+    study["dataset"]["per_class"] = {"train": 30, "test": 12}
+    study["runs"]["adversarial"]["band"] = "low"
+    study["attacks"]["pgd"]["n_images"], study["attacks"]["simba-dct"]["n_images"] = 20, 12
+    study["evaluation"]["n_images"] = 48
+    study["information"] |= {"n_train": 100, "n_test": 48, "steps": 3}
+    study["perturbation"] |= {"n_images": 20, "noise_draws": 3, "splits": 2}
+    study["attribution"]["n_images"] = 12
+    study["statistics"]["resamples"] = 100
+    return study
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +63,9 @@ def project(tmp_path_factory) -> Path:
             shutil.copy(ROOT / name, folder / name)
         else:
             (folder / name).unlink(missing_ok=True)
-    shutil.copy(ROOT / "studies" / "smoke.yaml", folder / "params.yaml")
+    (folder / "params.yaml").write_text(yaml.safe_dump(toy_study(), sort_keys=False))
     (folder / "dvc.lock").unlink(missing_ok=True)
-    stages = ran(call(folder, "dvc", "repro"))
+    stages = stages_run(call(folder, "dvc", "repro"))
     assert {"study", "dataset", "bands@full", "training@standard", "attacks@adversarial-pgd", "report"} <= stages
     call(folder, "git", "add", "--all")
     call(folder, "git", "commit", "--quiet", "--message", "Toy study")
@@ -61,13 +75,18 @@ def project(tmp_path_factory) -> Path:
 def test_every_number_has_its_interval_n_and_seeds(project):
     runs = json.loads((project / "reports" / "metrics.json").read_text())["runs"]
     assert set(runs) == {"standard", "adversarial"}
-    for measures in runs.values():
-        assert {"clean", "pgd", "simba-dct", "centroid", "hf_share"} <= set(measures)
-        for figures in measures.values():
+    for statistics in runs.values():
+        assert {"clean", "pgd", "simba-dct", "centroid", "hf_share"} <= set(statistics)
+        for figures in statistics.values():
             assert figures["n_images"] >= 1
             assert figures["n_seeds"] == 2
             if figures["mean"] is not None:
                 assert figures["low"] <= figures["high"]
+
+
+def test_a_run_is_trained_on_its_band(project):
+    for run, band in (("standard", "full"), ("adversarial", "low")):
+        assert json.loads((project / "data" / "models" / run / "card.json").read_text())["data"]["band"] == band
 
 
 def test_accuracies_of_the_table_are_those_of_the_stored_attacks(project):
@@ -84,7 +103,7 @@ def test_the_page_shows_every_run_and_needs_no_network(project):
 
 
 def test_a_second_repro_has_nothing_to_do(project):
-    assert not ran(call(project, "dvc", "repro"))
+    assert not stages_run(call(project, "dvc", "repro"))
 
 
 def cells(folder: Path) -> dict[Path, bytes]:
@@ -100,10 +119,9 @@ def net(channels, classes, small):
 """
 
 
-def test_runs_added_compute_only_their_own_cells_and_weights_given_are_not_trained(project, tmp_path):
-    """One run of another band; and one of the networks of `standard`, as if they came from elsewhere."""
+def test_a_run_of_pretrained_weights_is_not_trained_and_computes_only_its_own_cells(project, tmp_path):
+    """The networks of `standard` as a second run, whose architecture is a function outside of the package."""
     settings = yaml.safe_load((project / "params.yaml").read_text())
-    settings["runs"]["lowpass"] = {"band": "low", "regime": {"name": "standard"}, "model": "resnet8"}
     files = [str(project / "data" / "models" / "standard" / f"seed{seed}.safetensors") for seed in (0, 1)]
     regime = {"name": "pretrained", "weights": files, "entry": None, "keys": "own"}
     regime |= {"mean": None, "std": None, "least_accuracy": 0.01}
@@ -112,36 +130,17 @@ def test_runs_added_compute_only_their_own_cells_and_weights_given_are_not_train
     shutil.copytree(project, copy, symlinks=True)
     (copy / "mine.py").write_text(MINE)
     (copy / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-    stages = ran(call(copy, "dvc", "repro"))
-    own = {
-        cell.format(run)
-        for cell in ("training@{}", "attacks@{}-pgd", "attacks@{}-simba-dct", "attribution@{}")
-        for run in ("lowpass", "theirs")
-    }
-    assert own <= stages
-    after = {"study", "evaluation", "attack_checks", "probing", "perturbation", "findings", "validation", "report"}
-    assert stages - own <= after
-    found = cells(copy)
-    assert all(found[name] == content for name, content in cells(project).items())  # those of the other runs
+    stages = stages_run(call(copy, "dvc", "repro", "findings"))
+    own = {"training@theirs", "attacks@theirs-pgd", "attacks@theirs-simba-dct", "attribution@theirs"}
+    assert stages == own | {"study", "evaluation", "attack_checks", "findings"}
+    files_after = cells(copy)
+    assert all(files_after[name] == content for name, content in cells(project).items())  # those of the other runs
     assert set(pd.read_csv(copy / "data" / "models" / "theirs" / "epochs.csv")["epoch"]) == {0}
     runs = json.loads((copy / "reports" / "metrics.json").read_text())["runs"]
-    for measure in ("clean", "pgd", "simba-dct"):
-        assert runs["theirs"][measure]["mean"] == runs["standard"][measure]["mean"]  # draws differ from run to run
-    one, other = (runs[run]["centroid"]["mean"] for run in ("theirs", "standard"))
-    assert one == pytest.approx(other, rel=1e-5)  # its BatchNorm is not folded, which rounds otherwise
-    assert runs["lowpass"]["clean"] != runs["standard"]["clean"]
-    page = (copy / "reports" / "index.html").read_text()
-    assert all(run in page for run in ("standard", "adversarial", "lowpass", "theirs"))
-
-
-def test_an_experiment_on_an_attack_trains_nothing(project):
-    stages = ran(call(project, "dvc", "exp", "run", "-S", "attacks.pgd.eps_255=4"))
-    attacks = {"attacks@standard-pgd", "attacks@adversarial-pgd"}
-    assert stages == attacks | {"study", "evaluation", "attack_checks", "probing", "perturbation", "findings", "report"}
-    difference = call(project, "dvc", "metrics", "diff", "HEAD", "--json")
-    assert "runs.standard.pgd.mean" in difference or "runs.adversarial.pgd.mean" in difference
-    call(project, "git", "checkout", "--quiet", "--", ".")
-    call(project, "dvc", "checkout", "--quiet")
+    for statistic in ("clean", "pgd", "simba-dct"):  # means alone: each run has its own bootstrap draws
+        assert runs["theirs"][statistic]["mean"] == runs["standard"][statistic]["mean"]
+    theirs, standard = (runs[run]["centroid"]["mean"] for run in ("theirs", "standard"))
+    assert theirs == pytest.approx(standard, rel=1e-5)  # its BatchNorm is not folded, which rounds otherwise
 
 
 def test_a_second_clone_pulls_and_has_nothing_to_do(project, tmp_path):
@@ -150,28 +149,33 @@ def test_a_second_clone_pulls_and_has_nothing_to_do(project, tmp_path):
     call(project, "dvc", "push")
     second = clone(project, tmp_path / "second")
     call(second, "dvc", "pull")
-    assert not ran(call(second, "dvc", "repro"))
+    assert not stages_run(call(second, "dvc", "repro"))
     assert (second / "reports" / "index.html").exists()
 
 
-def test_a_sweep_over_three_clones_shares_one_cache_and_ends_in_one_table(project, tmp_path):
-    sweep, folder = ("bash", str(ROOT / "docs" / "sweep.sh")), tmp_path / "sweep"
+def test_a_sweep_over_two_clones_trains_nothing_shares_one_cache_and_ends_in_one_table(project, tmp_path):
+    sweep, folder = ("bash", str(ROOT / "scripts" / "sweep.sh")), tmp_path / "sweep"
     call(project, *sweep, "start", str(folder))
-    sizes = {"few": 20, "some": 40, "more": 60}
+    settings = {"few": "evaluation.n_images=20", "weak": "attacks.pgd.eps_255=1"}
 
-    def experiment(name: str) -> str:
-        return call(project, *sweep, "run", str(folder), name, "-S", f"evaluation.n_images={sizes[name]}", "findings")
+    def experiment(name: str) -> set[str]:
+        return stages_run(call(project, *sweep, "run", str(folder), name, "-S", settings[name], "findings"))
 
-    with ThreadPoolExecutor(len(sizes)) as side_by_side:
-        told = list(side_by_side.map(experiment, sizes))
-    assert all(ran(text) == {"study", "evaluation", "findings"} for text in told)  # the rest was in the cache
-    assert sorted(clone.name for clone in (folder / "clones").iterdir()) == sorted(sizes)
+    with ThreadPoolExecutor(len(settings)) as side_by_side:
+        few, weak = side_by_side.map(experiment, settings)
+    assert few == {"study", "evaluation", "findings"}  # the other outputs are in the cache
+    assert weak == few | {"attacks@standard-pgd", "attacks@adversarial-pgd", "attack_checks"}
+    assert sorted(clone.name for clone in (folder / "clones").iterdir()) == sorted(settings)
     assert not list((folder / "clones").glob("*/.dvc/cache/files")) and (folder / "cache" / "files").is_dir()
     table = pd.read_csv(io.StringIO(call(project, *sweep, "table", str(folder), "--csv")))
-    rows = table.dropna(subset="Experiment").set_index("Experiment").loc[list(sizes)]
-    assert rows["evaluation.n_images"].to_dict() == sizes
-    assert rows["runs.standard.clean.n_images"].to_dict() == sizes
-    call(project, "dvc", "exp", "pull", "--remote", "sweep", str(folder / "git"), "few")
+    rows = table.dropna(subset="Experiment").set_index("Experiment")
+    assert rows["evaluation.n_images"].to_dict() == {"few": 20, "weak": 48}
+    assert rows["runs.standard.clean.n_images"].to_dict() == {"few": 20, "weak": 48}
+    assert rows["attacks.pgd.eps_255"].to_dict() == {"few": 8, "weak": 1}
+    call(project, "dvc", "exp", "pull", "--remote", "sweep", str(folder / "git"), "few", "weak")
     call(project, "dvc", "exp", "apply", "few")
     predictions = pd.read_parquet(project / "data" / "evaluation" / "predictions.parquet")
-    assert predictions.loc[predictions["kind"] == "band", "image"].nunique() == sizes["few"]
+    assert predictions.loc[predictions["kind"] == "band", "image"].nunique() == 20
+    call(project, "dvc", "exp", "apply", "weak")
+    difference = call(project, "dvc", "metrics", "diff", "HEAD", "--json")
+    assert "runs.standard.pgd.mean" in difference or "runs.adversarial.pgd.mean" in difference

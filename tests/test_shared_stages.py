@@ -1,4 +1,4 @@
-"""The stages that attack and attribute, shared out between two processes, write what one process writes."""
+"""The stages that attack and attribute, shared between two processes, write what one process writes."""
 
 import os
 import re
@@ -13,35 +13,31 @@ import torch
 import yaml
 
 from spectroscope.models import inference
-from spectroscope.pipeline import io, params, processes
-from spectroscope.pipeline import machine as runtime
+from spectroscope.pipeline import io, machine, params, processes
+from stages import attacks, attribution
 
 ROOT = Path(__file__).parents[1]
 SHAPE, CLASSES = (3, 32, 32), ("a", "b")
 ATTACK = {"run": "standard", "attack": "pgd", "models": "models", "images": "test.parquet", "out": "attacked.parquet"}
-ATTRIBUTE = {
-    "run": "standard",
-    "weights": "models",
-    "images": "test.parquet",
-    "out": "attribution",
-}
+ATTRIBUTE = {"run": "standard", "weights": "models", "images": "test.parquet", "out": "attribution"}
 N = 10
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
-    """A network of two seeds that has learned nothing, images labelled by one of them, and the toy study."""
+    """An untrained network of two seeds, images labelled by one of them, and the toy study."""
     folder = tmp_path_factory.mktemp("shared")
     study = params.read(ROOT / "studies" / "smoke.yaml")
     study["attacks"]["pgd"]["n_images"] = study["attribution"]["n_images"] = N
-    study["attribution"]["compared"]["n_images"] = N
+    study["attribution"]["compared"]["n_images"] = 3
+    study["validation"]["multiverse"] |= {"bases": ["dct"], "shapes": ["linf"]}
     (folder / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
-    x = torch.rand(N, *SHAPE, generator=runtime.generator(0))
+    x = torch.rand(N, *SHAPE, generator=machine.generator(0))
     for seed in (0, 1):
         with torch.random.fork_rng():
-            runtime.seed(seed)
+            machine.seed(seed)
             network = inference.build("resnet8", SHAPE, len(CLASSES))
-        with torch.no_grad():  # as many images on either side, and close enough for an attack
+        with torch.no_grad():  # half of the images in each class, and close enough to the boundary for an attack
             logits = network.eval()(x)
             network[1][-1].bias[0] -= (logits[:, 0] - logits[:, 1]).median()
         io.write_weights(folder / "models" / f"seed{seed}.safetensors", network)
@@ -50,27 +46,33 @@ def workspace(tmp_path_factory):
     return folder
 
 
-def words(given):
-    return [word for name, value in given.items() for word in (f"--{name}", value)]
+@pytest.fixture
+def alone(workspace, monkeypatch):
+    """A function that runs a stage in this process, with one thread as in each of several processes."""
+    for name in ("DVC_STAGE", "DVC_ROOT", processes.COUNT, processes.LAUNCHER):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(workspace)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield lambda stage, options: stage.main(
+        **{name: value if name in ("run", "attack") else Path(value) for name, value in options.items()}
+    )
+    torch.set_num_threads(threads)
 
 
-def environment(**more):
-    """That of this test run, without what it is told of a stage or of processes; one thread each."""
-    told = ("DVC_STAGE", "DVC_ROOT", processes.COUNT, processes.LAUNCHER)
-    inherited = {key: value for key, value in os.environ.items() if key not in told}
-    return {**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **more}
+def arguments(options):
+    return [word for name, value in options.items() for word in (f"--{name}", value)]
 
 
-def run(workspace, stage, given, n):
-    """A stage in n processes; (exit code, stderr)."""
-    command = [sys.executable, "-m", f"stages.{stage}", *words(given)]
-    told = environment(**{processes.COUNT: str(n)})
-    done = subprocess.run(command, cwd=workspace, env=told, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr
+def environment(**changes):
+    """The environment of this test run without that of a stage around it; one thread a process."""
+    removed = ("DVC_STAGE", "DVC_ROOT", processes.COUNT, processes.LAUNCHER)
+    inherited = {key: value for key, value in os.environ.items() if key not in removed}
+    return {**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **changes}
 
 
 SRUN = """#!/bin/bash
-# As srun in a job: a process for each of its tasks, told its number; the first that fails ends the others.
+# As srun in a job: one process for each task, with the task's number; the first that fails ends the others.
 while [[ $1 == --* ]]; do shift; done
 for ((task = 0; task < SLURM_NTASKS; task++)); do
     SLURM_PROCID=$task SLURM_LOCALID=$task "$@" &
@@ -84,7 +86,7 @@ done
 
 @pytest.fixture
 def job(tmp_path):
-    """What stands in the job of the documents, and the environment of a job of two tasks on a machine without SLURM."""
+    """The script of the job in docs/scale.md, and the environment of two tasks on a machine without SLURM."""
     (text,) = re.findall(
         r"^```bash\n#!/bin/bash\n#SBATCH.*?\n(.*?)^```", (ROOT / "docs" / "scale.md").read_text(), re.M | re.S
     )
@@ -101,50 +103,33 @@ def job(tmp_path):
     return text, environment(PATH=path, **slurm)
 
 
-def test_attacks_are_the_same_row_by_row(workspace, job, tmp_path):
-    found = []
-    for n in (1, 2, "srun"):
-        if n == "srun":
-            text, told = job
-            assert text.count("dvc repro\n") == 1
-            script = text.replace("dvc repro", f"python -m stages.attacks {' '.join(words(ATTACK))}")
-            done = subprocess.run(["bash", "-c", script], cwd=workspace, env=told, capture_output=True, text=True)
-            code, error = done.returncode, done.stderr
-            assert (tmp_path / "started").read_text() == "0\n1\n"
-        else:
-            code, error = run(workspace, "attacks", ATTACK, n)
-        assert code == 0, error
-        found.append(io.read_arrays(workspace / "attacked.parquet"))
-        (workspace / "attacked.parquet").unlink()
-    one, rows, _ = found[0]
+def test_attacks_in_a_slurm_job_of_two_tasks_are_those_of_one_process(workspace, alone, job, tmp_path):
+    out = workspace / ATTACK["out"]
+    alone(attacks, ATTACK)
+    perturbations, rows, _ = io.read_arrays(out)
+    out.unlink()
+    text, job_environment = job
+    assert text.count("dvc repro\n") == 1
+    script = text.replace("dvc repro", f"python -m stages.attacks {' '.join(arguments(ATTACK))}")
+    done = subprocess.run(["bash", "-c", script], cwd=workspace, env=job_environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "started").read_text() == "0\n1\n"
+    shared_perturbations, shared_rows, _ = io.read_arrays(out)
     assert rows["success"].any() and len(rows) == 2 * N
-    for other, again, _ in found[1:]:
-        pd.testing.assert_frame_equal(rows, again, check_exact=True)
-        assert torch.equal(one, other)
+    pd.testing.assert_frame_equal(rows, shared_rows, check_exact=True)
+    assert torch.equal(perturbations, shared_perturbations)
     assert not list((workspace / ".checkpoints").rglob("*.safetensors"))
 
 
-def test_attributions_are_the_same_row_by_row(workspace):
-    found = []
-    for n in (1, 2):
-        code, error = run(workspace, "attribution", ATTRIBUTE, n)
-        assert code == 0, error
-        folder = workspace / "attribution"
-        found.append({file.stem: io.read_table(file) for file in sorted(folder.iterdir())})
-        shutil.rmtree(folder)
-    one, two = found
-    assert one.keys() == two.keys() and len(one["occluded_frequency"]) == 2 * N
-    for name in one:
-        pd.testing.assert_frame_equal(one[name], two[name], check_exact=True)
-
-
-def test_images_at_once_leave_no_process_without_any(monkeypatch):
-    assert processes.batch_per_process(10, 64) == 10 and processes.batch_per_process(100, 64) == 64
-    monkeypatch.setattr(processes, "world", lambda: 4)
-    assert (
-        processes.batch_per_process(10, 64) == 3
-        and processes.batch_per_process(4, 64) == 1
-        and processes.batch_per_process(1000, 64) == 64
-    )
-    with pytest.raises(ValueError, match="expected at least 4 images, one a process, got 3"):
-        processes.batch_per_process(3, 64)
+def test_attributions_in_two_processes_are_those_of_one(workspace, alone):
+    folder = workspace / ATTRIBUTE["out"]
+    alone(attribution, ATTRIBUTE)
+    tables = {file.stem: io.read_table(file) for file in folder.iterdir()}
+    shutil.rmtree(folder)
+    command = [sys.executable, "-m", "stages.attribution", *arguments(ATTRIBUTE)]
+    two = environment(**{processes.COUNT: "2"})
+    done = subprocess.run(command, cwd=workspace, env=two, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert tables.keys() == {file.stem for file in folder.iterdir()} and len(tables["occluded_frequency"]) == 2 * N
+    for name, table in tables.items():
+        pd.testing.assert_frame_equal(table, io.read_table(folder / f"{name}.parquet"), check_exact=True)

@@ -81,14 +81,14 @@ def run_entry(
 
     in_memory: dict[str, dict[str, Tensor]] = {}
     for number, rows in track(processes.my_items(work) if store else work, settings.method):
-        if store and store.file(name(number, rows)).exists():
+        if store and store.path(name(number, rows)).exists():
             continue
         outcomes = attack_batch(attack, variants[number][1], model, _batch(images, labels, seed, rows, None))
         if store:
             store.save(name(number, rows), _tensors(outcomes), {})
         else:
             in_memory[name(number, rows)] = _tensors(outcomes)
-    processes.wait()
+    processes.barrier()
 
     def load(number: int, rows: Tensor) -> dict[str, Tensor]:
         saved = store.load(name(number, rows)) if store else (in_memory[name(number, rows)], {})

@@ -37,7 +37,7 @@ def occluded_by_shell(
         return {"of": drops}
 
     names = [f"{seed}-images{rows.start}-{rows.stop - 1}" for rows in batches]
-    saved = store.each(names, compute, "batches of occluded frequency")
+    saved = store.load_or_compute(names, compute, "batches of occluded frequency")
     right = inference.predict(model, test.pixels) == test.labels
     return table(torch.cat([tensors["of"] for tensors in saved]), test.labels, right, seed)
 

@@ -42,7 +42,7 @@ def attribute_all(task: Task, methods: dict[str, MethodSettings], store: Store) 
         attribution = attribute(task, methods[names[place]])
         return {key: value for key, value in vars(attribution).items() if value is not None}
 
-    saved = store.each([f"{task.seed}-{name}" for name in names], compute, "attribution methods")
+    saved = store.load_or_compute([f"{task.seed}-{name}" for name in names], compute, "attribution methods")
     return {
         name: Attribution(tensors["values"], tensors.get("coefficients"), tensors["error"])
         for name, tensors in zip(names, saved, strict=True)

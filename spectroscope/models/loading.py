@@ -68,7 +68,7 @@ def load_weights(model: Network, path: Path, entry: str | None, rules: Sequence[
     for name, value in model.state_dict().items():
         if name in NORMALISATION or name.endswith(".num_batches_tracked"):
             weights.setdefault(name, value)
-    io.fill(model, weights, path)
+    io.load_tensors(model, weights, path)
 
 
 def set_normalisation(model: Network, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:

@@ -1,13 +1,12 @@
-"""Work that survives a kill: what was computed so far, kept outside DVC until the stage has ended.
+"""Atomic, named checkpoint files of one stage run, kept outside DVC until the stage's output is recorded.
 
-A store is the folder `.checkpoints/<stage>/<fingerprint>/` below DVC's root. The fingerprint is taken of all that
-decides the result: the facts the stage gives and the source of the package, so that other settings, images or code
-never meet in one folder. One process at a time writes there; its lock ends with it, however it ends. A stage that
-ended well marks its store as finished: dvc can still be killed before it has recorded the output. Once dvc.lock is
-younger than the mark, the next stage removes the store. Without dvc it is removed at the end.
+A store is the folder `.checkpoints/<stage>/<fingerprint>/` below DVC's root. The fingerprint covers everything that
+decides the result: settings, digests of the inputs, and the package's source code. A run that differs in any of them
+gets another folder. One process at a time may write to a store. A stage that ends well marks its store as finished and
+leaves it, since dvc can still be killed before it records the output. Once dvc.lock is younger than the mark, the next
+stage removes the store. Without dvc the store is removed when the stage ends.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,12 +14,13 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import AcquireReturnProxy, BaseFileLock, FileLock, SoftFileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -29,124 +29,132 @@ from spectroscope.pipeline import io, processes
 from spectroscope.pipeline.progress import track
 
 ROOT = ".checkpoints"
-FINISHED, LOCK = "finished", "lock"
-SECONDS = "SPECTROSCOPE_CHECKPOINT_SECONDS"  # between two saves of work that goes on; else:
-EVERY = 300
-Saved = tuple[dict[str, Tensor], dict[str, Any]]
+FINISHED, LOCK, SOFT_LOCK = "finished", "lock", "lock.held"
+SECONDS = "SPECTROSCOPE_CHECKPOINT_SECONDS"  # environment variable: seconds between two saves of a long computation
+DEFAULT_SECONDS = 300
+Checkpoint = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+class LockedError(OSError):
+    """Another process holds the lock of a store."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Named pieces of one work: tensors and facts (anything JSON holds), each a file that is whole or not there."""
+    """Named checkpoint files, each with tensors and facts (anything JSON holds), each written whole or not at all.
+
+    `provenance` is everything that decides the result. It stands in every file and is compared when the file is read.
+    """
 
     folder: Path
-    work: dict[str, Any]
+    provenance: dict[str, Any]
 
     def save(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Write a piece in the place of the one of this name, which stays as it is when the disk is full (OSError)."""
-        plain = {key: _plain(value) for key, value in tensors.items()}
-        about = {"work": json.dumps(self.work, sort_keys=True), "facts": json.dumps(facts)}
-        with io.replacing(self.file(name)) as temporary, temporary.open("wb") as file:
-            file.write(save(plain, about))
+        """Write or replace the checkpoint `name`. OSError when the disk is full; the earlier file then stays."""
+        copies = {key: _contiguous_copy(value) for key, value in tensors.items()}
+        metadata = {"provenance": json.dumps(self.provenance, sort_keys=True), "facts": json.dumps(facts)}
+        with io.replacing(self.path(name)) as temporary, temporary.open("wb") as file:
+            file.write(save(copies, metadata))
             file.flush()
-            os.fsync(file.fileno())  # else a power cut leaves the new name with no content
+            os.fsync(file.fileno())  # without it a power cut can leave the new name with empty content
 
-    def load(self, name: str) -> Saved | None:
-        """The tensors and facts of a piece, None where there is none.
+    def load(self, name: str) -> Checkpoint | None:
+        """Tensors and facts of the checkpoint `name`, None if there is no such file.
 
-        ValueError naming the file when it is damaged or was made by other work.
+        ValueError naming the file when it is damaged or has another provenance.
         """
-        file = self.file(name)
-        if not file.exists():
+        path = self.path(name)
+        if not path.exists():
             return None
         try:
-            with safe_open(file, "pt") as content:
-                about = content.metadata()
+            with safe_open(path, "pt") as content:
+                metadata = content.metadata()
                 tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
-            work, facts = json.loads(about["work"]), json.loads(about["facts"])
+            provenance, facts = json.loads(metadata["provenance"]), json.loads(metadata["facts"])
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise ValueError(
-                f"{file}: expected a checkpoint, got a damaged or other file ({error}): remove it"
+                f"{path}: expected a checkpoint, got a damaged or other file ({error}): remove it"
             ) from None
-        if work != self.work:
-            differing = sorted(key for key in work.keys() | self.work.keys() if work.get(key) != self.work.get(key))
-            raise ValueError(f"{file}: expected a checkpoint of this work, got one of another {', '.join(differing)}")
+        if provenance != self.provenance:
+            keys = provenance.keys() | self.provenance.keys()
+            differing = sorted(key for key in keys if provenance.get(key) != self.provenance.get(key))
+            raise ValueError(f"{path}: expected a checkpoint of this run, got one of another {', '.join(differing)}")
         return tensors, facts
 
-    def each(
-        self, names: Sequence[str], compute: Callable[[int], dict[str, Tensor]], what: str
+    def load_or_compute(
+        self, names: Sequence[str], compute: Callable[[int], dict[str, Tensor]], description: str
     ) -> list[dict[str, Tensor]]:
-        """The tensors of these pieces, in order; `compute` makes those that are not there yet, by their place.
+        """Tensors of the checkpoints `names`, in order; `compute(place)` makes those without a file.
 
-        Several processes share the pieces out; each of them then has all. `what` is said of the progress.
+        Several processes share the work, and each returns every checkpoint. `description` is shown with the progress.
         """
-        for place in track(processes.my_items(range(len(names))), what):
-            if not self.file(names[place]).exists():
+        for place in track(processes.my_items(range(len(names))), description):
+            if not self.path(names[place]).exists():
                 self.save(names[place], compute(place), {})
-        processes.wait()
-        found = [self.load(name) for name in names]
-        return [tensors for tensors, _ in found]
+        processes.barrier()
+        checkpoints = [self.load(name) for name in names]
+        return [checkpoint[0] for checkpoint in checkpoints if checkpoint]
 
-    def slot(self, name: str) -> "Slot":
-        """The piece of this name, to be saved again and again."""
-        return Slot(self, name, time.monotonic())
+    def checkpoint_file(self, name: str) -> "CheckpointFile":
+        """The checkpoint `name`, for a computation that overwrites it as it goes on."""
+        return CheckpointFile(self, name, time.monotonic())
 
-    def file(self, name: str) -> Path:
-        """Where a piece lies."""
+    def path(self, name: str) -> Path:
+        """Path of the checkpoint `name`."""
         return self.folder / f"{name}.safetensors"
 
 
 @dataclass
-class Slot:
-    """A piece that long work overwrites as it goes on. Of several processes the first alone writes."""
+class CheckpointFile:
+    """One checkpoint, overwritten by a long computation as it goes on. Of several processes the first writes it."""
 
     store: Store
     name: str
-    saved: float
+    saved_at: float  # time.monotonic()
 
-    def load(self) -> Saved | None:
-        """As in the store."""
+    def load(self) -> Checkpoint | None:
+        """As `Store.load`."""
         return self.store.load(self.name)
 
     def save(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """As in the store, in the first process."""
+        """As `Store.save`, in the first process; the others do nothing."""
         if processes.rank() == 0:
             self.store.save(self.name, tensors, facts)
-            self.saved = time.monotonic()
+            self.saved_at = time.monotonic()
 
     def due(self) -> bool:
-        """Whether this process should save: the last time was a while ago."""
-        return processes.rank() == 0 and time.monotonic() - self.saved >= float(os.environ.get(SECONDS, EVERY))
+        """Whether this process should save now, because the last save is long enough ago."""
+        seconds = float(os.environ.get(SECONDS, DEFAULT_SECONDS))
+        return processes.rank() == 0 and time.monotonic() - self.saved_at >= seconds
 
 
 @contextmanager
-def opened(stage: str, **facts: Any) -> Iterator[Store]:
-    """The store of a stage's work, locked for this process and marked as finished when the block ends well.
+def open_store(stage: str, **provenance: Any) -> Iterator[Store]:
+    """The store of a stage run, locked for this process, and marked as finished when the block ends well.
 
-    `stage` names it where dvc did not start the process. `facts`: all that decides the result, as JSON holds it; add a
-    `digest` of each input. Of several processes at a stage the first holds the lock for all. OSError when others work
-    on the same.
+    `stage` is the folder's name where dvc did not start the process. `provenance`: everything that decides the result
+    (anything JSON holds), with a `digest` of each input; the source code is added here. Of several processes the first
+    holds the lock for all. OSError when another process holds it.
     """
-    work = json.loads(json.dumps({**facts, "code": _code()}, sort_keys=True))  # as it is read back
-    fingerprint = hashlib.sha256(json.dumps(work, sort_keys=True).encode()).hexdigest()[:16]
+    # Through JSON and back, since tuples come back as lists from a file.
+    provenance = json.loads(json.dumps({**provenance, "code": _code_digest()}, sort_keys=True))
+    fingerprint = hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:16]
     name = os.environ.get("DVC_STAGE", stage).rsplit(":", 1)[-1]
     root = Path(os.environ.get("DVC_ROOT", "."))
     folder = root / ROOT / name / fingerprint
     if processes.rank() > 0:
-        processes.wait()  # for the lock
-        yield Store(folder, work)
-        processes.wait()
+        processes.barrier()  # until the first process holds the lock
+        yield Store(folder, provenance)
+        processes.barrier()
         return
-    _sweep(root)
+    _remove_recorded(root)
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder) as alone:
-        if not alone:
-            raise OSError(f"{folder}: expected to be the only process at this work, got another one: end it or wait")
-        for left in folder.glob(".*.part"):
-            left.unlink()
-        processes.wait()
-        yield Store(folder, work)
-        processes.wait()  # for those who still read
+    with _lock(folder):
+        for unfinished in folder.glob(".*.part"):  # temporary files of a process that was killed while it wrote
+            unfinished.unlink()
+        processes.barrier()
+        yield Store(folder, provenance)
+        processes.barrier()  # the other processes may still read
         if "DVC_STAGE" in os.environ:
             (folder / FINISHED).touch()
         else:
@@ -154,7 +162,7 @@ def opened(stage: str, **facts: Any) -> Iterator[Store]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, or of the names and contents of all files of a folder."""
+    """SHA-256 of a file, or of the names and contents of all files in a folder."""
     total = hashlib.sha256()
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
@@ -164,13 +172,13 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def _plain(value: Tensor) -> Tensor:
-    """A copy of its own on the CPU, rows first: safetensors takes no views and no two tensors that share memory."""
+def _contiguous_copy(value: Tensor) -> Tensor:
+    """A contiguous copy on the CPU: safetensors accepts neither views nor two tensors that share memory."""
     return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
 
 
-def _code() -> str:
-    """Digest of the source of every module of this project that is loaded."""
+def _code_digest() -> str:
+    """SHA-256 of the source files of all loaded modules of this project."""
     files = set()
     for module in list(sys.modules.values()):
         spec = getattr(module, "__spec__", None)
@@ -182,24 +190,33 @@ def _code() -> str:
     return total.hexdigest()
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Whether this process has the folder for itself until the block ends; the lock of a killed process is gone."""
-    with (folder / LOCK).open("w") as lock:
+def _lock(folder: Path) -> AcquireReturnProxy:
+    """Lock the folder for this process until a `with` block ends; OSError if another process holds the lock.
+
+    The lock is flock's, which the system releases when its process ends, even if killed. On a file system without flock
+    (some network mounts) a file is the lock. A killed process leaves that file behind, so the error says to remove it.
+    """
+    lock: BaseFileLock = FileLock(folder / LOCK, timeout=0)
+    try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+            return lock.acquire()
+        except Timeout:
+            raise
+        except (NotImplementedError, OSError):
+            lock = SoftFileLock(folder / SOFT_LOCK, timeout=0)
+            return lock.acquire()
+    except Timeout:
+        advice = f"; if none runs, remove {lock.lock_file}" if isinstance(lock, SoftFileLock) else ""
+        raise LockedError(
+            f"{folder}: expected to be the only process of this run, got another one: end it or wait{advice}"
+        ) from None
 
 
-def _sweep(root: Path) -> None:
-    """Remove the finished stores whose outputs dvc has recorded."""
+def _remove_recorded(root: Path) -> None:
+    """Remove every finished store whose output dvc has recorded: dvc.lock is younger than its mark."""
     record = root / "dvc.lock"
     recorded = record.stat().st_mtime_ns if record.exists() else 0
     for mark in (root / ROOT).glob(f"*/*/{FINISHED}"):
         if mark.stat().st_mtime_ns < recorded:
-            with _locked(mark.parent) as alone:
-                if alone:
-                    shutil.rmtree(mark.parent)
+            with suppress(LockedError), _lock(mark.parent):
+                shutil.rmtree(mark.parent)

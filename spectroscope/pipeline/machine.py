@@ -1,4 +1,4 @@
-"""What the machine offers and where randomness starts: recorded with results, never a parameter."""
+"""The machine and the start of randomness: device, batch size, seeds. Recorded with results, never parameters."""
 
 import platform
 
@@ -11,19 +11,19 @@ def device() -> torch.device:
 
 
 def forward_batch_size() -> int:
-    """Images in one forward pass that suit the device: on a CPU what its cache holds (64 took half the time of 256)."""
+    """Images in one forward pass: on a CPU 64, which fit its cache and took half the time of 256."""
     return 64 if device().type == "cpu" else 1024
 
 
 def seed(value: int) -> None:
-    """Seed torch's global generator: the only line that does (libraries that take no generator draw from it)."""
+    """Seed torch's global generator, from which libraries without a generator argument draw. Nothing else does."""
     torch.manual_seed(value)
 
 
 def generator(*keys: int) -> torch.Generator:
-    """A CPU generator for this sequence of non-negative integers.
+    """A CPU generator seeded by a sequence of integers >= 0, such as (seed, epoch, image).
 
-    Different sequences, of up to three keys below a million, give unrelated streams.
+    Different sequences of up to three keys below a million give different seeds. ValueError for a negative key.
     """
     state = 0
     for key in keys:
@@ -34,6 +34,6 @@ def generator(*keys: int) -> torch.Generator:
 
 
 def describe() -> dict[str, str | int]:
-    """Device, threads and versions that made a result."""
+    """Device, number of threads and version of torch, to be recorded with a result."""
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine() + " CPU"
     return {"device": name, "threads": torch.get_num_threads(), "torch": torch.__version__}

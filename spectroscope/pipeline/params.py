@@ -1,6 +1,6 @@
-"""Settings: every value comes from params.yaml, is checked before any work, and nothing has a default in code.
+"""Settings: read sections of params.yaml and check them. Every value comes from there; nothing has a default in code.
 
-The model of a section stands beside the science it configures and derives from `Settings`.
+The class of a section derives from `Settings` and stands beside the science it configures.
 """
 
 import re
@@ -15,13 +15,13 @@ FILE = Path("params.yaml")
 
 
 class Settings(BaseModel):
-    """A section of params.yaml: no unknown keys, no change after loading, no silent conversion, finite numbers."""
+    """A section of params.yaml: unknown keys, silent conversions and infinite numbers are refused; it is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def read(path: Path = FILE) -> dict[str, Any]:
-    """The whole parameter file; ValueError when it is missing, not YAML, or has a key DVC cannot track."""
+    """The whole parameter file; ValueError when it is missing, not YAML, or has a key that DVC cannot track."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except FileNotFoundError:
@@ -35,25 +35,25 @@ def read(path: Path = FILE) -> dict[str, Any]:
 
 
 def load(section: str, model: Any, path: Path = FILE) -> Any:
-    """One section, for example "training" or "runs.standard", as `model`.
+    """One section, such as "training" or "runs.standard", as an instance of `model`.
 
-    `model` is a Settings class or any type pydantic knows (a union, a dict of settings).
-    ValueError names the key path, what was expected and what was found.
+    `model` is a Settings class or any other type that pydantic knows (a union, a dict of settings).
+    ValueError naming the key path, what was expected and what was found.
     """
     value: Any = read(path)
-    walked: list[str] = []
+    parents: list[str] = []
     for key in section.split("."):
         if not isinstance(value, dict) or key not in value:
             known = ", ".join(map(str, value)) if isinstance(value, dict) else type(value).__name__
-            where = ".".join(walked) or str(path)
-            raise ValueError(f"{path}: {section}: expected key {key!r} in {where}, which has: {known}")
+            parent = ".".join(parents) or str(path)
+            raise ValueError(f"{path}: {section}: expected key {key!r} in {parent}, which has: {known}")
         value = value[key]
-        walked.append(key)
+        parents.append(key)
     return validate(value, model, section, path)
 
 
 def validate(value: Any, model: Any, section: str, path: Path = FILE) -> Any:
-    """`value` as `model`, or a ValueError with one line for each fault."""
+    """`value` as an instance of `model`; ValueError with one line for each fault."""
     try:
         return TypeAdapter(model).validate_python(value)
     except ValidationError as error:
@@ -62,26 +62,27 @@ def validate(value: Any, model: Any, section: str, path: Path = FILE) -> Any:
 
 
 def _key_path(section: str, fault: Any, value: Any) -> str:
-    """Dotted path of a fault; tags of discriminated unions, which are no keys of the file, are left out."""
+    """Dotted path of a fault: pydantic's `loc` without the tags of unions, which are no keys of the file."""
     keys = [section] if section else []
-    for part in fault["loc"]:
-        if (isinstance(value, dict) and part in value) or (isinstance(value, list) and isinstance(part, int)):
-            value = value[part]
-        elif fault["type"] != "missing" or part != fault["loc"][-1]:
+    for key in fault["loc"]:
+        if (isinstance(value, dict) and key in value) or (isinstance(value, list) and isinstance(key, int)):
+            value = value[key]
+        elif fault["type"] != "missing" or key != fault["loc"][-1]:
             continue
-        keys.append(str(part))
+        keys.append(str(key))
     if fault["type"].startswith("union_tag"):
         keys.append(_discriminator(fault))
     return ".".join(keys)
 
 
 def _describe(fault: Any) -> str:
+    """One of pydantic's faults in the form `expected X, got Y`."""
     kind, got = fault["type"], fault.get("input")
     if kind in ("missing", "union_tag_not_found"):
         return "expected this setting, found none"
     if kind == "extra_forbidden":
         return f"unknown setting (misspelt?), got {got!r}"
-    if kind == "value_error":  # ours: it says what it got
+    if kind == "value_error":  # raised by a validator of this project, in that form already
         return str(fault["ctx"]["error"])
     if kind == "union_tag_invalid":
         return f"expected one of {fault['ctx']['expected_tags']}, got {got[_discriminator(fault)]!r}"
@@ -89,32 +90,36 @@ def _describe(fault: Any) -> str:
         return f"expected a mapping of settings, got {got!r}"
     if kind == "too_short":
         return f"expected at least {fault['ctx']['min_length']} entry, got {got!r}"
-    wanted = fault["msg"].removeprefix("Input should be ")
-    return f"expected {'a number ' if wanted.startswith(('greater', 'less')) else ''}{wanted}, got {got!r}"
+    expected = fault["msg"].removeprefix("Input should be ")
+    return f"expected {'a number ' if expected.startswith(('greater', 'less')) else ''}{expected}, got {got!r}"
 
 
 def _discriminator(fault: Any) -> str:
+    """The key that selects among the classes of a union, such as `method`."""
     return fault["ctx"]["discriminator"].strip("'")
 
 
-def _check_keys(value: Any, path: Path, above: tuple[str, ...]) -> None:
-    """DVC drops numeric keys without a word and cannot track dotted ones; others would break a command or a path."""
+def _check_keys(value: Any, path: Path, parents: tuple[str, ...]) -> None:
+    """ValueError for a key that is no plain word.
+
+    DVC ignores numeric keys silently and cannot track dotted ones; other characters would break a command or a path.
+    """
     if isinstance(value, list):
         for item in value:
-            _check_keys(item, path, above)
+            _check_keys(item, path, parents)
     if not isinstance(value, dict):
         return
-    for key, below in value.items():
-        where = ".".join([*above, str(key)])
+    for key, item in value.items():
+        where = ".".join([*parents, str(key)])
         if not isinstance(key, str) or key.isdigit():
             raise ValueError(f"{path}: {where}: expected a key that is a word, got the {type(key).__name__} {key!r}")
         if not re.fullmatch(r"\w[\w-]*", key):
             raise ValueError(f"{path}: {where}: expected a key of letters, digits, _ and -, got {key!r}")
-        _check_keys(below, path, (*above, key))
+        _check_keys(item, path, (*parents, key))
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key given twice is an error instead of a silent choice, and 1e-3 a number, as it is to DVC."""
+    """A loader that refuses a key given twice (others take the last one) and reads 1e-3 as a number, as DVC does."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -122,7 +127,7 @@ class _Loader(yaml.SafeLoader):
             if key.tag == "tag:yaml.org,2002:merge":
                 continue
             name = self.construct_object(key, deep=True)
-            if not isinstance(name, Hashable):  # refused with its place in the file below
+            if not isinstance(name, Hashable):  # the base class refuses it, naming the line
                 continue
             if name in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {name!r} twice", key.start_mark)

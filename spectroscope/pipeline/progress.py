@@ -1,8 +1,8 @@
-"""Progress of long work: a bar with an estimate on a terminal, a line now and then where there is none."""
+"""Progress of long work on stderr: a bar on a terminal; in a log, a line every 20 seconds."""
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -11,34 +11,33 @@ Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 20.0
 
 
-def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
-    """Yield `items`, reporting on stderr how many are done, how fast, and how long the rest will take.
+def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Yield `items`, reporting how many are done, how fast, and the time left. Of several processes the first reports.
 
-    Of several processes at a stage the first alone reports.
+    Without a terminal, work shorter than SECONDS_BETWEEN_LINES is silent.
     """
-    if os.environ.get("RANK", "0") != "0":
-        yield from items
-        return
-    if total is None and isinstance(items, Sized):
-        total = len(items)
-    if sys.stderr.isatty():
-        yield from tqdm(items, desc=what, total=total, dynamic_ncols=True)
-        return
-    bar = tqdm(total=total, desc=what, file=_Silent(), mininterval=0, miniters=1)
-    shown = bar.start_t
-    for done, item in enumerate(items, start=1):
-        yield item
-        bar.update()
-        now = bar._time()
-        if now - shown >= SECONDS_BETWEEN_LINES or (done == total and shown != bar.start_t):
-            print(str(bar), file=sys.stderr, flush=True)
-            shown = now
-    bar.close()
+    terminal = sys.stderr.isatty()
+    seconds = 0.1 if terminal else SECONDS_BETWEEN_LINES
+    bar = tqdm(
+        items,
+        desc=description,
+        total=total,
+        disable=os.environ.get("RANK", "0") != "0",
+        dynamic_ncols=terminal,
+        file=sys.stderr if terminal else _Lines(),
+        mininterval=seconds,
+        miniters=1,  # look at the clock after every item: items take seconds
+        delay=0 if terminal else seconds,
+    )
+    return iter(bar)
 
 
-class _Silent:
-    """A stream for tqdm to draw on when only its arithmetic is wanted."""
+class _Lines:
+    """Each state of a bar as a line of stderr: tqdm itself overwrites one line by carriage returns, on any stream."""
 
-    def write(self, text: str) -> None: ...
+    def write(self, text: str) -> None:
+        if line := text.strip():
+            print(line, file=sys.stderr)
 
-    def flush(self) -> None: ...
+    def flush(self) -> None:
+        sys.stderr.flush()

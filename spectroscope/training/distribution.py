@@ -26,13 +26,13 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
     """BatchNorm (Ioffe & Szegedy 2015, Algorithm 1) with mean and variance over all processes in training mode."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or processes.world() == 1:
+        if not self.training or processes.world_size() == 1:
             return super().forward(x)
         wide = x.float()
-        n = processes.Sum.apply(x.new_tensor(x.numel() / x.shape[1], dtype=torch.float32))
-        mean = processes.Sum.apply(wide.sum((0, 2, 3))) / n  # (C,)
+        n = processes.AllReduceSum.apply(x.new_tensor(x.numel() / x.shape[1], dtype=torch.float32))
+        mean = processes.AllReduceSum.apply(wide.sum((0, 2, 3))) / n  # (C,)
         centred = wide - mean[:, None, None]
-        variance = processes.Sum.apply(centred.square().sum((0, 2, 3))) / n  # (C,)
+        variance = processes.AllReduceSum.apply(centred.square().sum((0, 2, 3))) / n  # (C,)
         self._update_running_statistics(mean, variance * n / (n - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from spectroscope.pipeline import io, machine, processes
-from spectroscope.pipeline.checkpoint import Slot
+from spectroscope.pipeline.checkpoint import CheckpointFile
 from spectroscope.training import distribution, held_out
 from spectroscope.training.augmentation import augment
 from spectroscope.training.average import moving_average
@@ -32,7 +32,7 @@ def fit(
     hooks: TrainingHooks,
     validation_attack: Adversary,
     generator: Generator,
-    slot: Slot | None = None,
+    slot: CheckpointFile | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Train `model` in place on its own device; yield the epoch's row of epochs.csv after each epoch.
 
@@ -46,8 +46,10 @@ def fit(
     found there: it ends with the same weights, bit for bit, as one that was never interrupted.
     ValueError if the loss is not finite, or if a batch has fewer images than there are processes.
     """
-    if settings.batch_size < processes.world():
-        raise ValueError(f"expected batch_size >= {processes.world()}, one image a process, got {settings.batch_size}")
+    if settings.batch_size < processes.world_size():
+        raise ValueError(
+            f"expected batch_size >= {processes.world_size()}, one image a process, got {settings.batch_size}"
+        )
     device = next(model.parameters()).device
     inner, out = held_out.split(train.labels, settings.held_out)
     images, labels = train.pixels[inner].to(device), train.labels[inner].to(device)
@@ -56,7 +58,7 @@ def fit(
     if slot:
         state.load(slot)
         model.eval()
-    processes.wait()  # else the first process could overwrite a checkpoint that another is about to read
+    processes.barrier()  # else the first process could overwrite a checkpoint that another is about to read
 
     rows = state.progress.rows
     yield from rows
@@ -69,7 +71,7 @@ def fit(
         row = held_out.accuracies(network, *validation, validation_attack, generator.initial_seed(), epoch)
         overfitted = hooks.robust and held_out.collapsed(row["robust"], rows, len(train.classes))
         row = {"epoch": epoch, "loss": loss, **row, "overfitted": overfitted}
-        rows.append({**row, "images_per_second": speed, "processes": processes.world()})
+        rows.append({**row, "images_per_second": speed, "processes": processes.world_size()})
         if held_out.select_epoch(rows, "best") == epoch - 1:
             state.progress.best = copy.deepcopy(network.state_dict())
         if epoch == settings.epochs:
@@ -84,7 +86,7 @@ def fit(
 def initial_state(model: nn.Module, settings: TrainingSettings, steps_per_epoch: int, generator: Generator) -> State:
     """The state before the first batch; the model is prepared in place."""
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
-    if settings.batch_norm == "synchronised" and processes.world() > 1:
+    if settings.batch_norm == "synchronised" and processes.world_size() > 1:
         distribution.synchronise_batch_norm(model)
     average = moving_average(model, settings.average) if settings.average else None
     optimiser = sgd(model, settings)
@@ -93,7 +95,12 @@ def initial_state(model: nn.Module, settings: TrainingSettings, steps_per_epoch:
 
 
 def train_epoch(
-    state: State, images: Tensor, labels: Tensor, settings: TrainingSettings, hooks: TrainingHooks, slot: Slot | None
+    state: State,
+    images: Tensor,
+    labels: Tensor,
+    settings: TrainingSettings,
+    hooks: TrainingHooks,
+    slot: CheckpointFile | None,
 ) -> tuple[float, float]:
     """Train on every image once, or on the rest of an interrupted epoch: (mean loss, images per second)."""
     model, progress, generator = state.model.train(), state.progress, state.generator

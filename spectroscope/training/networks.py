@@ -25,7 +25,9 @@ def train_networks(
     table: list[dict[str, Any]] = []
     for seed in settings.seeds:
         model = initial_network(architecture, train, seed).to(machine.device())
-        epochs = fit(model, train, settings, hooks, attack, machine.generator(seed), store.slot(f"seed{seed}"))
+        epochs = fit(
+            model, train, settings, hooks, attack, machine.generator(seed), store.checkpoint_file(f"seed{seed}")
+        )
         rows = list(track(epochs, f"train {run}, seed {seed}, epochs", total=settings.epochs))
         selected = select_epoch(rows, settings.keep)
         table += [{"seed": seed, **row, "kept": number == selected} for number, row in enumerate(rows)]

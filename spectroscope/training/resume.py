@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
-from spectroscope.pipeline.checkpoint import Saved, Slot
+from spectroscope.pipeline.checkpoint import Checkpoint, CheckpointFile
 
 
 @dataclass
@@ -45,17 +45,17 @@ class State:
         """The network to evaluate and keep: the average if there is one."""
         return self.model if self.average is None else self.average.module
 
-    def save(self, slot: Slot) -> None:
+    def save(self, slot: CheckpointFile) -> None:
         """Write the state; ValueError if a number in it is not finite, OSError if the file cannot be written."""
         slot.save(*capture(vars(self)))
 
-    def load(self, slot: Slot) -> None:
+    def load(self, slot: CheckpointFile) -> None:
         """Restore the saved state if there is one."""
         if saved := slot.load():
             restore(saved, vars(self))
 
 
-def capture(members: dict[str, Any]) -> Saved:
+def capture(members: dict[str, Any]) -> Checkpoint:
     """The state of each member: a generator, anything with a `state_dict`, or None.
 
     ValueError if a number is not finite: the checkpoint before is worth more.
@@ -74,7 +74,7 @@ def capture(members: dict[str, Any]) -> Saved:
     return tensors, facts
 
 
-def restore(saved: Saved, members: dict[str, Any]) -> None:
+def restore(saved: Checkpoint, members: dict[str, Any]) -> None:
     """Give each member its captured state, in place."""
     tensors, facts = saved
     states = {name: _insert(fact, tensors) for name, fact in facts.items()}

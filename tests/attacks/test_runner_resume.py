@@ -32,7 +32,7 @@ def attack(out, kill_at=0):
         return x.flatten(1) @ weights.T
 
     labels = (images.flatten(1) @ weights.T).argmax(1)
-    with checkpoint.opened("attacks", settings=settings.model_dump()) as store:
+    with checkpoint.open_store("attacks", settings=settings.model_dump()) as store:
         io.write_chunks(Path(out), runner.run_entry(settings, model, images, labels, seed=0, batch_size=4, store=store))
     return calls
 

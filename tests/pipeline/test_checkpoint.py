@@ -1,4 +1,4 @@
-"""What a killed stage leaves is found again by the same work, and by no other."""
+"""Checkpoints of a killed stage run are found by the same run again, and by no other."""
 
 import errno
 import json
@@ -28,16 +28,16 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def interrupted(name="seed0", tensors=TENSORS, facts=FACTS, **work):
-    """The store that a stage killed after one piece leaves."""
-    with pytest.raises(KeyboardInterrupt), checkpoint.opened("training", **work or {"eps": 8}) as store:
-        store.save(name, tensors, facts)
+def interrupted(**provenance):
+    """The store of a stage that was killed after one checkpoint."""
+    with pytest.raises(KeyboardInterrupt), checkpoint.open_store("training", **provenance or {"eps": 8}) as store:
+        store.save("seed0", TENSORS, FACTS)
         raise KeyboardInterrupt
     return store
 
 
-def finished(**work):
-    with checkpoint.opened("training", **work or {"eps": 8}) as store:
+def finished():
+    with checkpoint.open_store("training", eps=8) as store:
         store.save("seed0", TENSORS, FACTS)
     return store
 
@@ -53,9 +53,9 @@ def names(folder):
     return {file.name for file in folder.iterdir()}
 
 
-def test_an_interrupted_work_is_found_to_the_last_bit(root):
+def test_an_interrupted_run_finds_its_checkpoint_bit_for_bit(root):
     interrupted()
-    with checkpoint.opened("training", eps=8) as store:
+    with checkpoint.open_store("training", eps=8) as store:
         tensors, facts = store.load("seed0")
         assert store.load("seed1") is None
     assert facts == FACTS and tensors.keys() == TENSORS.keys()
@@ -64,8 +64,8 @@ def test_an_interrupted_work_is_found_to_the_last_bit(root):
     assert store.folder.parent == root / ".checkpoints" / "training@standard"
 
 
-def test_a_later_piece_of_a_name_takes_the_place_of_the_earlier(root):
-    with checkpoint.opened("training", eps=8) as store:
+def test_a_later_checkpoint_replaces_the_earlier_of_its_name(root):
+    with checkpoint.open_store("training", eps=8) as store:
         store.save("seed0", TENSORS, {"epoch": 1})
         store.save("seed0", {}, {"epoch": 2})
         assert store.load("seed0") == ({}, {"epoch": 2})
@@ -73,64 +73,64 @@ def test_a_later_piece_of_a_name_takes_the_place_of_the_earlier(root):
 
 def test_views_and_tensors_that_share_memory_are_saved_as_values(root):
     base = torch.arange(24.0).reshape(1, 2, 3, 4)
-    given = {"one": base, "same": base, "turned": base.to(memory_format=torch.channels_last), "part": base[0, 0].T}
-    with checkpoint.opened("training", eps=8) as store:
-        store.save("seed0", given, {})
-        found, _ = store.load("seed0")
-    assert all(torch.equal(found[key], given[key]) for key in given)
+    tensors = {"one": base, "same": base, "turned": base.to(memory_format=torch.channels_last), "part": base[0, 0].T}
+    with checkpoint.open_store("training", eps=8) as store:
+        store.save("seed0", tensors, {})
+        loaded, _ = store.load("seed0")
+    assert all(torch.equal(loaded[key], tensors[key]) for key in tensors)
 
 
-@pytest.mark.parametrize("work", [{"eps": 4}, {"eps": 8, "images": "abc"}, {"eps": "8"}], ids=str)
-def test_other_work_finds_nothing(root, work):
+@pytest.mark.parametrize("provenance", [{"eps": 4}, {"eps": 8, "images": "abc"}, {"eps": "8"}], ids=str)
+def test_a_run_with_other_settings_or_inputs_finds_nothing(root, provenance):
     first = interrupted()
-    with checkpoint.opened("training", **work) as store:
+    with checkpoint.open_store("training", **provenance) as store:
         assert store.load("seed0") is None and store.folder != first.folder
-    assert first.file("seed0").exists()
+    assert first.path("seed0").exists()
 
 
 def test_other_code_finds_nothing(root, monkeypatch):
     interrupted()
-    monkeypatch.setattr(checkpoint, "_code", lambda: "changed")
-    with checkpoint.opened("training", eps=8) as store:
+    monkeypatch.setattr(checkpoint, "_code_digest", lambda: "changed")
+    with checkpoint.open_store("training", eps=8) as store:
         assert store.load("seed0") is None
 
 
 def test_the_code_is_the_source_of_what_is_loaded(tmp_path, monkeypatch):
-    before = checkpoint._code()
-    assert checkpoint._code() == before
+    before = checkpoint._code_digest()
+    assert checkpoint._code_digest() == before
     copy = tmp_path / "params.py"
     copy.write_text(Path(checkpoint.io.__file__).read_text() + "\n")
     monkeypatch.setattr(checkpoint.io.__spec__, "origin", str(copy))
-    assert checkpoint._code() != before
+    assert checkpoint._code_digest() != before
 
 
-def test_a_piece_of_other_work_is_refused_and_the_difference_named(root):
+def test_a_checkpoint_of_another_run_is_refused_and_the_difference_named(root):
     first = interrupted(eps=4, images="abc")
-    with checkpoint.opened("training", eps=8, images="abc") as store:
-        store.file("seed0").write_bytes(first.file("seed0").read_bytes())
+    with checkpoint.open_store("training", eps=8, images="abc") as store:
+        store.path("seed0").write_bytes(first.path("seed0").read_bytes())
         with pytest.raises(
-            ValueError, match=r"seed0\.safetensors: expected a checkpoint of this work, got .*another eps$"
+            ValueError, match=r"seed0\.safetensors: expected a checkpoint of this run, got .*another eps$"
         ):
             store.load("seed0")
 
 
 @pytest.mark.parametrize("damage", ["cut", "no checkpoint"])
-def test_a_damaged_piece_is_named(root, damage):
-    with checkpoint.opened("training", eps=8) as store:
+def test_a_damaged_checkpoint_is_named(root, damage):
+    with checkpoint.open_store("training", eps=8) as store:
         store.save("seed0", TENSORS, FACTS)
         if damage == "cut":
-            store.file("seed0").write_bytes(store.file("seed0").read_bytes()[:-5])
+            store.path("seed0").write_bytes(store.path("seed0").read_bytes()[:-5])
         else:
-            save_file(TENSORS, store.file("seed0"))
+            save_file(TENSORS, store.path("seed0"))
         with pytest.raises(ValueError, match=r"seed0\.safetensors: expected a checkpoint, got a damaged .*remove it"):
             store.load("seed0")
 
 
-def test_a_full_disk_leaves_the_last_good_piece(root, monkeypatch):
+def test_a_full_disk_leaves_the_earlier_checkpoint(root, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with checkpoint.opened("training", eps=8) as store:
+    with checkpoint.open_store("training", eps=8) as store:
         store.save("seed0", TENSORS, FACTS)
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(OSError, match=r"seed0\.safetensors: expected to write this file, got: .*No space left"):
@@ -141,27 +141,27 @@ def test_a_full_disk_leaves_the_last_good_piece(root, monkeypatch):
 
 def test_a_finished_store_stays_until_dvc_has_recorded_the_output(root):
     store = finished()
-    with checkpoint.opened("training", eps=8) as again:  # dvc was killed before it wrote dvc.lock
+    with checkpoint.open_store("training", eps=8) as again:  # dvc was killed before it wrote dvc.lock
         assert again.load("seed0")[1] == FACTS
-    with checkpoint.opened("attacks", eps=1):
-        assert store.file("seed0").exists()
+    with checkpoint.open_store("attacks", eps=1):
+        assert store.path("seed0").exists()
     record(root)
-    with checkpoint.opened("attacks", eps=2):
+    with checkpoint.open_store("attacks", eps=2):
         assert not store.folder.exists()
 
 
-def test_work_asked_for_again_after_it_was_recorded_is_done_again(root):
+def test_a_run_that_was_recorded_is_computed_anew(root):
     finished()
     record(root)
-    with checkpoint.opened("training", eps=8) as store:
+    with checkpoint.open_store("training", eps=8) as store:
         assert store.load("seed0") is None
 
 
 def test_an_interrupted_store_is_not_removed_with_the_finished_ones(root):
     store = interrupted()
     record(root)
-    with checkpoint.opened("training", eps=4):
-        assert store.file("seed0").exists()
+    with checkpoint.open_store("training", eps=4):
+        assert store.path("seed0").exists()
 
 
 def test_without_dvc_nothing_is_left(tmp_path, monkeypatch):
@@ -175,8 +175,8 @@ def test_without_dvc_nothing_is_left(tmp_path, monkeypatch):
 OTHER = """
 import sys, time
 from spectroscope.pipeline import checkpoint
-checkpoint._code = lambda: "same"
-with checkpoint.opened("training", eps=8) as store:
+checkpoint._code_digest = lambda: "same"
+with checkpoint.open_store("training", eps=8) as store:
     store.save("seed0", {}, {"made": "by another"})
     print("open", flush=True)
     time.sleep(60)
@@ -184,24 +184,48 @@ with checkpoint.opened("training", eps=8) as store:
 
 
 def test_a_second_writer_is_refused_until_the_first_is_gone_even_if_killed(root, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_code", lambda: "same")
+    monkeypatch.setattr(checkpoint, "_code_digest", lambda: "same")
     first = subprocess.Popen([sys.executable, "-c", OTHER], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert first.stdout.readline() == "open\n"
     with (
-        pytest.raises(OSError, match=r"expected to be the only process at this work"),
-        checkpoint.opened("training", eps=8),
+        pytest.raises(OSError, match=r"expected to be the only process of this run, got another one: end it or wait$"),
+        checkpoint.open_store("training", eps=8),
     ):
         pass
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
-    with checkpoint.opened("training", eps=8) as store:
+    with checkpoint.open_store("training", eps=8) as store:
         assert store.load("seed0") == ({}, {"made": "by another"})
 
 
-def test_half_written_pieces_of_a_killed_process_are_cleared(root):
+@pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.ENOLCK], ids=errno.errorcode.get)
+def test_without_flock_a_file_is_the_lock_and_the_error_says_to_remove_it(root, monkeypatch, error):
+    def flock(*arguments):
+        raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    store = interrupted()
+    assert names(store.folder) == {"lock", "seed0.safetensors"}
+    left = store.folder / "lock.held"
+    left.write_text("1\nanother-machine\n")  # as a process that was killed there leaves it
+    with (
+        pytest.raises(OSError, match=rf"end it or wait; if none runs, remove {re.escape(str(left))}$"),
+        checkpoint.open_store("training", eps=8),
+    ):
+        pass
+    left.unlink()
+    with checkpoint.open_store("training", eps=8) as again:
+        assert again.load("seed0")[1] == FACTS
+    monkeypatch.delenv("DVC_STAGE")
+    with checkpoint.open_store("training", eps=8) as alone:  # its folder is removed with the lock in it
+        pass
+    assert not alone.folder.exists()
+
+
+def test_half_written_files_of_a_killed_process_are_removed(root):
     store = interrupted()
     (store.folder / ".seed0.safetensors.99.part").write_text("half")
-    with checkpoint.opened("training", eps=8) as again:
+    with checkpoint.open_store("training", eps=8) as again:
         assert names(again.folder) == {"lock", "seed0.safetensors"}
 
 
@@ -216,7 +240,7 @@ def test_a_digest_changes_with_content_and_names(tmp_path):
     assert len({first, second, checkpoint.digest(tmp_path / "a")}) == 3
 
 
-def test_facts_are_compared_as_they_are_read_back(root):
+def test_a_tuple_and_a_list_are_the_same_provenance(root):
     interrupted(eps=8, bands=("low", "high"))
-    with checkpoint.opened("training", eps=8, bands=["low", "high"]) as store:
+    with checkpoint.open_store("training", eps=8, bands=["low", "high"]) as store:
         assert store.load("seed0")[1] == json.loads(json.dumps(FACTS))

@@ -43,7 +43,7 @@ def network():
 
 def train(store=None, life=math.inf, validations=math.inf, images=None, **changes):
     """What a stage's process does for one seed: (rows without times, weights)."""
-    model, slot = network(), store and store.slot("seed0")
+    model, slot = network(), store and store.checkpoint_file("seed0")
     images = images or bright_or_dark(channels=2, signal=0.3)
     hooks, attack = TrainingHooks(adversary=Mortal(life), robust=True), Mortal(validations)
     epochs = loop.fit(model, images, settings(epochs=5, **changes), hooks, attack, machine.generator(0), slot)
@@ -63,7 +63,7 @@ def store(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_STAGE", raising=False)
     monkeypatch.setattr(checkpoint.os, "fsync", lambda descriptor: None)  # nobody cuts the power here, and it is slow
-    with checkpoint.opened("training", test=1) as opened:
+    with checkpoint.open_store("training", test=1) as opened:
         yield opened
 
 
@@ -120,7 +120,7 @@ def test_it_is_saved_every_few_minutes_and_not_more_often(store, monkeypatch):
     clock, saved = [0.0], []
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(checkpoint.Store, "save", lambda *arguments: saved.append(clock[0]))
-    slot = store.slot("seed0")
+    slot = store.checkpoint_file("seed0")
     for clock[0] in range(0, 1000, 50):
         if slot.due():
             slot.save({}, {})
@@ -131,18 +131,18 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(store, monkeyp
     monkeypatch.setenv(checkpoint.SECONDS, "0")
     with pytest.raises(KilledError):
         train(store, life=3)
-    before, images = store.file("seed0").read_bytes(), bright_or_dark(channels=2)
+    before, images = store.path("seed0").read_bytes(), bright_or_dark(channels=2)
     broken = io.Images(images.pixels * math.nan, images.labels, images.classes)
     with pytest.raises(ValueError, match=r"expected finite numbers, got NaN or infinity in model\..*: lower the"):
         train(store, images=broken)
-    assert store.file("seed0").read_bytes() == before
+    assert store.path("seed0").read_bytes() == before
 
 
 def test_a_full_disk_stops_the_training_and_leaves_the_last_good_checkpoint(store, monkeypatch):
     monkeypatch.setenv(checkpoint.SECONDS, "0")
     with pytest.raises(KilledError):
         train(store, life=3)
-    before = store.file("seed0").read_bytes()
+    before = store.path("seed0").read_bytes()
 
     def full(descriptor):
         raise OSError(28, "No space left on device")
@@ -150,7 +150,7 @@ def test_a_full_disk_stops_the_training_and_leaves_the_last_good_checkpoint(stor
     monkeypatch.setattr(checkpoint.os, "fsync", full)
     with pytest.raises(OSError, match=r"seed0\.safetensors: expected to write this file, got: .*No space left"):
         train(store)
-    assert store.file("seed0").read_bytes() == before
+    assert store.path("seed0").read_bytes() == before
 
 
 # ---- states as tensors and facts

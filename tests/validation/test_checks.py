@@ -34,7 +34,7 @@ def tables(pictures, checks: dict, seed: int, store: checkpoint.Store) -> dict:
 
 def test_one_network_gives_every_table(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with checkpoint.opened("attribute", it=1) as store:
+    with checkpoint.open_store("attribute", it=1) as store:
         found = tables(pictures, CHECKS, 3, store)
     assert set(found) == {"values", "bands", "maps", "curves", "interventions", "sanity", "multiverse"}
     assert all((table["seed"] == 3).all() and len(table) for table in found.values())
@@ -66,15 +66,15 @@ def test_a_killed_network_goes_on_with_the_next_method(pictures, tmp_path, monke
         return attribute(task, method)
 
     monkeypatch.setattr(compare, "attribute", counted)
-    with pytest.raises(KeyboardInterrupt), checkpoint.opened("attribute", it=1) as store:
+    with pytest.raises(KeyboardInterrupt), checkpoint.open_store("attribute", it=1) as store:
         tables(pictures, checks, 0, store)
     monkeypatch.setattr(
         compare, "attribute", lambda task, method: done.append(method.method) or attribute(task, method)
     )
-    with checkpoint.opened("attribute", it=1) as store:
+    with checkpoint.open_store("attribute", it=1) as store:
         resumed = tables(pictures, checks, 0, store)
     assert done == ["occluded", "integrated_gradients", "heat_map"]
-    with checkpoint.opened("attribute", it=2) as store:
+    with checkpoint.open_store("attribute", it=2) as store:
         whole = tables(pictures, checks, 0, store)
     for name, table in whole.items():
         assert table.equals(resumed[name]), name

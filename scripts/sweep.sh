@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Many experiments on many machines: one git remote, one DVC remote and one cache in a folder that all of them see.
-#   docs/sweep.sh start FOLDER                       once, in a committed project: what it holds goes to the remotes
-#   docs/sweep.sh run FOLDER NAME -S KEY=VALUE ...   on any machine, side by side: a clone runs `dvc exp run` and pushes
-#   docs/sweep.sh table FOLDER [--csv ...]           in the project again: a row for each experiment pushed so far
+# Many experiments on many machines, through one folder that all see: a git remote, a DVC remote and a DVC cache.
+#   scripts/sweep.sh start FOLDER                       once, in a committed project: pushes its commit and its data
+#   scripts/sweep.sh run FOLDER NAME -S KEY=VALUE ...   on any machine: a new clone runs `dvc exp run` and pushes the result
+#   scripts/sweep.sh table FOLDER [--csv ...]           in the project: one row for each experiment pushed so far
 set -euo pipefail
 [ $# -ge 2 ] || { sed -n 's/^# //p' "$0" >&2; exit 2; }
-order=$1 folder=$(realpath -m "$2")
+action=$1 folder=$(realpath -m "$2")
 shift 2
 
-case $order in
+case $action in
 start)
     git diff --quiet HEAD || { echo "expected every change to be committed, got" $(git diff --name-only HEAD) >&2; exit 1; }
     git init --quiet --bare --initial-branch study "$folder/git"
@@ -19,7 +19,7 @@ start)
 run)
     name=$1
     shift
-    if [ ! -d "$folder/clones/$name" ]; then # else it was stopped, and goes on
+    if [ ! -d "$folder/clones/$name" ]; then # an existing clone continues an experiment that was stopped
         git clone --quiet "$folder/git" "$folder/clones/$name"
     fi
     cd "$folder/clones/$name"
@@ -30,11 +30,11 @@ run)
     dvc exp push origin "$name"
     ;;
 table)
-    dvc exp pull --quiet --no-cache "$folder/git" # their small files alone
+    dvc exp pull --quiet --no-cache "$folder/git" # the small files in git; the data stay in the cache
     dvc exp show --only-changed "$@"
     ;;
 *)
-    echo "expected start, run or table, got $order" >&2
+    echo "expected start, run or table, got $action" >&2
     exit 2
     ;;
 esac

@@ -1,0 +1,104 @@
+"""Text, JSON and tables as files: each written whole or not at all, and named in every error of its reader.
+
+A writer writes to a temporary name in the target's folder and renames it at the end, so a killed process leaves no
+half-written file under the final name.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`: renamed to `path` when the block ends well, removed when it raises.
+
+    An OSError of the block is raised again with the name of the file in front.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(f"{path}: expected to write this file, got: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(path: Path, content: str) -> Iterator[None]:
+    """ValueError naming `path` and its expected `content` when the block finds the file missing, damaged or another."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ValueError(f"{path}: expected {content}, found no file") from None
+    except (pa.ArrowException, SafetensorError, KeyError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected {content}, got a damaged or other file ({error})") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, UTF-8."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """A JSON file with sorted keys and six significant digits; ValueError for NaN and infinity (use None instead)."""
+    try:
+        text = json.dumps(_rounded(content), indent=2, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{path}: expected finite numbers or None, got another number ({error})") from None
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Content of a JSON file; ValueError naming the file when it is missing or damaged."""
+    with reading(path, "JSON"):
+        return json.loads(path.read_text())
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """A table without its index, as Parquet or as CSV with six significant digits, by the suffix of `path`."""
+    parquet = _is_parquet(path)
+    with replacing(path) as temporary:
+        if parquet:
+            # Without pandas' metadata, which differs from version to version, the same table gives the same bytes.
+            columns = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+            pq.write_table(columns, temporary, compression="zstd", write_page_checksum=True)
+        else:
+            table.to_csv(temporary, index=False, float_format="%.6g")
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A table that `write_table` wrote; ValueError naming the file when it is missing or damaged."""
+    parquet = _is_parquet(path)
+    with reading(path, "a table"):
+        return pd.read_parquet(path, page_checksum_verification=True) if parquet else pd.read_csv(path)
+
+
+def _is_parquet(path: Path) -> bool:
+    if path.suffix not in (".parquet", ".csv"):
+        raise ValueError(f"{path}: expected a name ending in .parquet or .csv, got {path.suffix!r}")
+    return path.suffix == ".parquet"
+
+
+def _rounded(value: Any) -> Any:
+    """`value` with NumPy numbers as Python's and floats rounded to six significant digits, in nested containers too."""
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(f"{value:.6g}")
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,146 @@
+"""Images and perturbations as Parquet files: one row each, with its label or its attack's outcome beside its pixels."""
+
+import json
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from spectroscope.pipeline.files import reading, replacing
+
+ROWS_PER_GROUP = 1024
+CONTENT = "images written by spectroscope"
+_METADATA_KEY = b"spectroscope"
+
+
+@dataclass(frozen=True)
+class Images:
+    """Labelled images: pixels (N, C, H, W) float32, labels (N,) int64, and the name of each class."""
+
+    pixels: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def head(self, n: int) -> "Images":
+        """The first n images; ValueError when there are fewer."""
+        if n > len(self):
+            raise ValueError(f"expected at least {n} images, got {len(self)}")
+        return Images(self.pixels[:n], self.labels[:n], self.classes)
+
+
+def write_arrays(path: Path, arrays: Tensor, table: pd.DataFrame, **facts: Any) -> None:
+    """One Parquet file: the rows of `table`, with one array of `arrays` (N, ...) a row as bytes in the column `pixels`.
+
+    Arrays are uint8 or float32, little-endian, in C order. Their shape and dtype and the `facts` (anything JSON holds)
+    are metadata of the schema. pandas reads the file: `np.frombuffer(row.pixels, dtype).reshape(shape)` is one array.
+    """
+    write_chunks(path, [(arrays, table)], **facts)
+
+
+def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **facts: Any) -> None:
+    """The file of `write_arrays` from chunks of its rows: each is written before the next is asked for, to save memory.
+
+    ValueError when there is no chunk, or when shapes, dtypes or columns differ between chunks.
+    """
+    schema: pa.Schema | None = None
+    with replacing(path) as temporary, ExitStack() as open_file:
+        for arrays, table in chunks:
+            chunk_schema, rows = _schema_and_rows(path, arrays, table, facts)
+            if schema is None:
+                schema = chunk_schema
+                writer = pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True)
+                open_file.enter_context(writer)
+            elif not chunk_schema.equals(schema, check_metadata=True):
+                raise ValueError(f"{path}: expected chunks of one schema, got {schema} and {chunk_schema}")
+            for start in range(0, len(arrays), ROWS_PER_GROUP):
+                block = np.ascontiguousarray(arrays[start : start + ROWS_PER_GROUP].cpu().numpy())
+                buffers = [None, pa.py_buffer(block)]  # no validity bitmap: no array is missing
+                pixels = pa.FixedSizeBinaryArray.from_buffers(schema.field("pixels").type, len(block), buffers)
+                columns = rows.slice(start, ROWS_PER_GROUP).columns
+                writer.write_table(pa.Table.from_arrays([*columns, pixels], schema=schema))
+        if schema is None:
+            raise ValueError(f"{path}: expected at least one chunk, got none")
+
+
+def _schema_and_rows(
+    path: Path, arrays: Tensor, table: pd.DataFrame, facts: dict[str, Any]
+) -> tuple[pa.Schema, pa.Table]:
+    """The file's schema, and the table as Arrow columns without pixels."""
+    if len(arrays) != len(table):
+        raise ValueError(f"{path}: expected one table row for each of {len(arrays)} arrays, got {len(table)}")
+    if arrays.dtype not in (torch.uint8, torch.float32):
+        raise ValueError(f"{path}: expected uint8 or float32 arrays, got {arrays.dtype}")
+    metadata = {"shape": list(arrays.shape[1:]), "dtype": str(arrays.dtype).removeprefix("torch."), **facts}
+    n_bytes = arrays[0].numel() * arrays.element_size() if len(arrays) else 1
+    rows = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    schema = rows.schema.append(pa.field("pixels", pa.binary(n_bytes)))
+    return schema.with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()}), rows
+
+
+def read_arrays(path: Path) -> tuple[Tensor, pd.DataFrame, dict[str, Any]]:
+    """Arrays (N, ...), table and facts of a file of `write_arrays`; ValueError naming the file when it is another."""
+    with reading(path, CONTENT), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        facts = _metadata(file.schema_arrow)
+        shape, dtype = tuple(facts.pop("shape")), np.dtype(facts.pop("dtype"))
+        arrays = np.empty((file.metadata.num_rows, *shape), dtype)
+        tables, start = [file.schema_arrow.empty_table().drop_columns(["pixels"]).to_pandas()], 0
+        for batch in file.iter_batches(ROWS_PER_GROUP):
+            pixels = batch.column("pixels")
+            # A batch may be a slice of a larger buffer, which begins `offset` arrays before it.
+            flat = np.frombuffer(pixels.buffers()[1], dtype)[pixels.offset * arrays[0].size :]
+            arrays[start : start + len(batch)] = flat[: len(batch) * arrays[0].size].reshape(-1, *shape)
+            tables.append(batch.drop_columns(["pixels"]).to_pandas())
+            start += len(batch)
+    table = pd.concat(tables[1:] or tables, ignore_index=True)
+    return torch.from_numpy(arrays), table, facts
+
+
+def read_attack(path: Path) -> dict[str, tuple[Tensor, pd.DataFrame]]:
+    """Perturbations and rows of every attack in one cell's file, by name: the file's stem and the variant, if any."""
+    perturbations, table, _ = read_arrays(path)
+    rows_of_variants = table.groupby("variant", sort=False).indices
+    return {
+        f"{path.stem} {variant}".strip(): (perturbations[rows], table.iloc[rows].reset_index(drop=True))
+        for variant, rows in rows_of_variants.items()
+    }
+
+
+def _metadata(schema: pa.Schema) -> dict[str, Any]:
+    if _METADATA_KEY not in (schema.metadata or {}):
+        raise ValueError(f"its schema has no entry {_METADATA_KEY.decode()!r}")
+    return json.loads(schema.metadata[_METADATA_KEY])
+
+
+def write_images(path: Path, images: Images, **facts: Any) -> None:
+    """Images as Parquet, in the dtype of their pixels: float32, or uint8 where `images` has uint8 pixels."""
+    table = pd.DataFrame({"label": images.labels.numpy()})
+    write_arrays(path, images.pixels, table, classes=list(images.classes), **facts)
+
+
+def read_images(path: Path) -> Images:
+    """Images with float32 pixels: uint8 pixels divided by 255, float pixels as they were written."""
+    pixels, table, facts = read_arrays(path)
+    if "label" not in table or "classes" not in facts:
+        raise ValueError(f"{path}: expected labelled images, got columns {list(table)} and facts {list(facts)}")
+    labels, classes = torch.from_numpy(table["label"].to_numpy(np.int64, copy=True)), tuple(facts["classes"])
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+        raise ValueError(f"{path}: expected labels 0..{len(classes) - 1}, got {labels.min()}..{labels.max()}")
+    return Images(pixels.div(255) if pixels.dtype == torch.uint8 else pixels, labels, classes)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts that the writer of a file of arrays or images added: without shape, dtype and class names."""
+    with reading(path, CONTENT):
+        metadata = _metadata(pq.read_schema(path))
+    return {key: value for key, value in metadata.items() if key not in ("shape", "dtype", "classes")}

@@ -1,0 +1,194 @@
+"""Images and perturbations as Parquet files: a round trip keeps every value, and a foreign file is named."""
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from spectroscope.pipeline import io
+from spectroscope.pipeline.images import ROWS_PER_GROUP
+
+
+def images(n=7, dtype=torch.float32, shape=(3, 4, 5), seed=0):
+    """Images with negative values where the type has them."""
+    random = torch.Generator().manual_seed(seed)
+    pixels = torch.randint(0, 256, (n, *shape), generator=random)
+    pixels = pixels.to(torch.uint8) if dtype == torch.uint8 else pixels / 128 - 1
+    return io.Images(pixels, torch.arange(n) % 3, ("ant", "bee", "cat"))
+
+
+@pytest.mark.parametrize("n", [1, ROWS_PER_GROUP, 2 * ROWS_PER_GROUP + 3])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_arrays_survive_a_round_trip_over_any_number_of_row_groups(tmp_path, n, dtype):
+    written = images(n, dtype)
+    table = pd.DataFrame({"image": range(n), "success": [row % 2 == 0 for row in range(n)], "l2": np.arange(n) / 3})
+    io.write_arrays(tmp_path / "a.parquet", written.pixels, table, source="here", units=[1, None])
+    pixels, found, facts = io.read_arrays(tmp_path / "a.parquet")
+    assert pixels.dtype == dtype and torch.equal(pixels, written.pixels)
+    pd.testing.assert_frame_equal(found, table)
+    assert facts == {"source": "here", "units": [1, None]}
+
+
+@pytest.mark.parametrize("rows_per_group", [100, 1500])
+def test_arrays_in_row_groups_of_another_size_are_read(tmp_path, monkeypatch, rows_per_group):
+    written = images(3000)
+    with monkeypatch.context() as patch:
+        patch.setattr("spectroscope.pipeline.images.ROWS_PER_GROUP", rows_per_group)
+        io.write_images(tmp_path / "a.parquet", written)
+    found = io.read_images(tmp_path / "a.parquet")
+    assert torch.equal(found.pixels, written.pixels) and torch.equal(found.labels, written.labels)
+
+
+def test_float_images_keep_their_negative_values(tmp_path):
+    written = images()
+    assert written.pixels.min() < 0
+    io.write_images(tmp_path / "a.parquet", written)
+    found = io.read_images(tmp_path / "a.parquet")
+    assert torch.equal(found.pixels, written.pixels) and torch.equal(found.labels, written.labels)
+    assert found.classes == written.classes and found.labels.dtype == torch.int64
+
+
+def test_uint8_images_are_scaled_once(tmp_path):
+    written = images(dtype=torch.uint8)
+    io.write_images(tmp_path / "a.parquet", written)
+    assert torch.equal(io.read_images(tmp_path / "a.parquet").pixels, written.pixels.float() / 255)
+
+
+@pytest.mark.parametrize("view", ["rows", "mirrored", "channels_last", "transposed"])
+def test_the_memory_layout_of_a_tensor_does_not_matter(tmp_path, view):
+    whole = images(9).pixels
+    view_of_it = {
+        "rows": whole[2:8:2],
+        "mirrored": whole.flip(-1)[..., 1:],
+        "channels_last": whole.to(memory_format=torch.channels_last),
+        "transposed": whole.mT,
+    }[view]
+    io.write_arrays(tmp_path / "a.parquet", view_of_it, pd.DataFrame({"image": range(len(view_of_it))}))
+    assert torch.equal(io.read_arrays(tmp_path / "a.parquet")[0], view_of_it)
+
+
+def test_no_images_give_a_file_too(tmp_path):
+    io.write_images(tmp_path / "a.parquet", images(0), source="here")
+    found = io.read_images(tmp_path / "a.parquet")
+    assert found.pixels.shape == (0, 3, 4, 5) and len(found) == 0 and found.classes == ("ant", "bee", "cat")
+    assert io.read_facts(tmp_path / "a.parquet") == {"source": "here"}
+
+
+def test_pandas_reads_images(tmp_path):
+    written = images()
+    io.write_images(tmp_path / "a.parquet", written)
+    table = pd.read_parquet(tmp_path / "a.parquet")
+    assert table["label"].tolist() == written.labels.tolist()
+    found = np.stack([np.frombuffer(row, np.float32).reshape(3, 4, 5) for row in table["pixels"]])
+    np.testing.assert_array_equal(found, written.pixels.numpy())
+
+
+def test_changing_images_in_memory_leaves_their_file(tmp_path):
+    io.write_images(tmp_path / "a.parquet", images())
+    before = (tmp_path / "a.parquet").read_bytes()
+    found = io.read_images(tmp_path / "a.parquet")
+    found.pixels.zero_(), found.labels.zero_()
+    assert (tmp_path / "a.parquet").read_bytes() == before
+
+
+def test_facts_are_those_of_the_writer_without_shape_dtype_and_classes(tmp_path):
+    io.write_images(tmp_path / "a.parquet", images(), digest="abc")
+    assert io.read_facts(tmp_path / "a.parquet") == {"digest": "abc"}
+
+
+def test_head_takes_the_first_images_or_says_how_many_there_are():
+    whole = images(5)
+    assert torch.equal(whole.head(2).pixels, whole.pixels[:2]) and len(whole.head(5)) == 5
+    with pytest.raises(ValueError, match="expected at least 6 images, got 5"):
+        whole.head(6)
+
+
+@pytest.mark.parametrize("label", [-1, 3])
+def test_labels_out_of_range_name_the_file(tmp_path, label):
+    faulty = images(4)
+    faulty.labels[2] = label
+    io.write_images(tmp_path / "a.parquet", faulty)
+    with pytest.raises(ValueError, match=r"a\.parquet: expected labels 0\.\.2, got (-1\.\.1|0\.\.3)"):
+        io.read_images(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "rows", "message"),
+    [
+        (torch.zeros(3, 2), 2, "a.parquet: expected one table row for each of 3 arrays, got 2"),
+        (torch.zeros(3, 2).double(), 3, "a.parquet: expected uint8 or float32 arrays, got torch.float64"),
+    ],
+)
+def test_arrays_of_another_dtype_or_number_are_refused(tmp_path, pixels, rows, message):
+    with pytest.raises(ValueError, match=message):
+        io.write_arrays(tmp_path / "a.parquet", pixels, pd.DataFrame({"image": range(rows)}))
+    assert not any(tmp_path.iterdir())
+
+
+def chunk(n, seed, **columns):
+    change = torch.randn(n, 2, 3, 4, generator=torch.Generator().manual_seed(seed))
+    return change, pd.DataFrame({"image": range(n), "part": "", "leak": float("nan"), **columns})
+
+
+def test_chunks_read_back_as_one(tmp_path):
+    chunks = [chunk(5, 0), chunk(5, 1), chunk(2, 2)]
+    io.write_chunks(tmp_path / "a" / "cell.parquet", iter(chunks))
+    change, table, facts = io.read_arrays(tmp_path / "a" / "cell.parquet")
+    assert torch.equal(change, torch.cat([perturbations for perturbations, _ in chunks])) and facts == {}
+    pd.testing.assert_frame_equal(table, pd.concat([rows for _, rows in chunks], ignore_index=True))
+    with pq.ParquetFile(tmp_path / "a" / "cell.parquet") as file:
+        assert [file.metadata.row_group(place).num_rows for place in range(file.num_row_groups)] == [5, 5, 2]
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["cell.parquet"]
+
+
+def test_memory_holds_one_chunk_at_a_time(tmp_path):
+    """Each chunk is written before the next is asked for."""
+    alive, most = set(), []
+
+    class Held(torch.Tensor):
+        def __del__(self):
+            alive.discard(id(self))
+
+    def chunks():
+        for seed in range(5):
+            change, table = chunk(4, seed)
+            held = change.as_subclass(Held)
+            alive.add(id(held))
+            most.append(len(alive))
+            yield held, table
+            del held
+
+    io.write_chunks(tmp_path / "cell.parquet", chunks())
+    assert len(most) == 5 and max(most) <= 2
+
+
+def test_a_failure_between_chunks_leaves_the_earlier_file(tmp_path):
+    io.write_chunks(tmp_path / "cell.parquet", [chunk(3, 0)])
+    before = (tmp_path / "cell.parquet").read_bytes()
+
+    def breaks():
+        yield chunk(3, 1)
+        raise ArithmeticError("no")
+
+    with pytest.raises(ArithmeticError):
+        io.write_chunks(tmp_path / "cell.parquet", breaks())
+    with pytest.raises(ValueError, match=r"cell\.parquet: expected chunks of one schema"):
+        io.write_chunks(tmp_path / "cell.parquet", [chunk(3, 1), chunk(3, 1, more=1)])
+    with pytest.raises(ValueError, match=r"cell\.parquet: expected at least one chunk, got none"):
+        io.write_chunks(tmp_path / "cell.parquet", [])
+    assert (tmp_path / "cell.parquet").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["cell.parquet"]
+
+
+def test_arrays_without_labels_are_refused_as_images(tmp_path):
+    io.write_arrays(tmp_path / "a.parquet", torch.zeros(2, 3), pd.DataFrame({"seed": [0, 1]}))
+    with pytest.raises(ValueError, match=r"a\.parquet: expected labelled images, got columns \['seed'\]"):
+        io.read_images(tmp_path / "a.parquet")
+
+
+def test_a_parquet_file_of_another_program_is_named(tmp_path):
+    pd.DataFrame({"label": [0], "pixels": [b"x"]}).to_parquet(tmp_path / "a.parquet")
+    for reader in (io.read_images, io.read_arrays, io.read_facts):
+        with pytest.raises(ValueError, match=r"a\.parquet: expected .* by spectroscope.*no entry 'spectroscope'"):
+            reader(tmp_path / "a.parquet")

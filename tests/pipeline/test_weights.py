@@ -1,0 +1,31 @@
+"""Weights as safetensors: a round trip keeps every value, and weights of another model are named."""
+
+import pytest
+import torch
+from torch import nn
+
+from spectroscope.pipeline import io
+
+
+def network(seed=0, width=4):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Conv2d(3, width, 3), nn.BatchNorm2d(width), nn.Flatten(), nn.Linear(width * 6, 3))
+
+
+def test_a_round_trip_keeps_weights_and_buffers(tmp_path):
+    model = network(0).train()
+    model(torch.rand(5, 3, 4, 5))  # moves the BatchNorm statistics
+    model.to(memory_format=torch.channels_last)
+    io.write_weights(tmp_path / "w.safetensors", model)
+    found = io.read_weights(tmp_path / "w.safetensors", network(1))
+    assert all(torch.equal(value, found.state_dict()[name]) for name, value in model.state_dict().items())
+    assert found[1].num_batches_tracked == 1
+
+
+def test_weights_of_another_model_name_the_file_and_the_tensors(tmp_path):
+    io.write_weights(tmp_path / "w.safetensors", network(width=4))
+    with pytest.raises(ValueError, match=r"w\.safetensors: .* 0\.weight: expected \(5, 3, 3, 3\), got \(4, 3, 3, 3\);"):
+        io.read_weights(tmp_path / "w.safetensors", network(width=5))
+    with pytest.raises(ValueError, match=r"w\.safetensors: .*: missing bias; missing weight; unknown 0\.bias;"):
+        io.read_weights(tmp_path / "w.safetensors", nn.Linear(2, 2))

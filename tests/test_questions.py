@@ -1,0 +1,56 @@
+"""One name for each question, in every layer: stage, settings, code, chapter of the page, documentation."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spectroscope.questions import QUESTIONS, SHARED_SECTIONS, WITHOUT_SECTION
+from spectroscope.study import Study
+
+ROOT = Path(__file__).parents[1]
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+CHAPTERS = ROOT / "spectroscope" / "report" / "chapters"
+HEADINGS = re.findall(r"^## (.+)$", (ROOT / "docs" / "settings.md").read_text(), re.M)
+# The two layers to come: each test begins to run as soon as the first file, or the first heading, is there.
+NO_CHAPTERS = pytest.mark.skipif(not CHAPTERS.is_dir(), reason="the page has no chapters/ yet")
+NO_HEADINGS = pytest.mark.skipif("evaluation" not in HEADINGS, reason="docs/settings.md has no heading for each yet")
+
+each_name = pytest.mark.parametrize("name", QUESTIONS)
+
+
+def test_the_stages_are_the_questions_in_their_order():
+    assert list(PIPELINE) == list(QUESTIONS)
+
+
+@each_name
+def test_a_stage_asks_its_question(name):
+    stage = PIPELINE[name].get("do", PIPELINE[name])
+    assert stage["desc"] == QUESTIONS[name] and QUESTIONS[name].endswith("?")
+    docstring = ast.get_docstring(ast.parse((ROOT / "stages" / f"{name}.py").read_text()))
+    assert docstring.startswith(QUESTIONS[name])
+
+
+def test_the_sections_of_a_study_are_named_after_the_questions():
+    assert set(Study.model_fields) == (QUESTIONS.keys() - WITHOUT_SECTION) | SHARED_SECTIONS.keys()
+    assert QUESTIONS.keys() >= WITHOUT_SECTION.keys() and QUESTIONS.keys().isdisjoint(SHARED_SECTIONS)
+
+
+@each_name
+def test_a_question_has_its_module_or_package(name):
+    package = ROOT / "spectroscope" / name
+    assert (package / "__init__.py").exists() != package.with_suffix(".py").exists()
+
+
+@NO_CHAPTERS
+@each_name
+def test_a_question_has_its_chapter(name):
+    assert (CHAPTERS / f"{name}.py").exists()
+
+
+@NO_HEADINGS
+@pytest.mark.parametrize("name", [name for name in QUESTIONS if name not in WITHOUT_SECTION])
+def test_a_question_has_its_heading_in_the_settings(name):
+    assert name in HEADINGS
