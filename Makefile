@@ -1,9 +1,11 @@
-# make repro   make the environment and reproduce the whole pipeline
-# make test    make the environment and run every check: format, lint, import floors, tests
-# make readme  put the newest result tables into README.md and docs/measures.md
+# make repro   make the environment and reproduce the study in params.yaml
+# make smoke   reproduce the toy study in a copy of the last commit, .smoke/
+# make test    make the environment and run every check: format, lint, types, import floors, documents, tests
+# make docs    build the documents as pages that open offline: site/index.html
+# make readme  put the newest results into README.md and docs/
 # make lock    refresh requirements.lock from pyproject.toml
 .DEFAULT_GOAL := help
-.PHONY: help env repro test readme lock
+.PHONY: help env repro smoke test docs readme lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -15,14 +17,23 @@ help:
 repro: env
 	. $(BIN)/activate && dvc repro
 
+smoke: env
+	rm -rf .smoke && git clone --quiet . .smoke && cp studies/smoke.yaml .smoke/params.yaml && rm -f .smoke/dvc.lock
+	. $(BIN)/activate && cd .smoke && dvc repro
+	@echo "the page of the toy study: .smoke/reports/index.html"
+
 test: env
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+docs: env
+	$(BIN)/mkdocs build --strict --quiet
+
 readme: env
-	$(BIN)/python scripts/readme.py
+	$(BIN)/python -m scripts.readme
 
 lock: $(UV)
 	$(UV) pip compile --quiet --universal --no-header --generate-hashes --upgrade \

@@ -1,4 +1,4 @@
-"""One page to look at: what ran, what the networks rely on, what attacks change, and how sure that is."""
+"""What did the study find? One page to look at."""
 
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.supervision import start

@@ -54,7 +54,7 @@ def yaml_blocks(page: Path) -> list[str]:
 def code(page: Path) -> str:
     """Code blocks and code spans of a page, one on each line."""
     text = page.read_text()
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.M | re.S)
+    blocks = re.findall(r"^```(?!python\n# spec|diff)\w*\n(.*?)^```", text, re.M | re.S)  # no files of an example
     return "\n".join([*blocks, *re.findall(r"`([^`\n]+)`", without_code_blocks(text))])
 
 
