@@ -1,5 +1,5 @@
 # make repro   make the environment and reproduce the whole pipeline
-# make test    make the environment and run every check: format, lint, import floors, tests
+# make test    make the environment and run every check: format, lint, import floors, types, tests
 # make readme  put the newest result tables into README.md and docs/measures.md
 # make lock    refresh requirements.lock from pyproject.toml
 .DEFAULT_GOAL := help
@@ -19,6 +19,7 @@ test: env
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
 readme: env
