@@ -48,6 +48,7 @@ def toy_study() -> dict:
     study["information"] |= {"n_train": 100, "n_test": 48, "steps": 3}
     study["perturbation"] |= {"n_images": 20, "noise_draws": 3, "splits": 2}
     study["attribution"]["n_images"] = 12
+    study["validation"]["multiverse"] |= {"bases": ["dct"], "shapes": ["linf"]}
     study["statistics"]["resamples"] = 100
     return study
 
