@@ -11,8 +11,8 @@ import pytest
 import report_tables
 import torch
 import vl_convert
+from report_pages import decoded
 from report_tables import ATTACKS, CLASSES, RUNS, SHELLS, cell, study, tables
-from test_pictures import decoded
 
 from spectroscope.pipeline import io
 from spectroscope.report import page

@@ -11,8 +11,8 @@ import pytest
 import report_tables
 import vl_convert
 import yaml
+from report_pages import Elements, unpacked
 from report_tables import ATTACKS, BANDS, CLASSES, RUNS
-from test_page import Elements, unpacked
 
 from spectroscope.pipeline import io
 from spectroscope.questions import QUESTIONS

@@ -1,10 +1,7 @@
 """Blocks of the page: text cannot break them, and nothing outside the page is asked for."""
 
-import base64
 import json
 import re
-import zlib
-from html.parser import HTMLParser
 from pathlib import Path
 
 import altair as alt
@@ -12,6 +9,7 @@ import pandas as pd
 import pytest
 import vl_convert
 import yaml
+from report_pages import Elements, unpacked
 
 from spectroscope.pipeline import io
 from spectroscope.report import page
@@ -19,29 +17,6 @@ from spectroscope.report.pictures import Cell
 
 ROOT = Path(__file__).parents[2]
 NASTY = "<!--<script>'\"&\u2028</script>|`"
-
-
-def unpacked(text: str) -> str:
-    """The Vega libraries in a page."""
-    return zlib.decompress(base64.b64decode(re.search(r'const packed = "([^"]*)"', text)[1])).decode()
-
-
-class Elements(HTMLParser):
-    """Counts start tags, and gathers the text of JSON scripts."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags, self.json, self._inside = [], [], False
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self._inside = ("type", "application/json") in attributes
-
-    def handle_data(self, data):
-        if self._inside:
-            self.json.append(data)
-            self._inside = False
 
 
 def blocks(name: str) -> list[str]:

@@ -1,18 +1,10 @@
 """Pictures keep every pixel, and maps can be read against their control."""
 
-import base64
-import io as memory
-
 import numpy as np
 import pytest
-from PIL import Image
+from report_pages import decoded
 
 from spectroscope.report import pictures
-
-
-def decoded(picture: pictures.Picture) -> np.ndarray:
-    data = base64.b64decode(picture.png)
-    return np.asarray(Image.open(memory.BytesIO(data)).convert("RGB")).transpose(2, 0, 1)
 
 
 @pytest.mark.parametrize("levels", [2, 256])
