@@ -1,8 +1,8 @@
 """How often 95 % intervals hold the truth: `python -m benchmarks.coverage` prints a Markdown table.
 
 Values of a two-way layout: a part of each network, a part of each image (variance 1), and a rest (variance .25), for
-100 images; accuracies are 1 where such a value is above -0.5. Compared: the intervals of `spectroscope.intervals` and the
-percentile bootstrap of `spectroscope.bootstrap`. The standard error of an entry is about .007 at 1,000 draws.
+100 images; accuracies are 1 where such a value is above -0.5. Compared: the intervals of `spectroscope.intervals` and
+the percentile bootstrap of `spectroscope.bootstrap`. The standard error of an entry is about .007 at 1,000 draws.
 """
 
 from collections.abc import Callable
