@@ -103,8 +103,12 @@ def interval(drawn: np.ndarray, settings: StatisticsSettings) -> tuple[np.ndarra
     """Percentile interval over draws, the first axis: low and high. NaN draws are left out; all NaN gives NaN."""
     tail = (1 - settings.confidence) / 2
     empty = ~np.isfinite(drawn).any(0)
-    low, high = np.nanquantile(np.where(empty, 0.0, drawn), [tail, 1 - tail], axis=0)
-    return np.where(empty, np.nan, low), np.where(empty, np.nan, high)
+    values = np.where(empty, 0.0, drawn)
+    ends = np.quantile(values, [tail, 1 - tail], axis=0)  # nanquantile loops over columns in Python: only where needed
+    gaps = np.isnan(values).any(0)
+    if gaps.any():
+        ends[:, gaps] = np.nanquantile(values[:, gaps], [tail, 1 - tail], axis=0)
+    return np.where(empty, np.nan, ends[0]), np.where(empty, np.nan, ends[1])
 
 
 def summary(
