@@ -3,8 +3,6 @@
 import doctest
 import importlib
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,24 +37,3 @@ def test_the_example_of_the_module_runs():
 def test_no_stage_and_no_room_imports_the_public_interface():
     files = [*(ROOT / "stages").glob("*.py"), *(ROOT / "spectroscope").rglob("*.py")]
     assert [str(file) for file in files if "spectroscope.api" in file.read_text() and file.name != "api.py"] == []
-
-
-def test_the_public_interface_needs_neither_dvc_nor_advertorch_nor_torchvision():
-    code = (
-        "import sys\n"
-        "for name in ('dvc', 'advertorch', 'torchvision'): sys.modules[name] = None\n"
-        "from spectroscope.api import *\n"
-    )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-
-
-def test_the_command_prints_its_version():
-    done = subprocess.run(
-        [sys.executable, "-c", "from spectroscope.cli import app; app(['--version'])"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    from spectroscope import __version__
-
-    assert done.returncode == 0 and done.stdout.strip() == f"spectroscope {__version__}"
