@@ -15,7 +15,8 @@ MEAN = "mean over classes"
 OCCLUDED_FREQUENCY = (
     "Occluded Frequency: how far the logit of the true class falls when one shell of the spectrum is set to zero. The "
     "higher a curve, the more the run relies on that shell; below zero, the shell speaks against the class. Compare "
-    "runs at one shell: higher shells hold more coefficients, and logits of different runs have no common unit. "
+    "runs at one shell: higher shells hold more coefficients, and logits of different runs have no common unit. DC "
+    "has a scale of its own. "
 )
 METHODS = (
     "Every attribution method on the same images, bands and score, above DC; each panel has its own unit, so compare "

@@ -21,7 +21,8 @@ LOOKS = (
 ACCURACY = (
     "Accuracy of each run (rows) on the test images of each band (columns). The darker a cell, the more the run can do "
     "with that band alone. An image of one band is unlike those most runs were trained on: a low number can mean that "
-    "the run does not use the band, or that it fails without the rest. "
+    "the run does not use the band, or that it fails without the rest. A band with `keep: permuted` holds all "
+    "frequencies; it permutes the labels of the training images, a control from which nothing can be learned. "
 )
 
 
@@ -59,5 +60,5 @@ def accuracy(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     )
     chart = charts.share_matrix(base, "accuracy", ".1%", 13)
     chart = chart.properties(width=min(820, 130 * len(bands)), height=44 * len(run_colours))
-    caption = f"{ACCURACY}Best band: {words.peaks(table, 'band')}. {words.sample_note(table)}"
+    caption = f"{ACCURACY}Best band: {words.peaks(table, 'band')}. {words.sample_note(table, drawn=False)}"
     return style.styled(chart, caption)

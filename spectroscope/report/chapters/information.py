@@ -34,7 +34,7 @@ def probes(table: pd.DataFrame) -> alt.LayerChart:
     bands = list(dict.fromkeys(table["band"].astype(str)))
     scale = alt.Scale(domain=["signed", "magnitude"], range=list(style.PALETTE[:2]))
     base = alt.Chart(charts.inline(table, "band", "features", "labels", "coefficients")).encode(
-        alt.Y("band:N", sort=bands, title="band the probe sees (0 = DC)"),
+        alt.Y("band:N", sort=bands, title="band the linear probe sees (0 = DC)"),
         alt.YOffset("features:N", sort=["signed", "magnitude"], scale=alt.Scale(paddingOuter=0.6)),
         alt.Color("features:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
     )

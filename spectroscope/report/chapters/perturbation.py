@@ -18,7 +18,7 @@ RCT = (
     "and averages over images. This mean of ratios is ill-posed: where clean coefficients come near zero the ratio has "
     "no finite mean, and white noise alone already gives a map that is hot at high frequencies. A map is therefore "
     "read against its control, white noise of the same norm that went through the same clip. The median of ratios and "
-    "the ratio of means are stable."
+    "the ratio of means can be more stable; see the figures below."
 )
 NONE_FOOLED = (
     "No attack fooled any network on one of the images looked at, so there is nothing to measure: see how often the "
@@ -38,8 +38,8 @@ MAPS = (
 AGAINST_NOISE = (
     "How far the change of a shell is from what norm-matched noise through the same clip changes, in standard "
     "deviations of noise against noise: above zero the attack strikes the shell, below it spares it. The pointer shows "
-    "the score, the log ratio of root-mean-square changes, with its interval. A large z is a sure difference, not a "
-    "large one. Dashed: a further draw of noise in place of the attack; "
+    "the score, the log ratio of root-mean-square changes, with its interval. A large z is, for these perturbations, a "
+    "sure difference, not a large one. Dashed: a further draw of noise in place of the attack; "
 )
 POWER = (
     "Share of the perturbation's power in each shell: solid, the attack; dashed, its control, white noise of the same "
@@ -64,7 +64,7 @@ def blocks(results: Results) -> page.Blocks:
         page.colour_scales(scales),
         maps(results.rct_maps, results.attacks, run_colours),
         page.heading("Which shells, more than noise?"),
-        page.chart(against_noise(tables["calibrated"], run_colours)),
+        page.chart(against_noise(tables["calibrated"], run_colours, results.settings["statistics"]["confidence"])),
         page.heading("Where does the power lie?"),
         page.chart(power(tables["perturbation"], run_colours)),
     )
@@ -73,7 +73,8 @@ def blocks(results: Results) -> page.Blocks:
 def stability(split_half: pd.DataFrame) -> str:
     """How far two random halves of the images disagree, by estimator: the median over attacks and runs."""
     gaps = split_half.groupby("estimator", sort=False)["mean"].median().dropna()
-    listed = ", ".join(f"{name.replace('_', ' ')} {gap:.0%}" for name, gap in gaps.items())
+    relative = [f"{name.replace('_', ' ')} {gap:.0%} of its mean" for name, gap in gaps.items() if name != "score"]
+    listed = ", ".join([*relative, *(f"score {gap:.2f} (a log ratio)" for gap in gaps[gaps.index == "score"])])
     return f"Maps of two random halves of the images differ, at the median coefficient, attack and run, by: {listed}."
 
 
@@ -113,19 +114,19 @@ def _triple(squares: dict[tuple, np.ndarray], run: str, attack: str, estimator: 
     return Cell((pictures.picture(pixels, f"{run}, {attack}, {estimator}", height),), span)
 
 
-def against_noise(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+def against_noise(table: pd.DataFrame, run_colours: RunColours, confidence: float) -> alt.TopLevelMixin:
     """z of the null-calibrated score in each shell, attack and control, one panel for each attack."""
     rows = table[table["shape"] == table["shape"].iloc[0]]
     ticks = alt.Axis(values=[-1000, -100, -10, -2, 2, 10, 100, 1000])
-    y = alt.Y("z:Q", title="z against noise", scale=alt.Scale(type="symlog", constant=2), axis=ticks)
+    y = alt.Y("z:Q", title="z against noise (symlog axis)", scale=alt.Scale(type="symlog", constant=2), axis=ticks)
     base, dashed_control = _by_source(run_colours)
     tooltip = [*style.tooltip("run", "attack", "source", "shell"), alt.Tooltip("z:Q", format=".1f")]
     line = base.mark_line(strokeWidth=2).encode(y, dashed_control, opacity=style.highlighted(), tooltip=tooltip)
     control = rows[rows["source"] == "control"]
     null = int(((control["low"] <= 0) & (control["high"] >= 0)).sum())
-    caption = f"{AGAINST_NOISE}{null} of its {words.count(len(control), 'interval')} include zero. "
+    intervals = f"{null} of its {words.count(len(control), 'interval')} include zero (nominally {confidence:.0%})"
     chart = _by_attack(line, rows, ("z", *charts.SUMMARY))
-    return style.styled(chart, caption + words.sample_note(rows, FOOLING))
+    return style.styled(chart, f"{AGAINST_NOISE}{intervals}. {words.sample_note(rows, FOOLING, drawn=False)}")
 
 
 def power(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:

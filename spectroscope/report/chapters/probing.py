@@ -12,7 +12,7 @@ QUESTION = QUESTIONS["probing"]
 MARGINS = (
     "Margins: the norm of the smallest perturbation that changes the class when it may use the frequencies of one band "
     "alone. The lower a dot, the more cheaply the run is fooled there. The search can miss a smaller one: a dot is an "
-    "upper bound. No dot: no such perturbation for half of the images. "
+    "upper bound. No dot: no such perturbation for half of the images, or no image that the run has right. "
 )
 MASKS = (
     "Masks on the spectrum, pushed to 0 wherever nothing is lost: what a run needs to keep its loss (network), what "
@@ -65,8 +65,9 @@ def masks(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
         alt.Chart().encode(style.shell_axis(), style.run_colour(run_colours)),
         alt.Y("mean:Q", title="mean of the mask"),
     )
-    panel = charts.curves(base, y, style.tooltip("run", "mask", "shell"))
-    chart = charts.panels(panel.properties(width=262, height=210), table, "mask", ("run", "shell"), 3)
+    curves = charts.curves(base, y, style.tooltip("run", "mask", "shell"))
+    panel = alt.layer(curves, charts.no_data(262, 210)).properties(width=262, height=210)
+    chart = charts.panels(panel, table, "mask", ("run", "shell"), 3)
     return style.styled(chart.add_params(style.highlight()), MASKS + words.sample_note(table))
 
 

@@ -18,8 +18,9 @@ CURVES = {
 }
 CAPTION = (
     "Training loss, then accuracy on held-out training images: clean, and under the validation attack, which is the "
-    "same for all runs. Look for curves that still rise at the end (trained too briefly) or fall (overfitted). Losses "
-    "of different regimes are not comparable, and the validation attack is too weak to tell what a run withstands. "
+    "same for all runs. Look for curves that still rise at the end (trained too briefly), fall (overfitting), or, "
+    "attacked, drop at once (catastrophic overfitting). Losses of different regimes are not comparable, and the "
+    "validation attack is too weak to tell what a run withstands. "
 )
 
 
