@@ -18,7 +18,7 @@ TABLE = (
 KINDS = ("clean", "bounded", "unbounded", "noise")
 ROWS = (
     "Column images has n: a row of few images can exceed the clean one. Below the attacks in a ball (in pixel units of "
-    "[0, 1]) stand those without a bound, which nearly always succeed, and noise, the control. "
+    "[0, 1]) stand those without a bound, whose norm is the result, and noise, the control. "
 )
 CHART = (
     "Accuracy on clean test images and under each attack: the further right a dot, the more images stay correct. It "
