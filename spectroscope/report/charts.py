@@ -103,13 +103,6 @@ def panels(
     return panel.facet(facet, columns=columns, data=inline(rows, column, *axes, values=values))
 
 
-def no_data(width: int, height: int) -> alt.Chart:
-    """The words `no data` in the middle of a panel whose rows have no mean."""
-    empty = alt.Chart().transform_aggregate(with_mean="valid(mean)").transform_filter("datum.with_mean == 0")
-    place = {"x": alt.value(width / 2), "y": alt.value(height / 2)}
-    return empty.mark_text(fontSize=12, color=style.INK).encode(text=alt.value("no data"), **place)
-
-
 def even_columns(n_panels: int, most: int = 3) -> int:
     """Panels in a row, at most `most`, so that rows are equally long."""
     return math.ceil(n_panels / math.ceil(n_panels / most))

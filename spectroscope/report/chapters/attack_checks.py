@@ -12,36 +12,28 @@ from spectroscope.report.style import RunColours
 
 QUESTION = QUESTIONS["attack_checks"]
 SOUND = (
-    "No check speaks against the attacks: no other attack beats the strongest white box of its radius beyond chance, "
-    "no gradient is zero, no output varies between two passes, and none is a probability. A stronger attack may still "
-    "exist. "
-)
-CONFOUNDS = (
-    "Two confounds come with the algorithms: the sign in FGSM and PGD flattens a spectrum, and SimBA's spectrum is "
-    "the basis it proposes in. The controls show what a perturbation does that knows nothing of the network."
+    "No check speaks against the attacks: none beats the strongest white box of its radius beyond chance, no gradient "
+    "is zero, and no output varies between two passes or is a probability. A stronger attack may still exist. "
 )
 STRENGTH = (
-    "The share of images fooled among those the network had right, which alone are attacked, with its interval; then "
-    "the medians over the successes of the l2 norm and of the queries. A single step and a white box use gradients, a "
-    "black box scores or classes, a control nothing; the ensemble is AutoAttack's, with the steps of this study. The "
-    "radius is in pixel units of [0, 1]. Compare attacks of one norm and radius: a larger ball makes an attack "
-    "stronger without making it better. "
+    "The share of images fooled among those the network had right, which alone are attacked; then the medians over the "
+    "successes of the l2 norm and of the queries. A single step and a white box use gradients, a black box scores or "
+    "classes, a control nothing; the ensemble is AutoAttack's, with the steps of this study. Radii are in pixel units "
+    "of [0, 1]: compare attacks of one norm and radius. "
 )
 QUERIES = (
-    "Black boxes: the share of images fooled within a number of evaluations of the network (log scale). A curve that "
-    "still rises at its end would go on with more queries: its last value is not what the attack can reach. An attack "
-    "without a radius (`hop_skip_jump` can be one) counts its first adversary, however large. "
+    "Black boxes: the share of images fooled within a number of queries (log scale). A curve that still rises at its "
+    "end would go on. An attack without a radius (`hop_skip_jump` can be one) counts its first adversary, however "
+    "large. "
 )
 CONFINED = (
-    "Left: the share of images fooled by an attack whose perturbation lies in one band, at the matched l2 norm (the "
-    "radius of an l2 ball, else the smallest median norm of the successes over runs and bands); the higher, "
-    "the weaker the run is there. Right: how far the logit of the label falls without the band. Where both are high, "
-    "the run is fooled where it relies; two runs' logits have no common unit. "
+    "Left: the share of images fooled inside one band at the matched l2 norm (the radius of an l2 ball, else the "
+    "smallest median norm of the successes over runs and bands). Right: how far the logit of the label falls without "
+    "the band. Where both are high, the run is fooled where it relies; two runs' logits have no common unit. "
 )
 TRANSFER = (
     "Perturbations found on one run (rows), added to the images before another (columns): the share fooled, of the "
-    "images on which they fool the first run and which the second has right. The darker a cell, the more the two runs "
-    "are fooled by the same; with small n a cell says little. "
+    "images on which they fool the first run and which the second has right. With small n a cell says little. "
 )
 ATTACKED = "correctly classified image"
 
@@ -52,7 +44,6 @@ def blocks(results: Results) -> page.Blocks:
     attacked = words.sample(tables["attacks"], ATTACKED)
     content = [
         page.prose("Warnings", *warnings, kind="warning") if warnings else page.prose(f"{SOUND}{attacked}."),
-        page.prose(CONFOUNDS),
         page.table(strength(tables["attacks"], run_colours), STRENGTH, run_colours),
     ]
     for name, (question, draw) in CHARTS.items():

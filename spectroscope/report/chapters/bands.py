@@ -14,15 +14,13 @@ from spectroscope.report.style import RunColours
 QUESTION = QUESTIONS["bands"]
 N_CLASSES = 6
 LOOKS = (
-    "Test images and what each band keeps of them. A band without DC has values around zero and is shown around mid "
-    "grey; a band that keeps every pixel as it is, is left out. What the eye sees in a band says little about what a "
-    "network can use of it: that is measured below. "
+    "Test images and what each band keeps of them, which says little about what a network can use of it. A band "
+    "without DC is shown around mid grey; a band that keeps every pixel as it is, is left out. "
 )
 ACCURACY = (
-    "Accuracy of each run (rows) on the test images of each band (columns). The darker a cell, the more the run can do "
-    "with that band alone. An image of one band is unlike those most runs were trained on: a low number can mean that "
-    "the run does not use the band, or that it fails without the rest. A band with `keep: permuted` holds all "
-    "frequencies; it permutes the labels of the training images, a control from which nothing can be learned. "
+    "Accuracy of each run (rows) on the test images of each band (columns). A low number can mean that the run does "
+    "not use the band, or that it fails without the rest. A band with `keep: permuted` is a control: all frequencies, "
+    "but the labels of the training images are permuted. "
 )
 
 

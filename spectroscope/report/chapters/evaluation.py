@@ -13,7 +13,7 @@ NAMES = {"clean": "clean accuracy", "hf_share": "OF high-frequency share", "cent
 TABLE = (
     "Accuracy on test images, clean and under each attack; then two summaries of Occluded Frequency (OF) above DC: the "
     "centroid of its positive part, counted in k = shell + 1, and the share of high shells in it (from `hf_from` on). "
-    "In brackets the interval. Attacks may use fewer images than the clean row, so their rows differ in n. "
+    "In brackets the interval. "
 )
 KINDS = ("clean", "bounded", "unbounded", "noise")
 ROWS = (
@@ -21,8 +21,8 @@ ROWS = (
     "[0, 1]) stand those without a bound, whose norm is the result, and noise, the control. "
 )
 CHART = (
-    "Accuracy on clean test images and under each attack: the further right a dot, the more images stay correct. It "
-    "bounds what a run withstands from above: a stronger attack can push a dot further left. "
+    "Accuracy on clean test images and under each attack. It bounds what a run withstands from above: a stronger "
+    "attack can push a dot further left. "
 )
 
 

@@ -9,10 +9,9 @@ from spectroscope.report.results import Results
 
 QUESTION = QUESTIONS["information"]
 CAPTION = (
-    "Left: accuracy of a linear classifier that sees one band of the test images alone, from its signed coefficients "
-    "or from their magnitudes; hollow: trained on permuted labels, the control. It says what a band holds at least, "
-    "not what a network uses. Right: ADCS, the number of classes that are weaker at a shell minus the number that are "
-    "stronger: orange shells are strong in the class, blue ones weak. It compares classes, not shells. "
+    "Left: accuracy of a linear classifier on one band of the test images, from signed coefficients or magnitudes; "
+    "hollow: trained on permuted labels, the control. It says what a band holds at least, not what a network uses. "
+    "Right: ADCS, how many classes are weaker at a shell minus how many are stronger. It compares classes, not shells. "
 )
 
 

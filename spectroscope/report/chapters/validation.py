@@ -15,15 +15,13 @@ AGREEMENT = (
     "where they rank alike, -1 where they rank in reverse. Methods that agree can be wrong together. "
 )
 CONCORDANCE = (
-    "Kendall's W of the bands above DC, 1 where all rank them alike: across the methods of a run (with its interval), "
-    "and, for each method, across seeds, across classes and across runs (from the lowest to the highest method). Few "
-    "that rank give a high W by chance: without agreement it is about 1 over how many rank. "
+    "Kendall's W of the bands above DC, 1 where all rank them alike, about 1 over how many rank without agreement: "
+    "across the methods of a run, and, for each method, across seeds, classes and runs (lowest to highest method). "
 )
 FAITHFULNESS = (
     "Mean probability of the label while bands or coefficients are deleted (a good order: low) or inserted (a good "
     "order: high), in the order a method gives. The last four orders know nothing of the network: a method that does "
-    "not beat them has not shown that it knows more than the images do. Images without a band are unlike those "
-    "trained on. "
+    "not beat them has not shown that it knows more than the images do. "
 )
 RECOVERY = (
     "The label is planted in known shells. Found: share of seeds whose top band above DC is planted, with an exact "
