@@ -9,6 +9,7 @@ from spectroscope.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "studies.md", ROOT / "docs" / "validation.md")
+ENDS = ("mean", "low", "high")
 Row = dict[str, str]
 
 
@@ -32,26 +33,30 @@ def filled(text: str, root: Path = ROOT) -> str:
 
 
 def finding(tables: Path) -> str:
-    """What the default study found, in three sentences, each with its figures and its n."""
+    """What the default study found, in three sentences, each with its figures, its n and nominal 95 % intervals."""
     accuracy = {(row["run"], row["attack"]): row for row in rows(tables / "accuracy.csv")}
     change = {(row["run"], row["statistic"]): row for row in rows(tables / "contrasts.csv")}
 
     def percent(run: str, attack: str) -> str:
         return f"{100 * float(accuracy[run, attack]['mean']):.0f} %"
 
+    def points(run: str) -> str:
+        return "{:+.1f} points [{:+.1f}, {:+.1f}]".format(*(100 * float(change[run, "pgd"][key]) for key in ENDS))
+
     attacked, centroid = accuracy["standard", "pgd"], change["adversarial", "centroid"]
     networks, n = attacked["n_seeds"], attacked["n_images"]
-    shift = "{:.1f} shells [{:.1f}, {:.1f}]".format(*(float(centroid[key]) for key in ("mean", "low", "high")))
-    clean = accuracy["standard", "clean"]
+    shift = "{:.1f} shells [{:.1f}, {:.1f}]".format(*(float(centroid[key]) for key in ENDS))
+    clean, classes = accuracy["standard", "clean"], len({row["class"] for row in rows(tables / "class_accuracy.csv")})
     return (
         f"* **Adversarial training** moved the centroid of Occluded Frequency by {shift} and raised the accuracy under "
         f"PGD (l-inf, 8/255) from {percent('standard', 'pgd')} to {percent('adversarial', 'pgd')}: the paper's "
-        f"direction ({networks} networks each; {centroid['n_images']} and {n} test images).\n"
-        f"* **Training on low-passed images** without an adversary left {percent('lowpass', 'pgd')} under the same "
-        f"attack ({networks} networks, n = {n}): here, taking the high frequencies out of the training images did not "
-        "make a network robust.\n"
-        f"* **These networks are weak** ({percent('standard', 'clean')} correct on clean images of 12 classes, n = "
-        f"{clean['n_images']}): the study shows what the instrument does, and is no evidence about well-trained "
+        f"direction ({networks} networks each; {centroid['n_images']} and {n} test images; in brackets nominal 95 % "
+        f"bootstrap intervals, too short with {networks} networks).\n"
+        f"* **Training on low-passed images** without an adversary changed the accuracy under the same attack by "
+        f"{points('lowpass')}, to {percent('lowpass', 'pgd')}, where chance is {100 / classes:.1f} %; adversarial "
+        f"training changed it by {points('adversarial')} ({networks} networks, n = {n}).\n"
+        f"* **These networks are weak** ({percent('standard', 'clean')} correct on clean images of {classes} classes, "
+        f"n = {clean['n_images']}): the study shows what the instrument does, and is no evidence about well-trained "
         "networks.\n"
     )
 
@@ -104,7 +109,7 @@ def rows(file: Path) -> list[Row]:
 
 def interval(row: Row) -> str:
     """Mean and interval of a row."""
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*(float(row[key]) for key in ("mean", "low", "high")))
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*(float(row[key]) for key in ENDS))
 
 
 FORMS: dict[str, Callable[[Path], str]] = {

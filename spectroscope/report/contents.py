@@ -39,11 +39,12 @@ CHAPTERS = (
 
 TITLE = "Which frequencies does a vision model rely on?"
 LEAD = (
-    "spectroscope measures which spatial frequencies a vision model relies on, which ones an attack changes, and "
-    "whether the one explains the other. This page shows one study; every number on it comes from a written table.",
+    "spectroscope measures which spatial frequencies a vision model relies on and which ones an attack changes, and "
+    "sets the two side by side. This page shows one study; every number on it comes from a written table.",
     "A run is a set of networks, one for each seed, trained alike on one band of the images. Shell s of a spectrum "
     "holds the DCT coefficients (u, v) with max(u, v) = s: shell 0 is the mean (DC), higher shells are finer detail. "
-    "Bars, areas and square brackets are bootstrap intervals. A click on a run in a legend highlights it.",
+    "Bars, areas and square brackets are bootstrap intervals, too short with few networks. A click on a run in a "
+    "legend highlights it.",
 )
 
 

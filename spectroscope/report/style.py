@@ -23,10 +23,11 @@ def assign_colours(runs: list[str]) -> RunColours:
     return dict(zip(runs, PALETTE, strict=False))
 
 
-def run_colour(run_colours: RunColours, channel: Any = alt.Color) -> Any:
-    """Colour by run, with a legend that lists every run."""
+def run_colour(run_colours: RunColours, channel: Any = alt.Color, listed: list[str] | None = None) -> Any:
+    """Colour by run, with a legend of the runs `listed` (None: every run)."""
     scale = alt.Scale(domain=list(run_colours), range=list(run_colours.values()))
-    return channel("run:N", scale=scale, legend=alt.Legend(title=None, orient="top", symbolOpacity=1))
+    legend = alt.Legend(title=None, orient="top", symbolOpacity=1, values=listed or list(run_colours))
+    return channel("run:N", scale=scale, legend=legend)
 
 
 def highlight() -> alt.Parameter:

@@ -9,7 +9,7 @@ import pandas as pd
 def count(number: int, noun: str, most: int | None = None) -> str:
     """`1 seed`, `1,200 images`; with `most`, the range `90 to 1,200 images`."""
     span = f"{number:,}" if most in (None, number) else f"{number:,} to {most:,}"
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{span} {noun if span == '1' else plural}"
 
 
@@ -20,10 +20,15 @@ def sample(table: pd.DataFrame, noun: str = "test image") -> str:
     return f"n\u00a0=\u00a0{', '.join(counts)}"
 
 
-def sample_note(table: pd.DataFrame, noun: str = "test image") -> str:
-    """Last sentence of a caption: the sample, and what its intervals resample."""
-    several_seeds = "n_seeds" in table and table["n_seeds"].max() > 1
-    return f"{sample(table, noun)}; bootstrap intervals over {'seeds and images' if several_seeds else 'images'}."
+def sample_note(table: pd.DataFrame, noun: str = "test image", drawn: bool = True) -> str:
+    """Last sentence of a caption: the sample, what its intervals resample, and where they are if not `drawn`."""
+    over = "seeds and images" if "n_seeds" in table and table["n_seeds"].max() > 1 else "images"
+    return f"{sample(table, noun)}; bootstrap intervals over {over}{'' if drawn else ', shown by the pointer'}."
+
+
+def n_images(rows: pd.DataFrame) -> str:
+    """The number of images that rows rest on: `200`, or `180 to 190` where they differ."""
+    return " to ".join(f"{n:,}" for n in sorted({int(rows["n_images"].min()), int(rows["n_images"].max())}))
 
 
 def number(mean: float | None, low: float | None, high: float | None, share: bool) -> str:
@@ -38,11 +43,10 @@ def number(mean: float | None, low: float | None, high: float | None, share: boo
 
 
 def peaks(table: pd.DataFrame, place: str, lowest: bool = False) -> str:
-    """Where the mean of each run is highest (lowest): `standard 3, adversarial 1`; a run without a mean is left out."""
-    rows = table.dropna(subset=["mean"]).reset_index(drop=True)
-    means = rows.groupby("run", sort=False)["mean"]
-    rows = rows.loc[means.idxmin() if lowest else means.idxmax()]
-    return ", ".join(f"{run} {value}" for run, value in zip(rows["run"], rows[place], strict=True))
+    """Where the mean of each run is highest (lowest): `standard 3, adversarial 1, lowpass no data`."""
+    rows = table.dropna(subset=["mean"]).sort_values("mean", ascending=lowest, kind="stable")
+    places = rows.drop_duplicates("run").set_index("run")[place]
+    return ", ".join(f"{run} {places.get(run, 'no data')}" for run in dict.fromkeys(table["run"]))
 
 
 def setting(value: Any) -> str:

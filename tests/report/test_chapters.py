@@ -37,11 +37,9 @@ MATRICES = ("band_accuracy", "attack_transfer", "agreement")
 def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Every chart of the page that shows runs as a Vega-Lite specification, by its table."""
     of_one_table = {
-        "accuracy": evaluation.accuracy,
         "band_accuracy": bands.accuracy,
         "contrasts": findings.contrasts,
         "perturbation": perturbation.power,
-        "calibrated": perturbation.against_noise,
         "margins": probing.margins,
         "masks": probing.masks,
         "counterparts": probing.counterparts,
@@ -55,6 +53,8 @@ def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[
     curves = (table["occluded_frequency"], table["class_occluded_frequency"])
     drawn = {name: draw(table[name], run_colours) for name, draw in of_one_table.items()}
     drawn["occluded_frequency"] = attribution.occluded_frequency(*curves, run_colours)
+    drawn["accuracy"] = evaluation.accuracy(table["accuracy"], table["attacks"], run_colours)
+    drawn["calibrated"] = perturbation.against_noise(table["calibrated"], run_colours, 0.95)
     drawn["agreement"] = validation.agreement(table["agreement"])
     drawn["multiverse"] = validation.choices(table["multiverse"], table["signs"], run_colours)
     return {name: chart.to_dict() for name, chart in drawn.items()}
@@ -147,7 +147,8 @@ def test_charts_are_drawn_for_few_and_many_runs_and_a_click_in_the_legend_reache
         signals = [signal["name"] for signal in vega.get("signals", [])]
         assert ("highlight_run_legend" in signals) == (name not in MATRICES), name
         svg = vl_convert.vega_to_svg(vega)
-        assert all(f">{run}<" in svg for run in RUNS[:n_runs]), name
+        shown = RUNS[name == "contrasts" : n_runs]  # the reference differs from nothing
+        assert all(f">{run}<" in svg for run in shown) and (name != "contrasts" or f">{RUNS[0]}<" not in svg), name
         assert "NaN" not in svg
 
 
@@ -158,7 +159,21 @@ def test_the_result_table_has_every_attack_and_run():
     frame, caption = evaluation.results_table(study())
     under = [f"under {attack}" for attack in ATTACKS]
     assert frame[""].tolist() == ["clean accuracy", *under, "OF centroid (k = shell + 1)", "OF high-frequency share"]
-    assert list(frame) == ["", *RUNS[:2]] and "left out" not in caption
+    assert list(frame) == ["", "images", *RUNS[:2]] and "left out" not in caption
+    assert set(frame["images"]) == {"200"}
+
+
+def test_attacks_without_a_bound_and_noise_stand_apart_and_are_not_the_lowest(table):
+    accuracy, attacks = table["accuracy"], table["attacks"].copy()
+    attacks.loc[attacks["attack"] == "fgsm", ["kind", "eps"]] = ["control", 0.5]
+    attacks.loc[attacks["attack"] == "pgd", "eps"] = float("nan")
+    order = ["clean", "simba", "pgd", "fgsm"]
+    groups = evaluation.grouped(accuracy, attacks)
+    assert [attack for rows in groups.values() for attack in rows["attack"].unique()] == order
+    assert [title for _, title in groups] == ["no attack", "linf ball, radius 0.03", "no bound", "noise, linf norm 0.5"]
+    accuracy = accuracy.assign(mean=accuracy["mean"].where(accuracy["attack"] != "pgd", 0.0))
+    spec = evaluation.accuracy(accuracy, attacks, report_tables.run_colours(4)).to_dict()
+    assert "Lowest accuracy in a ball: standard simba" in spec["description"]
 
 
 def test_values_that_are_undefined_are_told():
@@ -232,6 +247,12 @@ def test_the_reliance_chart_offers_the_mean_and_every_class(specs, table):
         np.testing.assert_allclose(rows.loc[rows["class"] == name, "mean"], part["mean"], rtol=1e-5)
 
 
+def test_a_panel_of_masks_without_a_mean_says_so(table):
+    rows = table["masks"].assign(mean=lambda rows: rows["mean"].where(rows["mask"] != "adversarial"))
+    drawn = [probing.masks(masks, report_tables.run_colours(4)).to_dict() for masks in (table["masks"], rows)]
+    assert [vl_convert.vegalite_to_svg(spec).count("no data") > 0 for spec in drawn] == [False, True]
+
+
 def test_a_method_with_a_map_has_a_picture_for_each_run():
     text = chapter(attribution, study())
     assert text.count("<img") == 2 and text.count("-3 to 3") == 2
@@ -245,9 +266,9 @@ def test_a_method_with_a_map_has_a_picture_for_each_run():
 def test_the_chart_against_noise_counts_the_intervals_of_noise(table):
     rows = table["calibrated"].copy()
     rows.loc[(rows["source"] == "control") & (rows["shell"] < 2), ["low", "high"]] = [-0.1, 0.1]
-    spec = perturbation.against_noise(rows, report_tables.run_colours(4)).to_dict()
+    spec = perturbation.against_noise(rows, report_tables.run_colours(4), 0.9).to_dict()
     control = len(rows.query("shape == 'linf' and source == 'control'"))
-    assert f"{control * 2 // SHELLS} of its {control} intervals include zero" in spec["description"]
+    assert f"{control * 2 // SHELLS} of its {control} intervals include zero (nominally 90%)" in spec["description"]
 
 
 def test_a_map_is_upright_and_stands_in_the_row_of_its_attack(monkeypatch):
@@ -279,6 +300,11 @@ def test_where_no_attack_fooled_any_network_the_chapter_says_so():
     assert "No attack fooled any network" in text and "chart" not in text
 
 
+def test_the_gap_of_the_score_is_told_as_a_log_ratio_and_the_others_as_shares():
+    gaps = pd.DataFrame({"estimator": ["mean_of_ratios", "score"], "mean": [1.06, 0.28]})
+    assert "by: mean of ratios 106% of its mean, score 0.28 (a log ratio)." in perturbation.stability(gaps)
+
+
 # ---- attacks and their checks
 
 
@@ -298,7 +324,7 @@ def test_an_adversary_stands_beside_its_image_and_what_became_of_it(monkeypatch)
 
 def test_warnings_are_told_first():
     sound, *_ = attack_checks.blocks(study())
-    assert "No check speaks against the attacks" in sound
+    assert "No check speaks against the attacks" in sound and "200 correctly classified images" in sound
     told, *_ = attack_checks.blocks(study(warnings={"standard": {"square": "fools 5.0% more"}}))
     assert told.startswith('<p class="warning">') and "standard, square: fools 5.0% more." in told
 

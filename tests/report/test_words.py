@@ -29,6 +29,7 @@ def test_numbers_are_written_with_their_interval(values, share, text):
         (1, "seed", 1, "1 seed"),
         (1, "seed", 3, "1 to 3 seeds"),
         (0, "class", 0, "0 classes"),
+        (2, "query", None, "2 queries"),
         (90, "image", 1200, "90 to 1,200 images"),
     ],
 )
@@ -54,8 +55,8 @@ def test_a_caption_says_what_its_numbers_rest_on(columns, text):
 def test_the_peak_of_a_run_is_where_its_mean_is_highest_or_lowest():
     table = pd.DataFrame({"run": ["b", "b", "a", "c"], "shell": [0, 1, 5, 2], "mean": [1.0, 2.0, 0.5, float("nan")]})
     table.index = [0, 0, 0, 0]  # as concatenated tables have it
-    assert words.peaks(table, "shell") == "b 1, a 5"
-    assert words.peaks(table, "shell", lowest=True) == "b 0, a 5"
+    assert words.peaks(table, "shell") == "b 1, a 5, c no data"
+    assert words.peaks(table, "shell", lowest=True) == "b 0, a 5, c no data"
 
 
 def test_a_setting_is_told_in_words():

@@ -12,32 +12,28 @@ from spectroscope.report.style import RunColours
 
 QUESTION = QUESTIONS["attack_checks"]
 SOUND = (
-    "No check speaks against the attacks: no other attack beats the strongest white box of its radius beyond chance, "
-    "no gradient is zero, no output varies between two passes, and none is a probability. A stronger attack may still "
-    "exist."
-)
-CONFOUNDS = (
-    "Two confounds come with the algorithms: the sign in FGSM and PGD flattens a spectrum, and SimBA's spectrum is "
-    "the basis it proposes in. The controls show what a perturbation does that knows nothing of the network."
+    "No check speaks against the attacks: none beats the strongest white box of its radius beyond chance, no gradient "
+    "is zero, and no output varies between two passes or is a probability. A stronger attack may still exist. "
 )
 STRENGTH = (
-    "The share of images fooled among those the network had right, which alone are attacked, with its interval; then "
-    "the medians over the successes of the l2 norm and of the queries. The radius is in pixel units of [0, 1]. Compare "
-    "attacks of one norm and radius: a larger ball makes an attack stronger without making it better. "
+    "The share of images fooled among those the network had right, which alone are attacked; then the medians over the "
+    "successes of the l2 norm and of the queries. A single step and a white box use gradients, a black box scores or "
+    "classes, a control nothing; the ensemble is AutoAttack's, with the steps of this study. Radii are in pixel units "
+    "of [0, 1]: compare attacks of one norm and radius. "
 )
 QUERIES = (
-    "Black boxes: the share of images fooled within a number of evaluations of the network (log scale). A curve that "
-    "still rises at its end would go on with more queries: its last value is not what the attack can reach. "
+    "Black boxes: the share of images fooled within a number of queries (log scale). A curve that still rises at its "
+    "end would go on. An attack without a radius (`hop_skip_jump` can be one) counts its first adversary, however "
+    "large. "
 )
 CONFINED = (
-    "Left: the share of images fooled by an attack whose perturbation lies in one band, at equal l2 norm; the higher, "
-    "the weaker the run is there. Right: how far the logit of the label falls without the band. Where both are high, "
-    "the run is fooled where it relies; two runs' logits have no common unit. "
+    "Left: the share of images fooled inside one band at the matched l2 norm (the radius of an l2 ball, else the "
+    "smallest median norm of the successes over runs and bands). Right: how far the logit of the label falls without "
+    "the band. Where both are high, the run is fooled where it relies; two runs' logits have no common unit. "
 )
 TRANSFER = (
     "Perturbations found on one run (rows), added to the images before another (columns): the share fooled, of the "
-    "images on which they fool the first run and which the second has right. The darker a cell, the more the two runs "
-    "are fooled by the same; with small n a cell says little. "
+    "images on which they fool the first run and which the second has right. With small n a cell says little. "
 )
 ATTACKED = "correctly classified image"
 
@@ -45,9 +41,9 @@ ATTACKED = "correctly classified image"
 def blocks(results: Results) -> page.Blocks:
     run_colours, tables = results.run_colours, results.tables
     warnings = [f"{run}, {check}: {text}." for run, texts in results.warnings.items() for check, text in texts.items()]
+    attacked = words.sample(tables["attacks"], ATTACKED)
     content = [
-        page.prose("Warnings", *warnings, kind="warning") if warnings else page.prose(SOUND),
-        page.prose(CONFOUNDS),
+        page.prose("Warnings", *warnings, kind="warning") if warnings else page.prose(f"{SOUND}{attacked}."),
         page.table(strength(tables["attacks"], run_colours), STRENGTH, run_colours),
     ]
     for name, (question, draw) in CHARTS.items():
@@ -62,14 +58,13 @@ def strength(table: pd.DataFrame, run_colours: RunColours) -> pd.DataFrame:
     for attack, rows in table.groupby("attack", sort=False):
         first, by_run = rows.iloc[0], rows.set_index("run")
         radius = "none" if pd.isna(first["eps"]) else f"{first['norm']} {first['eps']:.3g}"
-        n_images = " to ".join(map(str, sorted({int(rows["n_images"].min()), int(rows["n_images"].max())})))
         cells = []
         for run in run_colours:
             row = by_run.loc[run]
-            queries = "" if pd.isna(row["queries"]) else f"{row['queries']:.0f} queries"
+            queries = "" if pd.isna(row["queries"]) else words.count(round(row["queries"]), "query")
             sizes = f" · l2 {row['l2']:.2g} · {queries}" if pd.notna(row["l2"]) else ""
             cells.append(words.number(row["mean"], row["low"], row["high"], share=True) + sizes)
-        lines.append((attack, first["kind"], radius, n_images, *cells))
+        lines.append((attack, first["kind"], radius, words.n_images(rows), *cells))
     return pd.DataFrame(lines, columns=["attack", "kind", "radius", "images", *run_colours])
 
 
@@ -90,15 +85,18 @@ def queries(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
 def confined(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """Success of attacks confined to one band at equal l2 norm, beside what the run loses with the band."""
     names = [f"{row.entry}, l2 {row.l2:.3g}" for row in table.itertuples()]
+    relied = alt.Scale(domain=[min(0, table["relied"].min()), max(0, table["relied"].max())])
     (left, right), *others = (
-        _confined(rows, str(name), run_colours) for name, rows in table.groupby(names, sort=False)
+        _confined(rows, str(name), run_colours, relied) for name, rows in table.groupby(names, sort=False)
     )
     pairs = [(left.add_params(style.highlight()), right), *others]
     chart = alt.vconcat(*(alt.hconcat(*pair, spacing=36) for pair in pairs), spacing=18)
     return style.styled(chart, CONFINED + words.sample_note(table, ATTACKED))
 
 
-def _confined(rows: pd.DataFrame, name: str, run_colours: RunColours) -> tuple[alt.LayerChart, alt.Chart]:
+def _confined(
+    rows: pd.DataFrame, name: str, run_colours: RunColours, scale: alt.Scale
+) -> tuple[alt.LayerChart, alt.Chart]:
     base = alt.Chart(charts.inline(rows, "run", "band", values=(*charts.SUMMARY, "relied"))).encode(
         alt.X("band:N", sort=list(dict.fromkeys(rows["band"])), title=None, axis=alt.Axis(labelAngle=0)),
         alt.XOffset("run:N", sort=list(run_colours)),
@@ -106,8 +104,9 @@ def _confined(rows: pd.DataFrame, name: str, run_colours: RunColours) -> tuple[a
         opacity=style.highlighted(),
     )
     tooltip = [*style.tooltip("run", "band", share=True), alt.Tooltip("relied:Q", format=".3f")]
-    fooled = alt.layer(*charts.dots(base, style.axis(alt.Y, "share fooled", ".0%", 5), tooltip))
-    relied = base.mark_bar().encode(alt.Y("relied:Q", title="logit drop without the band"), tooltip=tooltip)
+    fooled = alt.layer(*charts.dots(base, style.axis(alt.Y, "share fooled", ".0%", 5).scale(domain=[0, 1]), tooltip))
+    drop = alt.Y("relied:Q", title="logit drop without the band", scale=scale)
+    relied = base.mark_bar().encode(drop, tooltip=tooltip)
     size = {"width": 400, "height": 200}
     return fooled.properties(title=f"Fooled inside the band: {name}", **size), relied.properties(
         title="Relied on", **size
@@ -127,7 +126,7 @@ def transfer(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     panel = charts.share_matrix(base, "share fooled", ".0%", 12).properties(width=width, height=36 * n_runs)
     chart = charts.panels(panel, table, "attack", ("source", "run"), columns)
     chart = chart.resolve_axis(x="independent", y="independent")
-    return style.styled(chart, TRANSFER + words.sample_note(table, "image"))
+    return style.styled(chart, TRANSFER + words.sample_note(table, "image", drawn=False))
 
 
 CHARTS = {

@@ -14,9 +14,10 @@ QUESTION = QUESTIONS["attacks"]
 ENLARGED = 10
 CAPTION = (
     "One image under every attack on every run; below it the prediction before and after. The perturbation is "
-    f"{ENLARGED} times enlarged, around mid grey; an attack that fails changes nothing. Not a typical image: among "
-    f"the first {CANDIDATES} it is, of those that the most networks got right, the one that the most attacks fooled. "
-    "Lowest seed. How often an attack succeeds is in the chapters on evaluation and attack checks."
+    f"{ENLARGED} times enlarged, around mid grey; an attack that fails changes nothing. Not a typical image: of "
+    f"the first {CANDIDATES} images, those that the most runs classify correctly were picked. Of these it is the one "
+    "that the most attacks fooled. Each run shows its network of the lowest seed. How often an attack succeeds: see "
+    "evaluation and attack checks."
 )
 
 Adversaries = dict[tuple[str, str], tuple[Tensor, pd.DataFrame]]

@@ -13,19 +13,19 @@ from spectroscope.report.style import RunColours
 QUESTION = QUESTIONS["attribution"]
 MEAN = "mean over classes"
 OCCLUDED_FREQUENCY = (
-    "Occluded Frequency: how far the logit of the true class falls when one shell of the spectrum is set to zero. The "
-    "higher a curve, the more the run relies on that shell; below zero, the shell speaks against the class. Compare "
-    "runs at one shell: higher shells hold more coefficients, and logits of different runs have no common unit. "
+    "Occluded Frequency: how far the logit of the true class falls when one shell of the spectrum is set to zero: the "
+    "higher, the more the run relies on it; below zero, the shell speaks against the class. Compare runs at one shell "
+    "(higher shells hold more coefficients); logits of runs have no common unit. DC has its own scale. "
 )
 METHODS = (
-    "Every attribution method on the same images, bands and score, above DC; each panel has its own unit, so compare "
-    "shapes, not heights. Signed methods (occluded, kept, Shapley, products with gradients) speak for the class above "
-    "zero; squared gradients and heat maps say how sensitive the network is, not what its answer rests on. "
+    "Every method on the same images, bands and score, above DC; each panel has its own unit: compare shapes, not "
+    "heights. Signed methods speak for the class above zero; squared gradients and heat maps say how sensitive the "
+    "network is, not what its answer rests on. "
 )
 MAPS = (
-    "Methods that give a value to every coefficient or wave: mean over images and seeds, blue below and orange above "
-    "zero. Maps of waves (Fourier heat maps) have DC in the centre; maps of coefficients have it at the top left. Each "
-    "map has its own scale, whose range stands below it, so colours cannot be compared between maps. "
+    "Values of every coefficient or wave: mean over images and seeds, blue below and orange above zero. Fourier heat "
+    "maps have DC in the centre, maps of coefficients at the top left. Each has its own scale, whose range stands "
+    "below. "
 )
 
 

@@ -14,14 +14,13 @@ from spectroscope.report.style import RunColours
 QUESTION = QUESTIONS["bands"]
 N_CLASSES = 6
 LOOKS = (
-    "Test images and what each band keeps of them. A band without DC has values around zero and is shown around mid "
-    "grey; a band that keeps every pixel as it is, is left out. What the eye sees in a band says little about what a "
-    "network can use of it: that is measured below. "
+    "Test images and what each band keeps of them, which says little about what a network can use of it. A band "
+    "without DC is shown around mid grey; a band that keeps every pixel as it is, is left out. "
 )
 ACCURACY = (
-    "Accuracy of each run (rows) on the test images of each band (columns). The darker a cell, the more the run can do "
-    "with that band alone. An image of one band is unlike those most runs were trained on: a low number can mean that "
-    "the run does not use the band, or that it fails without the rest. "
+    "Accuracy of each run (rows) on the test images of each band (columns). A low number can mean that the run does "
+    "not use the band, or that it fails without the rest. A band with `keep: permuted` is a control: all frequencies, "
+    "but the labels of the training images are permuted. "
 )
 
 
@@ -59,5 +58,5 @@ def accuracy(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     )
     chart = charts.share_matrix(base, "accuracy", ".1%", 13)
     chart = chart.properties(width=min(820, 130 * len(bands)), height=44 * len(run_colours))
-    caption = f"{ACCURACY}Best band: {words.peaks(table, 'band')}. {words.sample_note(table)}"
+    caption = f"{ACCURACY}Best band: {words.peaks(table, 'band')}. {words.sample_note(table, drawn=False)}"
     return style.styled(chart, caption)

@@ -13,7 +13,7 @@ CAPTION = (
 )
 OVERLAP = (
     "Test images here are patches of photographs: those of one split overlap, and those of one class come from one "
-    "photograph. n patches are therefore fewer than n independent images, and intervals over images are too narrow."
+    "photograph. Intervals over images are too narrow."
 )
 
 

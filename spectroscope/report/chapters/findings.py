@@ -14,8 +14,8 @@ ONE_RUN = "The study has one run, so there is nothing to compare it with."
 LOGITS = ("dc", "low_sum", "mid_sum", "high_sum")
 PANELS = {"shares": ("accuracy, or share of OF", "+.0%"), "centroid": ("centroid of OF in shells", "+.2~f")}
 CAPTION = (
-    "Difference of each run from its reference: a filled dot has an interval without zero (a difference the data "
-    "show), a hollow one an interval that includes zero (which does not show that the runs are equal). "
+    "Difference of each run from its reference: a filled dot has an interval without zero, a hollow one an interval "
+    "that includes zero; a hollow dot is inconclusive. "
 )
 
 
@@ -43,8 +43,11 @@ def contrasts(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin
 def _panel(rows: pd.DataFrame, run_colours: RunColours, x: alt.X) -> alt.LayerChart:
     statistics = list(dict.fromkeys(rows["statistic"]))
     base = alt.Chart(charts.inline(rows, "run", "reference", "statistic"))
+    compared = [run for run in run_colours if run in set(rows["run"])]
     base = charts.run_dots(base, "statistic", statistics, run_colours)
-    sure = alt.condition("datum.low > 0 || datum.high < 0", style.run_colour(run_colours, alt.Fill), alt.value("white"))
+    base = base.encode(style.run_colour(run_colours, listed=compared))
+    filled = style.run_colour(run_colours, alt.Fill, compared)
+    sure = alt.condition("datum.low > 0 || datum.high < 0", filled, alt.value("white"))
     tooltip = style.tooltip("run", "reference", "statistic", share="centroid" not in statistics)
     bars, dots = charts.dots(base, x, tooltip, fill=sure)
     chart = alt.layer(bars, charts.zero_line(alt.X, style.INK), dots)

@@ -9,10 +9,9 @@ from spectroscope.report.results import Results
 
 QUESTION = QUESTIONS["information"]
 CAPTION = (
-    "Left: accuracy of a linear classifier that sees one band of the test images alone, from its signed coefficients "
-    "or from their magnitudes; hollow: trained on permuted labels, the control. It says what a band holds at least, "
-    "not what a network uses. Right: ADCS, the number of classes that are weaker at a shell minus the number that are "
-    "stronger: orange shells are strong in the class, blue ones weak. It compares classes, not shells. "
+    "Left: accuracy of a linear classifier on one band of the test images, from signed coefficients or magnitudes; "
+    "hollow: trained on permuted labels, the control. It says what a band holds at least, not what a network uses. "
+    "Right: ADCS, how many classes are weaker at a shell minus how many are stronger. It compares classes, not shells. "
 )
 
 
@@ -34,7 +33,7 @@ def probes(table: pd.DataFrame) -> alt.LayerChart:
     bands = list(dict.fromkeys(table["band"].astype(str)))
     scale = alt.Scale(domain=["signed", "magnitude"], range=list(style.PALETTE[:2]))
     base = alt.Chart(charts.inline(table, "band", "features", "labels", "coefficients")).encode(
-        alt.Y("band:N", sort=bands, title="band the probe sees (0 = DC)"),
+        alt.Y("band:N", sort=bands, title="band the linear probe sees (0 = DC)"),
         alt.YOffset("features:N", sort=["signed", "magnitude"], scale=alt.Scale(paddingOuter=0.6)),
         alt.Color("features:N", scale=scale, legend=alt.Legend(title=None, orient="top")),
     )

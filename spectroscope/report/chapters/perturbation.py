@@ -14,38 +14,31 @@ from spectroscope.report.style import DIVERGING, SEQUENTIAL, RunColours
 
 QUESTION = QUESTIONS["perturbation"]
 RCT = (
-    "The paper's relative change of DCT coefficients (RCT) divides the change of each coefficient by the coefficient "
-    "and averages over images. This mean of ratios is ill-posed: where clean coefficients come near zero the ratio has "
-    "no finite mean, and white noise alone already gives a map that is hot at high frequencies. A map is therefore "
-    "read against its control, white noise of the same norm that went through the same clip. The median of ratios and "
-    "the ratio of means are stable."
+    "The paper's relative change of DCT coefficients (RCT) averages, over images, change over clean coefficient. This "
+    "mean of ratios has no finite value where clean coefficients come near zero, and white noise alone gives a map "
+    "that is hot at high frequencies: read a map against its control, white noise of the same norm through the same "
+    "clip. The median of ratios and the ratio of means can be more stable; see the figures below."
 )
-NONE_FOOLED = (
-    "No attack fooled any network on one of the images looked at, so there is nothing to measure: see how often the "
-    "runs are right on clean images, and under attack."
-)
+NONE_FOOLED = "No attack fooled any network on one of the images looked at, so there is nothing to measure."
 SCORE = (
     "Left the map as in the paper: mean of ratios, each scaled to its own maximum, so it shows where, not how much. "
     "Right the null-calibrated score: the logarithm of how much more an attack changes a coefficient than noise of its "
-    "norm through the same clip does. The clean image cancels in it, and noise scores 0 everywhere. Blue: less than "
-    "noise; orange: more. Maps have no intervals; the chart by shell below has them. "
+    "norm through the same clip does; noise scores 0. Intervals are in the chart by shell below. "
 )
 MAPS = (
     "DC is at the top left; frequency grows to the right (horizontal) and down (vertical), one square for each "
-    "coefficient. Attack and control share one log scale, whose range (first to last percentile) stands below. In the "
-    "ratio, blue and orange: the attack changes a coefficient less or more than noise does. "
+    "coefficient. Attack and control share one log scale, whose range (first to last percentile) stands below. "
 )
 AGAINST_NOISE = (
-    "How far the change of a shell is from what norm-matched noise through the same clip changes, in standard "
-    "deviations of noise against noise: above zero the attack strikes the shell, below it spares it. The pointer shows "
-    "the score, the log ratio of root-mean-square changes, with its interval. A large z is a sure difference, not a "
-    "large one. Dashed: a further draw of noise in place of the attack; "
+    "How far the change of a shell is from that by norm-matched noise through the same clip, in standard deviations of "
+    "noise against noise: above zero the attack strikes the shell, below it spares it. The pointer shows the score "
+    "(log ratio). A large z is, for these perturbations, a sure difference, not a large one. Dashed: a further draw of "
+    "noise in place of the attack; "
 )
 POWER = (
     "Share of the perturbation's power in each shell: solid, the attack; dashed, its control, white noise of the same "
-    "norm through the same clip. Above the dashed line an attack puts more power in a shell than noise does. The "
-    "control rises because higher shells hold more coefficients. The part of the spectrum that an attack's algorithm "
-    "gives it, the sign of FGSM and PGD for example, is not told apart from the part the network gives it. "
+    "norm through the same clip, which rises because higher shells hold more coefficients. What the attack's algorithm "
+    "gives a spectrum, such as the sign of FGSM and PGD, is not told apart from what the network gives it. "
 )
 FOOLING = "fooling perturbation"
 
@@ -64,7 +57,7 @@ def blocks(results: Results) -> page.Blocks:
         page.colour_scales(scales),
         maps(results.rct_maps, results.attacks, run_colours),
         page.heading("Which shells, more than noise?"),
-        page.chart(against_noise(tables["calibrated"], run_colours)),
+        page.chart(against_noise(tables["calibrated"], run_colours, results.settings["statistics"]["confidence"])),
         page.heading("Where does the power lie?"),
         page.chart(power(tables["perturbation"], run_colours)),
     )
@@ -73,7 +66,8 @@ def blocks(results: Results) -> page.Blocks:
 def stability(split_half: pd.DataFrame) -> str:
     """How far two random halves of the images disagree, by estimator: the median over attacks and runs."""
     gaps = split_half.groupby("estimator", sort=False)["mean"].median().dropna()
-    listed = ", ".join(f"{name.replace('_', ' ')} {gap:.0%}" for name, gap in gaps.items())
+    relative = [f"{name.replace('_', ' ')} {gap:.0%} of its mean" for name, gap in gaps.items() if name != "score"]
+    listed = ", ".join([*relative, *(f"score {gap:.2f} (a log ratio)" for gap in gaps[gaps.index == "score"])])
     return f"Maps of two random halves of the images differ, at the median coefficient, attack and run, by: {listed}."
 
 
@@ -113,19 +107,19 @@ def _triple(squares: dict[tuple, np.ndarray], run: str, attack: str, estimator: 
     return Cell((pictures.picture(pixels, f"{run}, {attack}, {estimator}", height),), span)
 
 
-def against_noise(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+def against_noise(table: pd.DataFrame, run_colours: RunColours, confidence: float) -> alt.TopLevelMixin:
     """z of the null-calibrated score in each shell, attack and control, one panel for each attack."""
     rows = table[table["shape"] == table["shape"].iloc[0]]
     ticks = alt.Axis(values=[-1000, -100, -10, -2, 2, 10, 100, 1000])
-    y = alt.Y("z:Q", title="z against noise", scale=alt.Scale(type="symlog", constant=2), axis=ticks)
+    y = alt.Y("z:Q", title="z against noise (symlog axis)", scale=alt.Scale(type="symlog", constant=2), axis=ticks)
     base, dashed_control = _by_source(run_colours)
     tooltip = [*style.tooltip("run", "attack", "source", "shell"), alt.Tooltip("z:Q", format=".1f")]
     line = base.mark_line(strokeWidth=2).encode(y, dashed_control, opacity=style.highlighted(), tooltip=tooltip)
     control = rows[rows["source"] == "control"]
     null = int(((control["low"] <= 0) & (control["high"] >= 0)).sum())
-    caption = f"{AGAINST_NOISE}{null} of its {words.count(len(control), 'interval')} include zero. "
+    intervals = f"{null} of its {words.count(len(control), 'interval')} include zero (nominally {confidence:.0%})"
     chart = _by_attack(line, rows, ("z", *charts.SUMMARY))
-    return style.styled(chart, caption + words.sample_note(rows, FOOLING))
+    return style.styled(chart, f"{AGAINST_NOISE}{intervals}. {words.sample_note(rows, FOOLING, drawn=False)}")
 
 
 def power(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:

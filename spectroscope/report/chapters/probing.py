@@ -10,21 +10,20 @@ from spectroscope.report.style import RunColours
 
 QUESTION = QUESTIONS["probing"]
 MARGINS = (
-    "Margins: the norm of the smallest perturbation that changes the class when it may use the frequencies of one band "
-    "alone. The lower a dot, the more cheaply the run is fooled there. The search can miss a smaller one: a dot is an "
-    "upper bound. No dot: no such perturbation for half of the images. "
+    "Margins: the norm of the smallest perturbation found inside one band that changes the class, an upper bound. The "
+    "lower a dot, the more cheaply the run is fooled there. No dot: no such perturbation for half of the images, or no "
+    "image that the run has right. "
 )
 MASKS = (
-    "Masks on the spectrum, pushed to 0 wherever nothing is lost: what a run needs to keep its loss (network), what "
-    "suffices for an image to be right (essential), and for an adversary to fool (adversarial). High: needed; low: "
-    "dispensable, though other coefficients may have taken its place. "
+    "Masks on the spectrum, pushed to 0 wherever nothing is lost: what a run needs to keep its loss (network), an "
+    "image to be right (essential), an adversary to fool (adversarial). High: needed; low: dispensable, though other "
+    "coefficients may have taken its place. "
 )
 COUNTERPARTS = (
     "Counterparts (Wang et al. 2020, Eq. 9): an image of another class is changed until a run's representation of it "
-    "equals that of the image. Below zero the shell has come nearer to the image than the start was, so the "
-    "representation holds it; at zero, the difference of two natural images, the representation is blind to it; above "
-    "zero the search has added what is in neither image. A search that ends far from its goal says little. Distance of "
-    "the representations left, on average: "
+    "equals that of the image. Below zero the representation holds the shell; at zero it is blind to it; above zero "
+    "the search added what is in neither image. A search that ends far from its goal says little. Distance left, on "
+    "average: "
 )
 
 
@@ -61,12 +60,12 @@ def margins(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
 
 def masks(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """Mean of the learned masks in each shell, one panel for each kind of mask."""
-    base, y = (
-        alt.Chart().encode(style.shell_axis(), style.run_colour(run_colours)),
-        alt.Y("mean:Q", title="mean of the mask"),
-    )
-    panel = charts.curves(base, y, style.tooltip("run", "mask", "shell"))
-    chart = charts.panels(panel.properties(width=262, height=210), table, "mask", ("run", "shell"), 3)
+    base = alt.Chart().encode(style.shell_axis(), style.run_colour(run_colours))
+    curves = charts.curves(base, alt.Y("mean:Q", title="mean of the mask"), style.tooltip("run", "mask", "shell"))
+    empty = alt.Chart().transform_aggregate(with_mean="valid(mean)").transform_filter("datum.with_mean == 0")
+    empty = empty.mark_text(color=style.INK).encode(x=alt.value(131), y=alt.value(105), text=alt.value("no data"))
+    panel = alt.layer(curves, empty).properties(width=262, height=210)
+    chart = charts.panels(panel, table, "mask", ("run", "shell"), 3)
     return style.styled(chart.add_params(style.highlight()), MASKS + words.sample_note(table))
 
 

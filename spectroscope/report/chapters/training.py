@@ -17,9 +17,9 @@ CURVES = {
     "robust": ("held-out accuracy, attacked", ".0%"),
 }
 CAPTION = (
-    "Training loss, then accuracy on held-out training images: clean, and under the validation attack, which is the "
-    "same for all runs. Look for curves that still rise at the end (trained too briefly) or fall (overfitted). Losses "
-    "of different regimes are not comparable, and the validation attack is too weak to tell what a run withstands. "
+    "Training loss (not comparable between regimes), then accuracy on held-out images: clean, and under the validation "
+    "attack, too weak to tell what a run withstands. Look for curves that still rise at the end (trained too briefly), "
+    "fall (overfitting), or, attacked, drop at once (catastrophic overfitting). "
 )
 
 

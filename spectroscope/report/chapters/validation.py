@@ -15,14 +15,13 @@ AGREEMENT = (
     "where they rank alike, -1 where they rank in reverse. Methods that agree can be wrong together. "
 )
 CONCORDANCE = (
-    "Kendall's W of the bands above DC, 1 where all rank them alike: across the methods of a run (with its interval), "
-    "and, for each method, across seeds, across classes and across runs (from the lowest to the highest method). Few "
-    "that rank give a high W by chance. "
+    "Kendall's W of the bands above DC, 1 where all rank them alike, about 1 over how many rank without agreement: "
+    "across the methods of a run, and, for each method, across seeds, classes and runs (lowest to highest method). "
 )
 FAITHFULNESS = (
     "Mean probability of the label while bands or coefficients are deleted (a good order: low) or inserted (a good "
-    "order: high), in the order a method gives. The last four orders know nothing of the network: one that does not "
-    "beat energy and low_to_high has explained nothing. Images with bands removed are unlike those trained on. "
+    "order: high), in the order a method gives. The last four orders know nothing of the network: a method that does "
+    "not beat them has not shown that it knows more than the images do. "
 )
 RECOVERY = (
     "The label is planted in known shells. Found: share of seeds whose top band above DC is planted, with an exact "
@@ -59,10 +58,10 @@ def agreement(table: pd.DataFrame) -> alt.TopLevelMixin:
     scale = alt.Scale(domain=[-1, 1], range=list(style.DIVERGING), interpolate="rgb")
     colour = alt.Color("mean:Q", scale=scale, legend=alt.Legend(title="rho", orient="right"))
     side = 22 * len(names)
-    panel = charts.matrix(base, colour, ".1f", 10).properties(width=side, height=side)
+    panel = charts.matrix(base, colour, ".1f", 10 if len(names) <= 8 else 8).properties(width=side, height=side)
     chart = charts.panels(panel, table, "run", ("method", "other"), max(1, 700 // (side + 120)))
     span = f"Here from {table['mean'].min():.2f} to {table['mean'].max():.2f}. "
-    return style.styled(chart, AGREEMENT + span + words.sample_note(table))
+    return style.styled(chart, AGREEMENT + span + words.sample_note(table, drawn=False))
 
 
 def concordance(table: pd.DataFrame) -> page.Markup:
@@ -76,7 +75,7 @@ def concordance(table: pd.DataFrame) -> page.Markup:
             w = f"{rows['mean'].min():.2f} to {rows['mean'].max():.2f}"
         lines.append((f"{across}, {run}", int(rows["raters"].max()), w))
     frame = pd.DataFrame(lines, columns=["across", "how many rank", "W"])
-    return page.table(frame, CONCORDANCE + words.sample_note(table))
+    return page.table(frame, f"{CONCORDANCE}{words.sample(table)}.")
 
 
 def faithfulness(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
