@@ -59,9 +59,9 @@ def warnings(
 ) -> dict[str, dict[str, str]]:
     """Signs of masked gradients by run and by the check or attack that shows them; runs without a sign are left out.
 
-    flags: rows of `checks`, with the run. At each radius the strongest white box is compared with all other attacks and
-    with perturbations transferred from other runs (rows of `transfer.transferred`): one that succeeds more often on the
-    same images, by more than chance, is a sign.
+    flags: rows of `checks`, with the run. At each radius the strongest white box is compared with all other attacks but
+    ensembles and with perturbations transferred from other runs (rows of `transfer.transferred`): one that succeeds
+    more often on the same images, by more than chance, is a sign.
     """
     signs: dict[str, dict[str, str]] = {cell.run: {} for cell in cells}
     for run, rows in flags.groupby("run", sort=False):
@@ -87,6 +87,7 @@ def _stronger(
     strongest = max(white, key=lambda name: white[name], default="")
     if not strongest or np.isnan(white[strongest]):
         return {}
+    # An ensemble has white and black boxes: whether it does more or less than another says nothing about gradients.
     rivals = {name: hits for name, (kind, hits) in fooled.items() if kind not in ("white box", "ensemble")}
     same_ball = [cell.attack for cell in own if cell.in_ball(norm, radius)]
     rows = transferred[transferred["attack"].isin(same_ball)]

@@ -74,10 +74,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a method says: a value by band (N, B), by coefficient (N, H, W) where it has them, and an error (N,).
+    """Values of the bands (N, B), of the coefficients (N, H, W) or None, and the error (N,) of one method.
 
-    Values are signed, unless the method gives squares or rates, and not normalised. error: the completeness gap of
-    integrated gradients and of Shapley values, the largest standard error of sampled Shapley values; 0 for the others.
+    Values are signed, unless the method gives squares or rates, and not normalised. error of integrated_gradients and
+    shapley: the completeness gap, |sum of the values - (score of the image - score of the baseline)|; of
+    sampled_shapley: the largest standard error among the bands; of every other method: 0.
     """
 
     values: Tensor

@@ -121,8 +121,9 @@ def calibrated_table(spectra: Spectra, null: Null) -> pd.DataFrame:
         replicates = scores(by_band(power, index), by_band(null.power, index), spectra.weights)
         spread = null_spread(by_band(null.totals, index))
         table = _shell_rows(widened(replicates, spread, len(null.totals), spectra.statistics), spectra, shape=shape)
-        table.insert(2, "z", table["mean"] / spread.numpy())
-        table.insert(3, "null", spread.numpy())
+        at = table.columns.get_loc("mean")  # mean, low, high, n_images and n_seeds stay last
+        table.insert(at, "z", table["mean"] / spread.numpy())
+        table.insert(at + 1, "null", spread.numpy())
         tables.append(table)
     return pd.concat(tables)
 
