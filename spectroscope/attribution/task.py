@@ -10,7 +10,7 @@ from spectroscope.attribution.coalitions import coalition_logits, every_coalitio
 from spectroscope.attribution.inputs import Model
 from spectroscope.attribution.scores import Score, coalition_scores
 from spectroscope.frequency.channels import Channels
-from spectroscope.frequency.partitions import by_band
+from spectroscope.frequency.partitions import by_band, mean_by_band
 from spectroscope.frequency.spectrum import Basis
 from spectroscope.pipeline import machine
 
@@ -99,8 +99,7 @@ def summed_by_band(coefficients: Tensor, index: Tensor, error: Tensor | None = N
 
 def averaged_by_band(coefficients: Tensor, index: Tensor) -> Attribution:
     """The attribution of a method that gives each coefficient (N, H, W) a level: the band has their mean."""
-    size = torch.bincount(index.flatten()).to(coefficients.device)
-    return Attribution(by_band(coefficients, index) / size, coefficients, torch.zeros(len(coefficients)))
+    return Attribution(mean_by_band(coefficients, index), coefficients, torch.zeros(len(coefficients)))
 
 
 def require_dct(task: Task, method: str) -> None:

@@ -167,6 +167,5 @@ def _shell_rows(replicates: Tensor, spectra: Spectra, **columns: Any) -> pd.Data
 
 def _rows(replicates: Tensor, spectra: Spectra, **columns: Any) -> pd.DataFrame:
     """A row for each of K statistics, replicates (1 + resamples, K), with these columns before mean, low, high."""
-    low, high = bootstrap.interval(replicates[1:].numpy(), spectra.statistics)
-    counts = {"n_images": len(spectra.units), "n_seeds": len(np.unique(spectra.units[:, 0]))}
-    return pd.DataFrame({**columns, "mean": replicates[0].numpy(), "low": low, "high": high, **counts})
+    shape, (point, drawn) = (len(np.unique(spectra.units[:, 0])), len(spectra.units)), (replicates[0], replicates[1:])
+    return pd.DataFrame({**columns, **bootstrap.summary(point.numpy(), drawn.numpy(), shape, spectra.statistics)})
