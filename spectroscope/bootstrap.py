@@ -8,10 +8,11 @@ bootstrap"). With few seeds the intervals are rough, but wider and more honest t
 the sets of images that means are taken over, such as classes.
 """
 
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from spectroscope.pipeline.params import Settings
@@ -99,6 +100,20 @@ def draws(values: np.ndarray, groups: np.ndarray, settings: StatisticsSettings, 
     return group_means(values, groups, seed_counts.astype(float), image_counts.astype(float))
 
 
+class Means(NamedTuple):
+    """Means (K,) over seeds and images, their draws (resamples, K), and the shape (seeds, images, K) of the values."""
+
+    point: np.ndarray
+    drawn: np.ndarray
+    shape: tuple[int, ...]
+
+
+def means(values: np.ndarray, settings: StatisticsSettings, run: int) -> Means:
+    """Mean of each of K values over all seeds and images, with its bootstrap draws; `run` as in `counts`."""
+    groups = everything(values.shape[1])
+    return Means(estimate(values, groups)[0], draws(values, groups, settings, run)[:, 0], values.shape)
+
+
 def interval(drawn: np.ndarray, settings: StatisticsSettings) -> tuple[np.ndarray, np.ndarray]:
     """Percentile interval over draws, the first axis: low and high. NaN draws are left out; all NaN gives NaN."""
     tail = (1 - settings.confidence) / 2
@@ -112,11 +127,16 @@ def interval(drawn: np.ndarray, settings: StatisticsSettings) -> tuple[np.ndarra
 
 
 def summary(
-    point: float, drawn: np.ndarray, shape: tuple[int, ...], settings: StatisticsSettings
-) -> dict[str, float | int]:
-    """Columns mean, low, high, n_images, n_seeds of one estimate and its draws (resamples,); shape of its `values`."""
+    point: ArrayLike, drawn: np.ndarray, shape: tuple[int, ...], settings: StatisticsSettings
+) -> dict[str, Any]:
+    """Columns mean, low, high, n_images, n_seeds of estimates (...) and their draws (resamples, ...).
+
+    shape: of their `values`, seeds and images first. A single estimate has numbers, several have columns, flattened.
+    """
     low, high = interval(drawn, settings)
-    return {"mean": float(point), "low": float(low), "high": float(high), "n_images": shape[1], "n_seeds": shape[0]}
+    figures = {"mean": np.asarray(point), "low": low, "high": high}
+    columns = {name: values.ravel() if values.ndim else float(values) for name, values in figures.items()}
+    return {**columns, "n_images": shape[1], "n_seeds": shape[0]}
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:

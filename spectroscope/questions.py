@@ -16,10 +16,3 @@ QUESTIONS = {
     "validation": "Do the attribution methods agree, and how faithful is each of them?",
     "report": "What did the study find?",
 }
-
-# Names without a section of params.yaml, and sections without a question, with the reason.
-WITHOUT_SECTION = {
-    "study": "checks the whole file",
-    "report": "shows results of other stages, with no setting of its own",
-}
-SHARED_SECTIONS = {"runs": "the networks, which most stages read", "statistics": "the bootstrap of every interval"}

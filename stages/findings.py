@@ -13,7 +13,7 @@ from spectroscope.training.cards import markdown
 from stages import In, Out
 
 
-def main(
+def main(  # eight arguments: one for each file or folder of the stage in dvc.yaml
     evaluation: In, attribution: In, weights: In, images: In, warnings: In, tables: Out, cards: Out, metrics: Out
 ) -> None:
     statistics = params.load("statistics", StatisticsSettings)

@@ -334,7 +334,7 @@ def test_training_writes_weights_of_every_seed_and_a_row_for_every_epoch(workspa
     assert (workspace / "again" / "seed1.safetensors").read_bytes() != first
 
 
-def test_the_order_of_training_images_depends_on_the_seed(workspace, monkeypatch):
+def test_every_network_has_the_generator_of_its_seed(workspace, monkeypatch):
     keys, generator = [], machine.generator
     monkeypatch.setattr(machine, "generator", lambda *seeds: keys.append(seeds) or generator(*seeds))
     assert run(monkeypatch, workspace, "training", run="standard", images="train.parquet", out="out") == 0

@@ -9,8 +9,9 @@ from spectroscope.attack_checks.strength import Cell, among_right, summarise
 from spectroscope.attacks.band_projection import AttackedBand, projection
 from spectroscope.attacks.counting_model import evaluating, log_odds, logits_of
 from spectroscope.bootstrap import StatisticsSettings, grid
+from spectroscope.models import inference
+from spectroscope.pipeline import machine
 
-SANITY_BATCH_SIZE = 64
 CHECKS = {
     "zero_gradients": "the gradient is zero on {share:.0%} of the images: gradient attacks are blind there",
     "varies": "two passes over the same images give different logits on {share:.0%} of them: attacks need averaging",
@@ -25,11 +26,12 @@ def checks(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataFrame:
     the largest logit. probabilities: the outputs lie in [0, 1] and sum to 1, so they are no logits.
     """
     flags = []
-    for x, y in zip(images.split(SANITY_BATCH_SIZE), labels.split(SANITY_BATCH_SIZE), strict=True):
-        x = x.detach().to(_device(model)).requires_grad_()
+    size, device = machine.forward_batch_size(), machine.device()
+    for x, y in zip(images.split(size), labels.split(size), strict=True):
+        x = x.detach().to(device).requires_grad_()
         with evaluating(model), torch.enable_grad():
             logits = logits_of(model, x)
-            (gradient,) = torch.autograd.grad(log_odds(logits, y.to(x.device)).sum(), x)
+            (gradient,) = torch.autograd.grad(log_odds(logits, y.to(device)).sum(), x)
             again = logits_of(model, x.detach())
         logits = logits.detach()
         varies = (logits - again).abs().amax(1) > 1e-4 * logits.abs().amax(1)
@@ -45,11 +47,11 @@ def relied_on(
 
     Occluded Frequency (Wang et al. 2020, Def. 1) with the band as the component and zeros as the baseline.
     """
-    rows, clean = [], logits_in_batches(model, images).gather(1, labels[:, None])
+    rows, clean = [], inference.logits(model, images).gather(1, labels[:, None])
     for (entry, variant), band in bands.items():
         height, width = images.shape[-2:]
         removed = images - projection(band, height, width)(images)
-        drop = clean - logits_in_batches(model, removed).gather(1, labels[:, None])
+        drop = clean - inference.logits(model, removed).gather(1, labels[:, None])
         rows.append({"entry": entry, "variant": variant, "relied": float(drop.mean())})
     return pd.DataFrame(rows, columns=["entry", "variant", "relied"])
 
@@ -59,9 +61,9 @@ def warnings(
 ) -> dict[str, dict[str, str]]:
     """Signs of masked gradients by run and by the check or attack that shows them; runs without a sign are left out.
 
-    flags: rows of `checks`, with the run. At each radius the strongest white box is compared with all other attacks and
-    with perturbations transferred from other runs (rows of `transfer.transferred`): one that succeeds more often on the
-    same images, by more than chance, is a sign.
+    flags: rows of `checks`, with the run. At each radius the strongest white box is compared with all other attacks but
+    ensembles and with perturbations transferred from other runs (rows of `transfer.transferred`): one that succeeds
+    more often on the same images, by more than chance, is a sign.
     """
     signs: dict[str, dict[str, str]] = {cell.run: {} for cell in cells}
     for run, rows in flags.groupby("run", sort=False):
@@ -87,6 +89,7 @@ def _stronger(
     strongest = max(white, key=lambda name: white[name], default="")
     if not strongest or np.isnan(white[strongest]):
         return {}
+    # An ensemble has white and black boxes: whether it does more or less than another says nothing about gradients.
     rivals = {name: hits for name, (kind, hits) in fooled.items() if kind not in ("white box", "ensemble")}
     same_ball = [cell.attack for cell in own if cell.in_ball(norm, radius)]
     rows = transferred[transferred["attack"].isin(same_ball)]
@@ -116,14 +119,3 @@ def _fooled(cell: Cell, norm: str, radius: float) -> np.ndarray | None:
     elif not cell.in_ball(norm, radius):
         return None
     return among_right(cell.outcomes, success)[:, :, 0]
-
-
-@torch.no_grad()
-def logits_in_batches(model: nn.Module, images: Tensor) -> Tensor:
-    """Logits on the CPU, the model in evaluation mode: (N, C, H, W) -> (N, K)."""
-    with evaluating(model):
-        return torch.cat([logits_of(model, x.to(_device(model))).cpu() for x in images.split(SANITY_BATCH_SIZE)])
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device

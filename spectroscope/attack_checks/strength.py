@@ -106,9 +106,6 @@ def among_right(outcomes: pd.DataFrame, *values: pd.Series) -> np.ndarray:
 
 def summarise(values: np.ndarray, stream: int, statistics: StatisticsSettings) -> list[dict[str, float | int]]:
     """SUMMARY of each of K values (seeds, images, K); n_images: those with a value for at least one seed."""
-    groups = bootstrap.everything(values.shape[1])
-    with np.errstate(invalid="ignore"):
-        means = bootstrap.estimate(values, groups)[0]
-        draws = bootstrap.draws(values, groups, statistics, stream)[:, 0]
+    point, drawn, _ = bootstrap.means(values, statistics, stream)
     shape = (len(values), int(np.isfinite(values).all(2).any(0).sum()))
-    return [bootstrap.summary(mean, draws[:, k], shape, statistics) for k, mean in enumerate(means)]
+    return pd.DataFrame(bootstrap.summary(point, drawn, shape, statistics)).to_dict("records")

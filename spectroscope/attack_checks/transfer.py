@@ -4,9 +4,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from spectroscope.attack_checks.sanity import logits_in_batches
 from spectroscope.attack_checks.strength import SUMMARY, summarise
 from spectroscope.bootstrap import StatisticsSettings, grid
+from spectroscope.models import inference
 from spectroscope.pipeline.params import Settings
 
 
@@ -31,10 +31,10 @@ def transferred(
             torch.from_numpy(outcomes[name].to_numpy(copy=True)) for name in ("image", "label", "success")
         )
         clean, fooled = images[image], torch.full((len(outcomes),), torch.nan)
-        counted = success & (logits_in_batches(model, clean).argmax(1) == labels)
+        counted = success & (inference.predict(model, clean) == labels)
         if counted.any():
             adversaries = (clean + perturbations[outcomes.index.to_list()])[counted]
-            fooled[counted] = (logits_in_batches(model, adversaries).argmax(1) != labels[counted]).float()
+            fooled[counted] = (inference.predict(model, adversaries) != labels[counted]).float()
         tables.append(outcomes[["image", "label"]].assign(attack=attack, source=source, fooled=fooled.numpy()))
     columns = ["image", "label", "attack", "source", "fooled"]
     return pd.concat(tables) if tables else pd.DataFrame(columns=columns)

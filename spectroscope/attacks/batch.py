@@ -36,9 +36,10 @@ class Outcome:
     perturbation: (N, C, H, W) float32, 0 where the attack failed. target: the class it aimed at, -1 for any but the
     label. before, after: predicted classes without and with the perturbation. success: right before, and the target or
     any wrong class after. queries: evaluations by the attack, without the two of `attack_batch`. queries_to_success: of
-    these, up to the first that succeeded within the ball (all where the attack saw none), -1 where it failed. l2, linf:
-    float32 norms of the perturbation. part: of an ensemble, the index in `ENSEMBLE_MEMBERS` of the member that
-    succeeded, else -1. leak: of a success in a band, the share of its energy outside the band, else NaN.
+    these, up to the first that succeeded (all where the attack saw none), -1 where it failed; it succeeds within the
+    ball, but at any distance in a search that is projected onto the ball at its end. l2, linf: float32 norms of the
+    perturbation. part: of an ensemble, the index in `ENSEMBLE_MEMBERS` of the member that succeeded, else -1. leak: of
+    a success in a band, the share of its energy outside the band, else NaN.
     """
 
     perturbation: Tensor

@@ -20,7 +20,8 @@ class CountingModel:
 
     labels: (n,). targets: (n,), or None where any class but the label will do. partners: (n, C, H, W), another image of
     the set for each, the image itself where none is given. queries: (n,) int64, evaluations of each image.
-    queries_to_success: (n,) int64, evaluations up to the first that succeeded within the ball, 0 where none did.
+    queries_to_success: (n,) int64, evaluations up to the first that succeeded, within the ball if there is one; 0 where
+    none did.
 
     An attack may record member, (n,) int64: the index in `ENSEMBLE_MEMBERS` of what fooled an image, else -1; and leak,
     (n,): the share of the perturbation's energy outside its band, NaN without a band.

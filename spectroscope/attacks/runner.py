@@ -20,8 +20,6 @@ from spectroscope.pipeline import processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.progress import track
 
-FORWARD_BATCH_SIZE = 64
-
 
 def run(
     settings: AttackSettings,
@@ -29,7 +27,7 @@ def run(
     images: Tensor,
     labels: Tensor,
     seed: int,
-    batch_size: int = FORWARD_BATCH_SIZE,
+    batch_size: int = 64,
     targets: Tensor | None = None,
 ) -> Outcome:
     """Attacks `model`, any callable (N, C, H, W) -> logits (N, K), on images (N, C, H, W) in [0, 1], labels (N,).
@@ -59,7 +57,7 @@ def run_entry(
     images: Tensor,
     labels: Tensor,
     seed: int,
-    batch_size: int = FORWARD_BATCH_SIZE,
+    batch_size: int = 64,
     store: Store | None = None,
 ) -> Iterator[tuple[Tensor, pd.DataFrame]]:
     """Every variant and radius of an entry, batch by batch: perturbations and their rows.

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from spectroscope.attribution.inputs import Model, check_images, checked_logits
 from spectroscope.attribution.task import Attribution, Task, averaged_by_band
+from spectroscope.frequency.spectrum import mirrored
 from spectroscope.pipeline.params import Settings
 from spectroscope.pipeline.progress import track
 
@@ -80,9 +81,8 @@ def fourier_heat_map(  # nine arguments: a public function; each option but `chu
 
 def half_plane(height: int, width: int) -> Tensor:
     """Row and column of one of each coefficient and its mirror, in the layout of an unshifted FFT: (D, 2)."""
-    i, j = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
-    place, mirror = i * width + j, (-i % height) * width + (-j % width)
-    return (place <= mirror).nonzero()
+    place = torch.arange(height * width).view(height, width)
+    return (place <= mirrored(place)).nonzero()
 
 
 def waves(frequencies: Tensor, height: int, width: int, dtype: torch.dtype) -> Tensor:

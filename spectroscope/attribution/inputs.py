@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from spectroscope.frequency.spectrum import Basis
+from spectroscope.frequency.spectrum import Basis, mirrored
 
 Model = Callable[[Tensor], Tensor]  # pixels (N, C, H, W) in [0, 1] -> logits (N, K)
 
@@ -27,7 +27,7 @@ def check_bands(index: Tensor, baseline: Tensor | None, images: Tensor, basis: B
         raise ValueError(f"expected an index of shape {tuple(images.shape[-2:])}, got {tuple(index.shape)}")
     if int(index.min()) < 0:
         raise ValueError(f"expected bands numbered from 0, got {int(index.min())}")
-    if basis == "dft" and not index.equal(index.flip(0, 1).roll((1, 1), (0, 1))):
+    if basis == "dft" and not index.equal(mirrored(index)):
         raise ValueError("expected a coefficient and its mirror in one band in the dft basis, got them in two")
     if baseline is not None and baseline.shape not in (images.shape[1:], images.shape):
         raise ValueError(f"expected a baseline of shape {tuple(images.shape[1:])}, got {tuple(baseline.shape)}")

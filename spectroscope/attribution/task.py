@@ -10,7 +10,7 @@ from spectroscope.attribution.coalitions import coalition_logits, every_coalitio
 from spectroscope.attribution.inputs import Model
 from spectroscope.attribution.scores import Score, coalition_scores
 from spectroscope.frequency.channels import Channels
-from spectroscope.frequency.partitions import by_band
+from spectroscope.frequency.partitions import by_band, mean_by_band
 from spectroscope.frequency.spectrum import Basis
 from spectroscope.pipeline import machine
 
@@ -74,10 +74,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a method says: a value by band (N, B), by coefficient (N, H, W) where it has them, and an error (N,).
+    """Values of the bands (N, B), of the coefficients (N, H, W) or None, and the error (N,) of one method.
 
-    Values are signed, unless the method gives squares or rates, and not normalised. error: the completeness gap of
-    integrated gradients and of Shapley values, the largest standard error of sampled Shapley values; 0 for the others.
+    Values are signed, unless the method gives squares or rates, and not normalised. error of integrated_gradients and
+    shapley: the completeness gap, |sum of the values - (score of the image - score of the baseline)|; of
+    sampled_shapley: the largest standard error among the bands; of every other method: 0.
     """
 
     values: Tensor
@@ -98,8 +99,7 @@ def summed_by_band(coefficients: Tensor, index: Tensor, error: Tensor | None = N
 
 def averaged_by_band(coefficients: Tensor, index: Tensor) -> Attribution:
     """The attribution of a method that gives each coefficient (N, H, W) a level: the band has their mean."""
-    size = torch.bincount(index.flatten()).to(coefficients.device)
-    return Attribution(by_band(coefficients, index) / size, coefficients, torch.zeros(len(coefficients)))
+    return Attribution(mean_by_band(coefficients, index), coefficients, torch.zeros(len(coefficients)))
 
 
 def require_dct(task: Task, method: str) -> None:

@@ -14,10 +14,8 @@ def accuracies(predictions: pd.DataFrame, runs: list[str], settings: StatisticsS
     """Accuracy of each run on each named set of images; predictions: run, seed, name, image, label, right."""
     findings = []
     for (run, name), rows in _cells(predictions, runs):
-        values = grid(rows, ["right"])
-        groups = bootstrap.everything(values.shape[1])
-        point, drawn = bootstrap.estimate(values, groups), bootstrap.draws(values, groups, settings, runs.index(run))
-        findings.append(Finding(run, name, point[0, 0], drawn[:, 0, 0], values.shape))
+        point, drawn, shape = bootstrap.means(grid(rows, ["right"]), settings, runs.index(run))
+        findings.append(Finding(run, name, point[0], drawn[:, 0], shape))
     return findings
 
 

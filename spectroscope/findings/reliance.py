@@ -43,19 +43,17 @@ def reliance(
 
 def shell_curve(reliance: Reliance, settings: StatisticsSettings) -> pd.DataFrame:
     """Mean over classes of each shell (Wang et al. 2020, Fig. 1, averaged): run, shell, mean, low, high, n."""
-    low, high = bootstrap.interval(class_mean(reliance.drawn, -2), settings)
-    mean = class_mean(reliance.curves, -2)
-    rows = pd.DataFrame({"run": reliance.run, "shell": range(len(mean)), "mean": mean, "low": low, "high": high})
-    return rows.assign(n_images=reliance.shape[1], n_seeds=reliance.shape[0])
+    mean, drawn = class_mean(reliance.curves, -2), class_mean(reliance.drawn, -2)
+    figures = bootstrap.summary(mean, drawn, reliance.shape, settings)
+    return pd.DataFrame({"run": reliance.run, "shell": range(len(mean)), **figures})
 
 
 def class_curves(reliance: Reliance, classes: list[str], settings: StatisticsSettings) -> pd.DataFrame:
     """The curve of each class that has images: run, class, shell, mean, low, high, n_images, n_seeds."""
-    low, high = bootstrap.interval(reliance.drawn, settings)
     number, shell = np.indices(reliance.curves.shape).reshape(2, -1)
-    figures = {"mean": reliance.curves.ravel(), "low": low.ravel(), "high": high.ravel()}
+    figures = bootstrap.summary(reliance.curves, reliance.drawn, reliance.shape, settings)
     rows = pd.DataFrame({"run": reliance.run, "class": np.array(classes)[number], "shell": shell, **figures})
-    return rows.assign(n_images=reliance.class_sizes[number], n_seeds=reliance.shape[0]).dropna()
+    return rows.assign(n_images=reliance.class_sizes[number]).dropna()
 
 
 def reliance_findings(reliance: Reliance, hf_from: float) -> list[Finding]:

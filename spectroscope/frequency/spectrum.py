@@ -96,6 +96,11 @@ def shells(height: int, width: int, shape: Shape = "linf", basis: Basis = "dct")
     raise ValueError(f"expected shape linf, radial or diagonal, got {shape!r}")
 
 
+def mirrored(values: Tensor) -> Tensor:
+    """The value of each DFT coefficient's mirror, (-u, -v), laid out as a full-size FFT: (..., H, W) -> (..., H, W)."""
+    return values.flip(-2, -1).roll((1, 1), (-2, -1))
+
+
 def to_float(x: Tensor) -> Tensor:
     """float32 and float64 unchanged, half precision as float32 (a CPU's FFT refuses it); ValueError for other types."""
     if x.ndim < 2:

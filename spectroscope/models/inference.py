@@ -57,7 +57,11 @@ def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int)
 
 
 @torch.no_grad()
+def logits(model: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
+    """Logits in batches on this machine's device, where the model must be: (N, C, H, W) -> (N, K) on the CPU."""
+    return torch.cat([model(x.to(machine.device())).cpu() for x in pixels.split(machine.forward_batch_size())])
+
+
 def predict(model: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-    """Class of the largest logit, computed on this machine's device: (N, C, H, W) -> (N,) on the CPU."""
-    chunks = pixels.split(machine.forward_batch_size())
-    return torch.cat([model(chunk.to(machine.device())).argmax(1).cpu() for chunk in chunks])
+    """Class of the largest logit: (N, C, H, W) -> (N,) on the CPU."""
+    return logits(model, pixels).argmax(1)

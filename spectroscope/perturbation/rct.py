@@ -77,7 +77,7 @@ def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
     """
     ordered, order = values.mT.contiguous().sort(1)  # (K, M), NaN last
     valid = (~ordered.isnan()).to(weights.dtype)
-    # Most medians of a draw lie in the middle third of the ranks, which is a third of the work to search.
+    # Search the middle third of the ranks first; fall back to all ranks where a median lies outside.
     size = len(values)
     start, stop = size // 3, size - size // 3
     lower = torch.zeros_like(values).scatter_(0, order[:, :start].mT, valid[:, :start].mT)  # (M, K), 1 in lower third
@@ -86,7 +86,7 @@ def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
     for draw, passed, middle in zip(weights, below, half, strict=True):
         ranks = slice(start, stop)
         counted = (draw[order[:, ranks]] * valid[:, ranks]).cumsum_(1).add_(passed[:, None])
-        if (passed >= middle).any() or (counted[:, -1] <= middle).any():  # a median outside the middle third
+        if (passed >= middle).any() or (counted[:, -1] <= middle).any():
             ranks, counted = slice(None), (draw[order] * valid).cumsum_(1)
         ends = middle[:, None] + middle.new_tensor([0.0, 0.25])  # counts are whole: at half of them, and just above
         position = torch.searchsorted(counted, ends).clamp_max_(counted.shape[1] - 1)

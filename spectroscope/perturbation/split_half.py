@@ -29,7 +29,7 @@ def split_half_gaps(spectra: Spectra, null: Null) -> Tensor:
 def _gaps(spectra: Spectra, null: Null, halves: Tensor) -> np.ndarray:
     """The gaps of each split, from weights (splits, 2, N): (splits, estimators)."""
     power, noise = floored(spectra.power).flatten(1), null.power.flatten(1)
-    # One sort serves the medians of all halves. Sums are of one pair at a time: their rounding depends on the batch.
+    # One sort serves the medians of all halves. Sums: pair by pair, since one batched product would round differently.
     medians = relative_change(spectra, "median_of_ratios", halves.flatten(0, 1)).unflatten(0, halves.shape[:2])
     gaps = []
     for pair, median in zip(halves, medians, strict=True):

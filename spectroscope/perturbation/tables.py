@@ -121,8 +121,9 @@ def calibrated_table(spectra: Spectra, null: Null) -> pd.DataFrame:
         replicates = scores(by_band(power, index), by_band(null.power, index), spectra.weights)
         spread = null_spread(by_band(null.totals, index))
         table = _shell_rows(widened(replicates, spread, len(null.totals), spectra.statistics), spectra, shape=shape)
-        table.insert(2, "z", table["mean"] / spread.numpy())
-        table.insert(3, "null", spread.numpy())
+        at = table.columns.get_loc("mean")  # mean, low, high, n_images and n_seeds stay last
+        table.insert(at, "z", table["mean"] / spread.numpy())
+        table.insert(at + 1, "null", spread.numpy())
         tables.append(table)
     return pd.concat(tables)
 
@@ -166,6 +167,5 @@ def _shell_rows(replicates: Tensor, spectra: Spectra, **columns: Any) -> pd.Data
 
 def _rows(replicates: Tensor, spectra: Spectra, **columns: Any) -> pd.DataFrame:
     """A row for each of K statistics, replicates (1 + resamples, K), with these columns before mean, low, high."""
-    low, high = bootstrap.interval(replicates[1:].numpy(), spectra.statistics)
-    counts = {"n_images": len(spectra.units), "n_seeds": len(np.unique(spectra.units[:, 0]))}
-    return pd.DataFrame({**columns, "mean": replicates[0].numpy(), "low": low, "high": high, **counts})
+    shape, (point, drawn) = (len(np.unique(spectra.units[:, 0])), len(spectra.units)), (replicates[0], replicates[1:])
+    return pd.DataFrame({**columns, **bootstrap.summary(point.numpy(), drawn.numpy(), shape, spectra.statistics)})

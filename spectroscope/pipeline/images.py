@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **fa
                 writer = pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True)
                 open_file.enter_context(writer)
             elif not chunk_schema.equals(schema, check_metadata=True):
-                raise ValueError(f"{path}: expected chunks of one schema, got {schema} and {chunk_schema}")
+                raise ValueError(f"{path}: expected chunks of one schema, got {_difference(schema, chunk_schema)}")
             for start in range(0, len(arrays), ROWS_PER_GROUP):
                 block = np.ascontiguousarray(arrays[start : start + ROWS_PER_GROUP].cpu().numpy())
                 buffers = [None, pa.py_buffer(block)]  # no validity bitmap: no array is missing
@@ -71,6 +72,13 @@ def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **fa
                 writer.write_table(pa.Table.from_arrays([*columns, pixels], schema=schema))
         if schema is None:
             raise ValueError(f"{path}: expected at least one chunk, got none")
+
+
+def _difference(schema: pa.Schema, other: pa.Schema) -> str:
+    """The first column in which two schemas differ, or their metadata."""
+    one, two = ([f"column {field.name} ({field.type})" for field in fields] for fields in (schema, other))
+    pairs = zip_longest([*one, _metadata(schema)], [*two, _metadata(other)])
+    return next(f"{a} and {b}" for a, b in pairs if a != b)
 
 
 def _schema_and_rows(

@@ -42,11 +42,11 @@ def margin_table(values: np.ndarray, statistics: StatisticsSettings) -> pd.DataF
     draws = []
     for _ in range(statistics.resamples):
         draws.append(_median(values[rng.integers(0, seeds, seeds)][:, rng.integers(0, images, images)]))
-    low, high = bootstrap.interval(np.stack(draws), statistics)
     right = ~np.isnan(values).any(2)
     unreached = np.isinf(values[right]).sum(0) / max(int(right.sum()), 1)
-    columns = {"band": range(bands), "unreached": unreached, "mean": _median(values), "low": low, "high": high}
-    return pd.DataFrame(columns).assign(n_images=int(right.any(0).sum()), n_seeds=seeds)
+    shape = (seeds, int(right.any(0).sum()))
+    figures = bootstrap.summary(_median(values), np.stack(draws), shape, statistics)
+    return pd.DataFrame({"band": range(bands), "unreached": unreached, **figures})
 
 
 def _median(values: np.ndarray) -> np.ndarray:

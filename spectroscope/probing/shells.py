@@ -17,9 +17,8 @@ def shell_means(maps: Tensor) -> Tensor:
 
 def replicates(values: np.ndarray, statistics: StatisticsSettings) -> np.ndarray:
     """Mean over seeds and images, then that of each bootstrap draw: (seeds, images, K) -> (1 + resamples, K)."""
-    groups = bootstrap.everything(values.shape[1])
-    draws = bootstrap.draws(values, groups, statistics, 0)[:, 0]
-    return np.concatenate([bootstrap.estimate(values, groups), draws])
+    point, drawn, _ = bootstrap.means(values, statistics, 0)
+    return np.concatenate([point[None], drawn])
 
 
 def shell_table(
@@ -31,7 +30,6 @@ def shell_table(
     """
     tables = []
     for name, values in means.items():
-        low, high = bootstrap.interval(values[1:], statistics)
-        rows = {column: name, "shell": range(values.shape[1]), "mean": values[0], "low": low, "high": high}
-        tables.append(pd.DataFrame({**rows, "n_images": counts[name], "n_seeds": n_seeds}))
+        figures = bootstrap.summary(values[0], values[1:], (n_seeds, counts[name]), statistics)
+        tables.append(pd.DataFrame({column: name, "shell": range(values.shape[1]), **figures}))
     return pd.concat(tables, ignore_index=True)

@@ -9,7 +9,7 @@ from spectroscope.pipeline import machine, processes
 from spectroscope.training.hooks import Adversary
 
 COLLAPSE = 0.5
-VALIDATION_BATCH_SIZE = 256  # held-out images attacked at once, to bound the memory
+VALIDATION_BATCH_SIZE = 256  # on every machine: a batch's number seeds its attack
 
 
 def split(labels: Tensor, held_out: float) -> tuple[Tensor, Tensor]:

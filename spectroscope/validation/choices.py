@@ -4,10 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from spectroscope import bootstrap
 from spectroscope.attribution.summaries import centroid, hf_share
-from spectroscope.bootstrap import StatisticsSettings
-from spectroscope.validation.tables import Means, means
+from spectroscope.bootstrap import Means, StatisticsSettings, grid, means, summary
 
 NORMALISATIONS = ("raw", "per_coefficient", "per_energy")
 CHOICES = ["basis", "shape", "baseline", "score", "clip"]
@@ -32,7 +30,7 @@ def contrasts(
         for key, (point, drawn, shape) in cells.items():
             base = summaries[reference][key]
             front = dict(zip([*CHOICES, "normalisation", "statistic"], key, strict=True))
-            figures = bootstrap.summary(float(point - base.point), drawn - base.drawn, shape, settings)
+            figures = summary(point - base.point, drawn - base.drawn, shape, settings)
             rows.append({"run": run, "reference": reference, **front, **figures})
     return pd.DataFrame(rows)
 
@@ -62,7 +60,7 @@ def _summaries(
         rows = bands[(bands["basis"] == key[0]) & (bands["shape"] == key[1])].sort_values("band")
         rows = rows.drop_duplicates("band")
         position = rows["position"].to_numpy()
-        point, drawn, shape = means(part, [f"band_{k}" for k in range(len(rows))], settings, stream)
+        point, drawn, shape = means(grid(part, [f"band_{k}" for k in range(len(rows))]), settings, stream)
         size, energy = rows["size"].to_numpy(), rows["energy"].to_numpy()
         weights = {"raw": 1.0, "per_coefficient": 1 / size, "per_energy": 1 / energy}
         for name in NORMALISATIONS:

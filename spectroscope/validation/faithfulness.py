@@ -19,7 +19,7 @@ from spectroscope.attribution.coalitions import EXACT_BANDS
 from spectroscope.attribution.scores import coalition_scores, image_scores
 from spectroscope.attribution.task import Attribution, Task
 from spectroscope.frequency.partitions import by_band
-from spectroscope.frequency.spectrum import analyse, shells, synthesise
+from spectroscope.frequency.spectrum import analyse, mirrored, shells, synthesise
 from spectroscope.pipeline.params import Settings
 from spectroscope.pipeline.progress import track
 
@@ -102,7 +102,7 @@ def coefficient_curve(task: Task, priority: Tensor, fractions: list[float], inse
     _, height, width = priority.shape
     rank = priority.flatten(1).argsort(dim=1, descending=True, stable=True).argsort(1).view_as(priority)
     if task.basis == "dft":
-        rank = torch.minimum(rank, _mirrored(rank))  # a coefficient and its mirror change together: images stay real
+        rank = torch.minimum(rank, mirrored(rank))  # a coefficient and its mirror change together: images stay real
     return _stepwise(task, rank, [round(fraction * height * width) for fraction in fractions], insertion)
 
 
@@ -150,11 +150,7 @@ def interventions(task: Task) -> pd.DataFrame:
 
 def _symmetric(priority: Tensor, task: Task) -> Tensor:
     """Priorities as they are, in the DFT the mean of a coefficient and its mirror."""
-    return priority if task.basis == "dct" else (priority + _mirrored(priority)) / 2
-
-
-def _mirrored(values: Tensor) -> Tensor:
-    return values.flip(-2, -1).roll((1, 1), (-2, -1))
+    return priority if task.basis == "dct" else (priority + mirrored(priority)) / 2
 
 
 def _rows(curve: Tensor, order: str, unit: str, kind: str) -> pd.DataFrame:

@@ -5,33 +5,14 @@ picks its stream of drawn seeds. Every row ends in mean, low, high, n_images, n_
 seeds and images. DC is a band of its own and left out of everything but the curves.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from spectroscope import bootstrap
 from spectroscope.attribution.compare import band_columns
 from spectroscope.attribution.summaries import centroid, hf_share
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.bootstrap import StatisticsSettings, grid, means, summary
 from spectroscope.validation.agreement import correlation
-
-
-class Means(NamedTuple):
-    """Means over images and seeds (K,), their draws (resamples, K), and the shape (seeds, images, K) of the values."""
-
-    point: np.ndarray
-    drawn: np.ndarray
-    shape: tuple[int, ...]
-
-
-def means(table: pd.DataFrame, columns: list[str], settings: StatisticsSettings, stream: int) -> Means:
-    """Mean of each column over images and seeds, with its bootstrap draws."""
-    values = bootstrap.grid(table, columns)
-    groups = bootstrap.everything(values.shape[1])
-    drawn = bootstrap.draws(values, groups, settings, stream)[:, 0]
-    return Means(bootstrap.estimate(values, groups)[0], drawn, values.shape)
 
 
 def compared_positions(bands: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
@@ -46,11 +27,9 @@ def methods(
     """Mean attribution of each band by every method: run, method, band, position, mean, low, high, n."""
     tables = []
     for method, table in values.groupby("method", sort=False):
-        point, drawn, shape = means(table, band_columns(table), settings, stream)
-        low, high = bootstrap.interval(drawn, settings)
+        point, drawn, shape = means(grid(table, band_columns(table)), settings, stream)
         front = {"run": run, "method": method, "band": range(len(point)), "position": compared_positions(bands, table)}
-        rows = pd.DataFrame({**front, "mean": point, "low": low, "high": high})
-        tables.append(rows.assign(n_images=shape[1], n_seeds=shape[0]))
+        tables.append(pd.DataFrame({**front, **summary(point, drawn, shape, settings)}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -61,8 +40,8 @@ def method_summaries(
     rows = []
     for method, table in values.groupby("method", sort=False):
         position = compared_positions(bands, table)
-        point, drawn, shape = means(table, band_columns(table), settings, stream)
-        error, error_drawn, _ = means(table, ["error"], settings, stream)
+        point, drawn, shape = means(grid(table, band_columns(table)), settings, stream)
+        error, error_drawn, _ = means(grid(table, ["error"]), settings, stream)
         statistics = {
             "hf_share": (hf_share(point, position, hf_from), hf_share(drawn, position, hf_from)),
             "centroid": (centroid(point, position), centroid(drawn, position)),
@@ -70,7 +49,7 @@ def method_summaries(
         }
         for name, (mean, draws) in statistics.items():
             cell = {"run": run, "method": method, "statistic": name}
-            rows.append({**cell, **bootstrap.summary(float(mean), draws, shape, settings)})
+            rows.append({**cell, **summary(mean, draws, shape, settings)})
     return pd.DataFrame(rows)
 
 
@@ -82,9 +61,9 @@ def faithfulness(run: str, stream: int, curves: pd.DataFrame, settings: Statisti
     for (order, unit, kind), table in curves.groupby(["order", "unit", "kind"], sort=False):
         steps = table[[name for name in table if name.startswith("step_")]].dropna(axis=1).to_numpy()
         area = (steps[:, 1:] + steps[:, :-1]).mean(1) / 2
-        point, drawn, shape = means(table.assign(area=area), ["area"], settings, stream)
+        point, drawn, shape = means(grid(table.assign(area=area), ["area"]), settings, stream)
         cell = {"run": run, "order": order, "unit": unit, "kind": kind}
-        rows.append({**cell, **bootstrap.summary(point[0], drawn[:, 0], shape, settings)})
+        rows.append({**cell, **summary(point[0], drawn[:, 0], shape, settings)})
     return pd.DataFrame(rows)
 
 
@@ -103,7 +82,7 @@ def sanity(
         before = values[(values["method"] == method) & values["image"].isin(after["image"])].sort_values(keys)
         after = after.sort_values(keys)
         rho = correlation(*(rankdata(table[bands].to_numpy(), axis=-1) for table in (before, after)))
-        point, drawn, shape = means(before[keys].assign(rho=rho), ["rho"], settings, stream)
+        point, drawn, shape = means(grid(before[keys].assign(rho=rho), ["rho"]), settings, stream)
         cell = {"run": run, "method": method, "shuffled": kind, "share": share}
-        rows.append({**cell, **bootstrap.summary(point[0], drawn[:, 0], shape, settings)})
+        rows.append({**cell, **summary(point[0], drawn[:, 0], shape, settings)})
     return pd.DataFrame(rows)

@@ -71,8 +71,12 @@ def test_an_attack_that_beats_the_white_box_at_its_radius_is_warned_of(kind):
         ([attack("pgd", HALF), attack("o", ALL)], [("pgd", "white box", "linf", 0.1), ("o", "ensemble", "linf", 0.1)]),
         ([attack("pgd", HALF), attack("o", ALL)], [("pgd", "white box", "linf", 0.1), ("o", "white box", "linf", 0.1)]),
         ([attack("o", ALL)], [("o", "black box", "linf", 0.1)]),
+        (
+            [attack("weak", NONE), attack("pgd", ALL), attack("o", HALF)],
+            [("weak", "white box", "linf", 0.1), ("pgd", "white box", "linf", 0.1), ("o", "black box", "linf", 0.1)],
+        ),
     ],
-    ids=["weaker", "equal", "larger radius", "other norm", "ensemble", "stronger white box", "no white box"],
+    ids=["weaker", "equal", "radius", "norm", "ensemble", "stronger white box", "no white box", "one weak white box"],
 )
 def test_there_is_no_warning_without_cause(rows, attacks):
     assert warnings(rows, attacks) == {}

@@ -1,9 +1,11 @@
 """Accuracies counted by hand."""
 
+import numpy as np
 import pandas as pd
 import pytest
-from findings_cases import CLASSES, ENDING, RUNS, SETTINGS
+from findings_cases import CLASSES, ENDING, RUNS, SETTINGS, predictions
 
+from spectroscope import bootstrap
 from spectroscope.findings.accuracy import accuracies, class_accuracies
 from spectroscope.findings.tables import summaries
 
@@ -34,6 +36,20 @@ def test_accuracies_do_not_depend_on_the_order_of_the_rows(small):
         for each in (small, shuffled)
     )
     pd.testing.assert_frame_equal(one, other)
+
+
+def test_every_run_draws_its_own_seeds():
+    right = [[int(image < 3 * seed) for image in range(6)] for seed in range(3)]  # accuracy 0, 1/2, 1
+    rows = predictions({(run, "clean"): right for run in RUNS}, [0] * 6)
+    values, groups = np.array(right, float)[:, :, None], bootstrap.everything(6)
+    by_class = class_accuracies(rows, RUNS, CLASSES, SETTINGS)
+    drawn = []
+    for stream, finding in enumerate(accuracies(rows, RUNS, SETTINGS)):
+        drawn.append(bootstrap.draws(values, groups, SETTINGS, stream)[:, 0, 0])
+        np.testing.assert_array_equal(finding.drawn, drawn[stream])
+        ends = by_class.loc[by_class["run"] == finding.run, ["low", "high"]].to_numpy()[0]
+        np.testing.assert_allclose(ends, bootstrap.interval(drawn[stream], SETTINGS))
+    assert (drawn[0] != drawn[1]).any()
 
 
 def test_a_run_that_was_not_asked_for_is_left_out(small):

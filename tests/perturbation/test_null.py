@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from perturbations import EXACT, SETTINGS, banded, generator, natural, spectra_of, uniform, white
+from perturbations import EXACT, SETTINGS, STATISTICS, banded, generator, natural, spectra_of, uniform, white
 
 from spectroscope.frequency.partitions import mean_by_band
 from spectroscope.frequency.spectrum import dct2, idct2, shells
-from spectroscope.perturbation.null import matched_noise, noise_null, null_spread
+from spectroscope.perturbation.null import matched_noise, noise_null, null_spread, widened
 from spectroscope.perturbation.rct import ESTIMATORS, rct_map
 from spectroscope.perturbation.spectra import power
 from spectroscope.perturbation.tables import calibrated_table, coefficient_scores, power_share
@@ -146,3 +146,11 @@ def test_the_spread_of_the_null_is_that_of_draws_against_the_others():
     scores = np.log([1 / 3, 2 / 2.5, 4 / 1.5]) / 2
     expected = torch.tensor([scores.std(ddof=1), 0.0], dtype=torch.float64)
     torch.testing.assert_close(null_spread(totals), expected, **EXACT)
+
+
+@pytest.mark.parametrize(("draws", "quantile"), [(3, 4.303), (6, 2.571)])  # of t with draws - 1 degrees of freedom
+def test_what_widens_a_score_has_the_t_distribution_of_the_number_of_draws(draws, quantile):
+    points = torch.cat([torch.tensor([[0.5]]), torch.zeros(20_000, 1)]).double()
+    first, *drawn = widened(points, torch.tensor([2.0]).double(), draws, STATISTICS)[:, 0].tolist()
+    assert first == 0.5
+    assert np.quantile(drawn, [0.025, 0.975]) == pytest.approx([-2 * quantile, 2 * quantile], rel=0.1)

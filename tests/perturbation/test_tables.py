@@ -153,6 +153,10 @@ def test_the_attack_and_its_control_are_measured_alike():
         assert table["source"].unique().tolist() == sources, name
         assert table.columns[0] == "source"
         assert list(table)[-5:] == ["mean", "low", "high", "n_images", "n_seeds"]
+    pairs = x.repeat(2, 1, 1, 1)
+    expected = rct_map(pairs, pairs + change, "ratio_of_means")
+    rows = measured["maps"].query("source == 'attack' and estimator == 'ratio_of_means'")
+    np.testing.assert_allclose(rows.pivot(index="u", columns="v", values="mean"), expected, rtol=1e-10)
     low = measured["calibrated"].query("shell < 4").groupby("source")["mean"].mean()
     assert low["attack"] > 1 > 0.3 > abs(low["control"])
 

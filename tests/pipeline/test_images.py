@@ -173,8 +173,12 @@ def test_a_failure_between_chunks_leaves_the_earlier_file(tmp_path):
 
     with pytest.raises(ArithmeticError):
         io.write_chunks(tmp_path / "cell.parquet", breaks())
-    with pytest.raises(ValueError, match=r"cell\.parquet: expected chunks of one schema"):
-        io.write_chunks(tmp_path / "cell.parquet", [chunk(3, 1), chunk(3, 1, more=1)])
+    for other, difference in (
+        (chunk(3, 1, more=1), r"column pixels \(.*\) and column more \(int64\)"),
+        ((torch.zeros(3, 4, 2, 3), chunk(3, 1)[1]), r"\{.*'shape': \[2, 3, 4\]\} and \{.*'shape': \[4, 2, 3\]\}"),
+    ):
+        with pytest.raises(ValueError, match=rf"cell\.parquet: expected chunks of one schema, got {difference}"):
+            io.write_chunks(tmp_path / "cell.parquet", [chunk(3, 1), other])
     with pytest.raises(ValueError, match=r"cell\.parquet: expected at least one chunk, got none"):
         io.write_chunks(tmp_path / "cell.parquet", [])
     assert (tmp_path / "cell.parquet").read_bytes() == before

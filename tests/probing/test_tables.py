@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch import nn
 
+from spectroscope.attribution.masks import image_masks
 from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.probing.counterparts import CounterpartSettings, counterparts_by_shell
 from spectroscope.probing.margins import MarginSettings
 from spectroscope.probing.masks import MASKS, MaskSettings, masks_by_shell
+from spectroscope.probing.shells import shell_means
 from spectroscope.probing.tables import ProbingSettings, probe
 
 STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0)
@@ -21,7 +23,10 @@ SETTINGS = ProbingSettings(
 
 
 def attacked_network(success: list[int]) -> tuple[nn.Module, torch.Tensor, torch.Tensor, tuple]:
-    """A small random network, six images, labels (two of them wrong), and an attack that fooled some for two seeds."""
+    """A small random network, six images, labels (two of them wrong), and an attack that fooled some for two seeds.
+
+    The perturbations of the two seeds differ.
+    """
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3))
     x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -29,7 +34,7 @@ def attacked_network(success: list[int]) -> tuple[nn.Module, torch.Tensor, torch
     labels[[1, 5]] = (labels[[1, 5]] + 1) % 3
     outcomes = pd.DataFrame({"seed": [0] * 6 + [1] * 6, "image": [*range(6)] * 2, "after": 0})
     outcomes["success"] = outcomes["image"].isin(success)
-    return network, x, labels, (torch.zeros(12, 1, 8, 8), outcomes)
+    return network, x, labels, (torch.randn(12, 1, 8, 8, generator=torch.Generator().manual_seed(1)), outcomes)
 
 
 def tables(success: list[int]) -> dict[str, pd.DataFrame]:
@@ -51,6 +56,20 @@ def test_masks_have_a_row_for_each_image_which_is_missing_where_there_is_no_mask
     assert missing == {"network": [], "essential": [1, 5], "adversarial": [1, 2, 4, 5]}
     for values in masks.values():
         assert np.nanmin(values) >= 0 and np.nanmax(values) <= 1
+
+
+def test_adversarial_masks_are_those_of_each_seeds_own_adversaries():
+    network, x, labels, (change, outcomes) = attacked_network([0, 3])
+    by_seed = []
+    for seed, rows in ((0, [0, 3]), (1, [6, 9])):
+        own = change, outcomes[outcomes["seed"] == seed]
+        masks = masks_by_shell(network, x, labels, own, seed, SETTINGS.masks)["adversarial"][[0, 3]]
+        expected = image_masks(network, x[[0, 3]] + change[rows], torch.tensor([0, 0]), SETTINGS.masks)
+        torch.testing.assert_close(masks, shell_means(expected), rtol=0, atol=0)
+        by_seed.append(masks)
+    assert (by_seed[0] - by_seed[1]).abs().max() > 1e-3
+    found = tables([0, 3])["masks"].query("mask == 'adversarial'")["mean"]
+    np.testing.assert_allclose(found, torch.cat(by_seed).mean(0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("success", [[], [0, 3]])

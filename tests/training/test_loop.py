@@ -103,6 +103,22 @@ def test_the_adversary_starts_from_augmented_images(crop, same):
     assert (met <= originals) == same
 
 
+def test_every_epoch_meets_every_training_image_once_in_an_order_of_its_own_and_of_the_seed():
+    def orders(seed):
+        met, images = [], bright_or_dark()
+        note = lambda model, x, y, generator: met.extend(x.sum((1, 2, 3))) or x  # noqa: E731
+        fit(linear(), against(note), seed=seed, images=images, augmentation={"flip": False, "crop": 0})
+        inner, _ = held_out.split(images.labels, 0.25)
+        sums = images.pixels[inner].sum((1, 2, 3))
+        places = [int((sums - total).abs().argmin()) for total in met]
+        return places[: len(inner)], places[len(inner) :], list(range(len(inner)))
+
+    first, second, stored = orders(0)
+    assert sorted(first) == sorted(second) == stored
+    assert first != stored and second != stored and first != second
+    assert orders(0)[0] == first != orders(1)[0]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_gives_others():
     def weights(seed):
         model = network()

@@ -22,6 +22,13 @@ def test_curves_and_reliance_have_every_method_band_and_interval():
     )
 
 
+def test_the_compared_bands_are_the_first_in_the_table_of_bands():
+    radial = BAND_TABLE.assign(shape="radial", position=[0, 0.1, 0.3, 0.5])
+    bands = pd.concat([table.assign(seed=seed) for seed in (0, 1) for table in (BAND_TABLE, radial)])
+    found = tables.methods("standard", 0, values({"occluded": CURVE}), bands, STATISTICS)
+    assert found["position"].tolist() == BAND_TABLE["position"].tolist()
+
+
 def test_the_area_of_a_curve_is_its_trapezoid_and_steps_that_are_not_there_are_left_out():
     rows = [
         {"order": "it", "unit": unit, "kind": "deletion", "seed": 0, "image": image, "label": 0, **steps}
