@@ -1,5 +1,7 @@
-"""PGD: projected gradient steps in an l-inf, l2 or l1 ball, with or without momentum, sign and early stop."""
+"""PGD: the loop of projected gradient steps that attacks and adversarial training share, and the attack made of it."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -61,27 +63,69 @@ class PgdL1(_Pgd):
 Pgd = Annotated[PgdLinf | PgdL2 | PgdL1, Field(discriminator="norm")]
 
 
-def pgd(settings: Pgd, model: CountingModel, x: Tensor, generators: list[torch.Generator]) -> Tensor:
+Rows = Tensor  # (m,): indices of images
+Gradient = Callable[[Tensor, Rows], tuple[Rows, Tensor]]
+Allowed = Callable[[Tensor, Rows], tuple[Rows, Tensor]]
+
+
+def projected_gradient(
+    gradient: Gradient, x: Tensor, start: Tensor, steps: int, step: Callable[[Tensor], Tensor], allowed: Allowed
+) -> Tensor:
+    """Images (N, C, H, W) after projected gradient steps from `start` (N, C, H, W) (Madry et al. 2018, section 2.1).
+
+    gradient: (z (N, C, H, W), rows (m,)) -> the rows that take the step, and the gradient of the loss at each of them.
+    step: gradients -> changes. allowed: (perturbations of the images x after the step, rows) -> the rows whose step can
+    be projected, and their images after it. A row that either leaves out stays where it is from then on.
+    """
+    z, rows = start.clone(), torch.arange(len(x), device=x.device)
+    for _ in range(steps):
+        rows, slope = gradient(z, rows)
+        if not len(rows):
+            break
+        rows, moved = allowed(z[rows] - x[rows] + step(slope), rows)
+        z[rows] = moved
+    return z
+
+
+def ascent(model: CountingModel, stop_early: bool) -> Gradient:
+    """The gradient of the cross-entropy; with `stop_early`, an image that is fooled takes no further step."""
+    loss = losses.cross_entropy(model)
+
+    def gradient(z: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
+        logits, _, slope = losses.value_and_gradient(model, z[rows], rows, loss)
+        if stop_early:
+            resisting = ~model.fooled(logits, rows)
+            rows, slope = rows[resisting], slope[resisting]
+        return rows, slope
+
+    return gradient
+
+
+def with_momentum(gradient: Gradient, x: Tensor, momentum: float) -> Gradient:
+    """The accumulated gradient, each scaled to l1 norm 1 before it is added (Dong et al. 2018, Eq. 6)."""
+    accumulated = torch.zeros_like(x)
+
+    def with_accumulated(z: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
+        rows, slope = gradient(z, rows)
+        accumulated[rows] = momentum * accumulated[rows] + balls.scaled(slope, "l1", 1.0)
+        return rows, accumulated[rows]
+
+    return with_accumulated
+
+
+def in_ball(x: Tensor, ball: Ball) -> Allowed:
+    """Every perturbation projected onto the ball, and every image clipped to [0, 1]; see `balls.inside`."""
+    return lambda change, rows: (rows, balls.inside(x[rows], change, *ball))
+
+
+def pgd_attack(settings: Pgd, model: CountingModel, x: Tensor, generators: list[torch.Generator]) -> Tensor:
     """The last iterate or, with `stop_early`, the first that fools: (N, C, H, W) (Madry et al. 2018, section 2.1).
 
-    Each image starts at itself or at a random point of the ball, drawn from its own generator, and is projected to the
-    ball and to [0, 1] after each step.
+    Each image starts at itself or at a random point of the ball, drawn from its own generator.
     """
-    norm, eps = settings.ball
-    loss = losses.cross_entropy(model)
-    rows, adversaries = torch.arange(len(x), device=x.device), x.clone()
-    z = balls.random_start(x, norm, eps, generators) if settings.random_start else x.clone()
-    accumulated = torch.zeros_like(x)
-    for _ in range(settings.steps):
-        logits, _, gradient = losses.value_and_gradient(model, z, rows, loss)
-        if settings.stop_early and (fooled := model.fooled(logits, rows)).any():
-            adversaries[rows[fooled]] = z[fooled]
-            rows, x, z, accumulated, gradient = (values[~fooled] for values in (rows, x, z, accumulated, gradient))
-            if not len(rows):
-                return adversaries
-        if settings.momentum:
-            gradient = accumulated = settings.momentum * accumulated + balls.scaled(gradient, "l1", 1.0)
-        change = z - x + balls.step(gradient, settings.direction, norm, settings.step_size)
-        z = (x + balls.project(change, norm, eps)).clamp(0, 1)
-    adversaries[rows] = z
-    return adversaries
+    start = balls.random_start(x, *settings.ball, generators) if settings.random_start else x
+    gradient = ascent(model, settings.stop_early)
+    if settings.momentum:
+        gradient = with_momentum(gradient, x, settings.momentum)
+    step = partial(balls.step, direction=settings.direction, norm=settings.norm, length=settings.step_size)
+    return projected_gradient(gradient, x, start, settings.steps, step, in_ball(x, settings.ball))
