@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from spectroscope.attacks.band_projection import AttackedBand, confine, leak, projection
+from spectroscope.attacks.band_projection import MAX_CYCLES, MAX_LEAK, AttackedBand, confine, leak, projection
 from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.pgd import Rows, ascent, projected_gradient
 from spectroscope.attacks.sizes import Count, StepsInL2, StepsInLinf, Target
@@ -59,7 +59,7 @@ def confined(settings: Confined, model: CountingModel, x: Tensor, generators: li
         return rows, project(slope) if len(rows) else slope  # an FFT of no images is an error
 
     def allowed(change: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
-        moved, placed = confine(change, x[rows], settings.ball, project)
+        moved, placed = confine(change, x[rows], settings.ball, project, MAX_CYCLES, MAX_LEAK)
         return rows[placed], x[rows[placed]] + moved[placed]
 
     ascend, start = ascent(model, stop_early=True), x.clone()

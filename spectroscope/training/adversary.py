@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from spectroscope.attacks.band_projection import confine, projection
 from spectroscope.attacks.pgd import Rows, in_ball, projected_gradient
 from spectroscope.frequency import balls
 from spectroscope.frequency.balls import Ball
-from spectroscope.frequency.passbands import PassBand, band_filter
+from spectroscope.frequency.passbands import PassBand
 from spectroscope.training.hooks import Adversary, Model
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -38,23 +39,23 @@ def pgd_adversary(
     """PGD that increases `loss`(logits, labels), projected onto the ball and [0, 1] after each step.
 
     Steps go along the sign of the gradient in l-inf, along the gradient in l2. With a `band`, the gradient is projected
-    onto its frequencies, the perturbation onto band, ball and box in turn (alternating projections), `CYCLES` times;
-    ball and box hold exactly. The random start comes from one generator for the whole batch. The model keeps its mode:
-    training mode during training, as in Madry et al. and Wong et al. Its weights get no gradient.
+    onto its frequencies and the perturbation is confined to them by `CYCLES` cycles of `confine`. The random start
+    comes from one generator for the whole batch. The model keeps its mode: training mode during training, as in Madry
+    et al. and Wong et al. Its weights get no gradient.
     """
     ball = Ball(norm, eps)
     step = partial(balls.step, direction="sign" if norm == "linf" else "l2", norm=norm, length=step_size)
 
     def attack(model: Model, images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
+        project = projection(band, *images.shape[-2:]) if band else lambda change: change
+
         def gradient(z: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
             z = z.detach().requires_grad_()
             (slope,) = torch.autograd.grad(loss(model(z), labels), z)
-            return rows, band_filter(slope, band) if band else slope
+            return rows, project(slope)
 
         def in_band(change: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
-            for _ in range(CYCLES):
-                change = balls.inside(images, band_filter(change, band) if band else change, *ball) - images
-            return rows, images + change
+            return rows, images + confine(change, images, ball, project, CYCLES, max_leak=0.0)[0]
 
         allowed, start = in_band if band else in_ball(images, ball), images
         if random_start:

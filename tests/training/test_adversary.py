@@ -94,6 +94,32 @@ def test_a_confined_step_on_a_linear_model_is_the_closed_form_of_l2(linear, labe
 
 
 @pytest.mark.parametrize("norm", BALLS)
+@pytest.mark.parametrize("low_or_high", [(0, 0.25), (0.5, 1)], ids=["low", "high"])
+def test_confined_steps_are_five_rounds_of_band_ball_and_box(linear, images, labels, norm, low_or_high):
+    """The loop written out. The perturbations are the same, and so is their leak."""
+    low, high = low_or_high
+    band, (eps, step) = Frequencies(basis="dct", shape="linf", low=low, high=high).band, BALLS[norm]
+    delta = torch.zeros_like(images)
+    for _ in range(4):
+        z = (images + delta).requires_grad_()
+        (gradient,) = torch.autograd.grad(F.cross_entropy(linear(z), labels, reduction="sum"), z)
+        gradient = band_filter(gradient, band)
+        direction = gradient.sign() if norm == "linf" else gradient / size(gradient, "l2")[:, None, None, None]
+        delta = delta + step * direction
+        for _ in range(5):
+            delta = band_filter(delta, band)
+            if norm == "linf":
+                delta = delta.clamp(-eps, eps)
+            else:
+                delta = delta * (eps / size(delta, "l2")).clamp(max=1)[:, None, None, None]
+            delta = (images + delta).clamp(0, 1) - images
+    attacked = pgd_adversary(norm, eps, step, 4, False, band=band)(linear, images, labels, random())
+    torch.testing.assert_close(attacked, images + delta, rtol=0, atol=1e-6)
+    leak = 1 - size(band_filter(attacked - images, band), "l2") ** 2 / size(attacked - images, "l2") ** 2
+    assert 1e-6 < leak.max() < 0.1
+
+
+@pytest.mark.parametrize("norm", BALLS)
 def test_the_loss_grows_with_the_steps(linear, images, labels, norm):
     eps, step = BALLS[norm]
     losses = []
