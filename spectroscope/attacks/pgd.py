@@ -2,17 +2,25 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from spectroscope.attacks import losses
-from spectroscope.attacks.counting_model import CountingModel
+from spectroscope.attacks.counting_model import (
+    CountingModel,
+    Model,
+    check_classes,
+    check_images,
+    check_targets,
+    evaluating,
+    logits_of,
+)
 from spectroscope.attacks.sizes import Count, Sizes, Step, StepsInL2, StepsInLinf, Target, single
 from spectroscope.frequency import balls
-from spectroscope.frequency.balls import Ball
+from spectroscope.frequency.balls import Ball, Norm
 from spectroscope.pipeline.params import Settings
 
 
@@ -129,3 +137,56 @@ def pgd_attack(settings: Pgd, model: CountingModel, x: Tensor, generators: list[
         gradient = with_momentum(gradient, x, settings.momentum)
     step = partial(balls.step, direction=settings.direction, norm=settings.norm, length=settings.step_size)
     return projected_gradient(gradient, x, start, settings.steps, step, in_ball(x, settings.ball))
+
+
+def pgd(  # more arguments than elsewhere: a public function takes every setting by its name
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    step_size: float,
+    steps: int,
+    norm: Norm = "linf",
+    random_start: bool = True,
+    generator: torch.Generator | None = None,
+    targets: Tensor | None = None,
+) -> Tensor:
+    """Images that PGD has moved across the decision boundary, or towards it: (N, C, H, W) (Madry et al. 2018).
+
+    model: any callable from images (N, C, H, W) to logits (N, K). A module is run in evaluation mode; its modes,
+    weights, gradients and buffers stay as they are. images: float32 in [0, 1]; labels, targets: (N,) integers; None
+    aims at any class but the label. eps: radius of the ball in `norm`, and step_size: norm of a step, in units of
+    pixels in [0, 1]. Steps go along the sign of the gradient in l-inf, along the gradient in l2 and l1. The start is
+    the image or, with `random_start`, uniform in the volume of the ball, drawn from `generator` (None: torch's global
+    one). Every image takes all steps, and all images are one batch.
+    ValueError: images outside [0, 1]; labels or targets out of range, or equal; eps < 0, step_size <= 0 or steps < 1;
+    another norm.
+
+    >>> import torch
+    >>> from spectroscope.attacks.pgd import pgd
+    >>> images, labels = torch.full((4, 3, 8, 8), 0.5), torch.tensor([0, 1, 0, 1])
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2))
+    >>> adversaries = pgd(model, images, labels, eps=8 / 255, step_size=2 / 255, steps=10)
+    >>> bool((adversaries - images).abs().max() <= 8 / 255 + 1e-6)
+    True
+    """
+    check_images(images, labels, targets)
+    if norm not in get_args(Norm):
+        raise ValueError(f"expected norm {', '.join(get_args(Norm))}, got {norm!r}")
+    for name, value, valid in (("eps >= 0", eps, eps >= 0), ("step_size > 0", step_size, step_size > 0)):
+        if not valid:
+            raise ValueError(f"expected {name}, got {value:g}")
+    if steps < 1:
+        raise ValueError(f"expected steps >= 1, got {steps}")
+    x, labels, ball = images.detach(), labels.long().to(images.device), Ball(norm, eps)
+    with evaluating(model):
+        with torch.no_grad():
+            n_classes = logits_of(model, x[:1]).shape[1]
+        check_classes("labels", labels, n_classes)
+        if targets is not None:
+            targets = check_targets(targets.long().to(x.device), labels, n_classes)
+        start = balls.random_start(x, *ball, generator or torch.default_generator) if random_start else x
+        gradient = ascent(CountingModel(model, x, labels, n_classes, targets), stop_early=False)
+        step = partial(balls.step, direction="sign" if norm == "linf" else "l2", norm=norm, length=step_size)
+        return projected_gradient(gradient, x, start, steps, step, in_ball(x, ball))
