@@ -18,7 +18,6 @@ from pydantic import Field
 from spectroscope.pipeline.params import Settings
 
 STREAMS: dict[str, tuple[int, ...]] = {
-    "perturbations": (),  # the same stream as images: numpy pads keys with zeros
     "images": (0,),
     "seeds": (1,),
     "split_half": (2,),
@@ -26,6 +25,7 @@ STREAMS: dict[str, tuple[int, ...]] = {
     "probes": (4,),
     "margins": (5,),
     "null_widening": (6,),
+    "perturbations": (7,),
 }
 _DRAWS_PER_BLOCK = 100  # bounds the memory of `group_means`, whatever the number of resamples
 

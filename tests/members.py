@@ -12,7 +12,7 @@ from torch import nn
 
 from spectroscope.pipeline import checkpoint, machine, processes
 from spectroscope.training import distribution, loop
-from spectroscope.training.adversary import projected_gradient
+from spectroscope.training.adversary import pgd_adversary
 from spectroscope.training.hooks import TrainingHooks
 from tests.trainings import bright_or_dark, settings
 
@@ -37,7 +37,7 @@ def train(normalised: bool, regulariser=None, adversary=None, slot=None, **chang
     """Rows and weights of a small training."""
     model, images = network(normalised), bright_or_dark(channels=2, signal=0.3)
     hooks = TrainingHooks(adversary=adversary, regulariser=regulariser)
-    attack = projected_gradient("linf", 8 / 255, 4 / 255, 2, True)
+    attack = pgd_adversary("linf", 8 / 255, 4 / 255, 2, True)
     recipe = settings(**{**TRAINING, **changes})
     rows = list(loop.fit(model, images, recipe, hooks, attack, machine.generator(0), slot))
     return rows, model.state_dict()
@@ -81,7 +81,7 @@ def work(folder: Path) -> None:
         "normalised": train(True),
         "apart": train(True, batch_norm="per_process"),
         "penalty": train(True, penalty),
-        "adversary": train(True, adversary=projected_gradient("linf", 8 / 255, 4 / 255, 2, False)),
+        "adversary": train(True, adversary=pgd_adversary("linf", 8 / 255, 4 / 255, 2, False)),
         "ragged": train(False, batch_size=59),  # the last batch has fewer images than there are processes
         "layer": normalised(batch(), processes.shard(5)[0]),
         "resumable": resumable,

@@ -22,6 +22,7 @@ SETTINGS = {
     "score": "logit",
     "clip": False,
     "hf_from": 0.5,
+    "seed": 0,
     "compared": {"n_images": N, "shape": "linf", "bands": BANDS},
     "methods": {
         "occluded": {"method": "occluded", "baseline": "zero", "channels": "each", "clip": False},

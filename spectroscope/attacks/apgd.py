@@ -175,4 +175,4 @@ def _along(gradient: Tensor, step: Tensor, norm: Norm) -> Tensor:
 
 
 def _inside(state: _State, ball: Ball, z: Tensor) -> Tensor:
-    return (state.image + balls.project(z - state.image, *ball)).clamp(0, 1)
+    return balls.inside(state.image, z - state.image, *ball)

@@ -1,10 +1,9 @@
 """Perturbations within a band of frequencies: projection onto the band, and into band, ball and [0, 1] together.
 
-A clip to [0, 1], a step along the sign and the l-inf ball all spread energy over the whole spectrum. What `confine`
-returns has at most `MAX_LEAK` of its energy outside its band, after the clip.
+A clip to [0, 1], a step along the sign and the l-inf ball all spread energy over the whole spectrum. The perturbations
+of attacks have at most `MAX_LEAK` of their energy outside their band, after the clip.
 """
 
-import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -68,28 +67,27 @@ def lowest(ratio: float, height: int, width: int) -> Tensor:
     return (torch.arange(height) < rows)[:, None] & (torch.arange(width) < columns)
 
 
-def confine(change: Tensor, x: Tensor, ball: Ball, project: Projection) -> tuple[Tensor, Tensor]:
-    """Perturbations moved into band, ball and [0, 1] - x at once: (N, C, H, W) twice -> the same, and (N,) booleans.
+def confine(
+    change: Tensor, x: Tensor, ball: Ball, project: Projection, cycles: int, max_leak: float
+) -> tuple[Tensor, Tensor]:
+    """Perturbations moved into ball and pixel box, and towards the band: (N, C, H, W) twice -> the same, (N,) booleans.
 
-    Alternating projection (von Neumann 1950; for convex sets Bregman 1965) between the band, with the l2 ball, which is
-    round in it, and the box of pixels, with the l-inf ball. Ends in the box, at most `MAX_LEAK` outside the band. Where
-    `MAX_CYCLES` do not lead there, the result is 0 and the boolean False: some images admit no perturbation, such as a
-    constant one of an image that has black and white pixels.
+    Alternating projection (von Neumann 1950; for convex sets Bregman 1965) onto band, ball and box in turn, at most
+    `cycles` times. Ends in ball and box, which hold exactly. The booleans: whether at most `max_leak` of the energy is
+    then outside the band. Some images admit no such perturbation, such as a constant one of an image that has black and
+    white pixels.
     """
-    bound = ball.eps if ball.norm == "linf" else math.inf
     in_band, placed = project(change), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    change, rows = torch.zeros_like(x), torch.arange(len(x), device=x.device)
-    for _ in range(MAX_CYCLES):
-        if ball.norm == "l2":
-            in_band = balls.project(in_band, "l2", ball.eps)
-        in_box = (x[rows] + in_band.clamp(-bound, bound)).clamp(0, 1) - x[rows]
+    reached, rows = torch.zeros_like(change), torch.arange(len(x), device=x.device)
+    for _ in range(cycles):
+        in_box = balls.inside(x[rows], in_band, *ball) - x[rows]
         in_band = project(in_box)
-        done = energy(in_box - in_band) <= MAX_LEAK * energy(in_box)
-        change[rows[done]], placed[rows[done]] = in_box[done], True
+        done = energy(in_box - in_band) <= max_leak * energy(in_box)
+        reached[rows], placed[rows] = in_box, done
         rows, in_band = rows[~done], in_band[~done]
         if not len(rows):
             break
-    return change, placed
+    return reached, placed
 
 
 def leak(change: Tensor, project: Projection) -> Tensor:

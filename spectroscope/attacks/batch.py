@@ -6,7 +6,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from spectroscope.attacks.counting_model import ENSEMBLE_MEMBERS, CountingModel, Model, evaluating, logits_of
+from spectroscope.attacks.counting_model import (
+    ENSEMBLE_MEMBERS,
+    CountingModel,
+    Model,
+    check_classes,
+    check_targets,
+    evaluating,
+    logits_of,
+)
 from spectroscope.attacks.registry import Attack, AttackSettings
 from spectroscope.frequency.balls import Ball, norms, tolerance
 from spectroscope.pipeline import machine
@@ -77,7 +85,7 @@ def attack_batch(attack: Attack, radii: list[AttackSettings], model: Model, batc
     x, labels = batch.images.detach().to(device), batch.labels.long().to(device)
     with evaluating(model), torch.enable_grad():
         logits = logits_of(model, x)
-        _check_classes("labels", labels, logits.shape[1])
+        check_classes("labels", labels, logits.shape[1])
         targets = _targets(radii[0], logits, labels, batch.targets)
         batch = replace(batch, images=x, labels=labels, targets=targets, partners=batch.partners.detach().to(device))
         attacked = torch.nonzero(logits.argmax(1) == labels)[:, 0]
@@ -142,21 +150,12 @@ def _outcome(
 def _targets(settings: AttackSettings, logits: Tensor, labels: Tensor, targets: Tensor | None) -> Tensor | None:
     """The class that each image is to be taken for, never its label: (N,)."""
     if targets is not None:
-        targets = targets.long().to(labels.device)
-        _check_classes("targets", targets, logits.shape[1])
-        if (targets == labels).any():
-            raise ValueError(f"expected targets other than the labels, got {int((targets == labels).sum())} equal ones")
-        return targets
+        return check_targets(targets.long().to(labels.device), labels, logits.shape[1])
     choice = getattr(settings, "target", None)
     if choice is None:
         return None
     others = logits.scatter(1, labels[:, None], -torch.inf if choice == "runner_up" else torch.inf)
     return others.argmax(1) if choice == "runner_up" else others.argmin(1)
-
-
-def _check_classes(name: str, values: Tensor, n_classes: int) -> None:
-    if values.min() < 0 or values.max() >= n_classes:
-        raise ValueError(f"expected {name} 0..{n_classes - 1}, got {values.min()}..{values.max()}")
 
 
 def _verify_bounds(change: Tensor, x: Tensor, ball: Ball | None) -> None:

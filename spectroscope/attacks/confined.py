@@ -1,13 +1,15 @@
 """Confined PGD: projected gradient steps whose perturbation stays within one band of frequencies."""
 
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from spectroscope.attacks.band_projection import AttackedBand, confine, leak, projection
+from spectroscope.attacks.band_projection import MAX_CYCLES, MAX_LEAK, AttackedBand, confine, leak, projection
 from spectroscope.attacks.counting_model import CountingModel
+from spectroscope.attacks.pgd import Rows, ascent, projected_gradient
 from spectroscope.attacks.sizes import Count, StepsInL2, StepsInLinf, Target
 from spectroscope.frequency import balls
 from spectroscope.pipeline.params import Settings
@@ -51,23 +53,20 @@ def confined(settings: Confined, model: CountingModel, x: Tensor, generators: li
         project = projection(band, *x.shape[-2:])
     except ValueError as error:
         raise ValueError(f"bands.{name}: {error}") from None
-    change = torch.zeros_like(x)
+
+    def gradient(z: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
+        rows, slope = ascend(z, rows)
+        return rows, project(slope) if len(rows) else slope  # an FFT of no images is an error
+
+    def allowed(change: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
+        moved, placed = confine(change, x[rows], settings.ball, project, MAX_CYCLES, MAX_LEAK)
+        return rows[placed], x[rows[placed]] + moved[placed]
+
+    ascend, start = ascent(model, stop_early=True), x.clone()
     if settings.random_start:
-        points = [balls.random_point(x.shape[1:], *settings.ball, generator) for generator in generators]
-        change, _ = confine(torch.stack(points).to(x), x, settings.ball, project)
-    rows = torch.arange(len(x), device=x.device)
-    for _ in range(settings.steps):
-        z = (x[rows] + change[rows]).requires_grad_()
-        logits = model(z, rows)
-        (gradient,) = torch.autograd.grad(model.objective(logits, rows).sum(), z)
-        resisting = ~model.fooled(logits, rows)
-        rows, gradient = rows[resisting], gradient[resisting]
-        if not len(rows):
-            break
-        step = balls.step(-project(gradient), settings.direction, settings.norm, settings.step_size)
-        moved, placed = confine(change[rows] + step, x[rows], settings.ball, project)
-        rows = rows[placed]
-        change[rows] = moved[placed]
-    reached = x + change
+        rows, points = allowed(balls.random_point(x, *settings.ball, generators), torch.arange(len(x), device=x.device))
+        start[rows] = points
+    step = partial(balls.step, direction=settings.direction, norm=settings.norm, length=settings.step_size)
+    reached = projected_gradient(gradient, x, start, settings.steps, step, allowed)
     model.leak = leak(reached - x, project)
     return reached

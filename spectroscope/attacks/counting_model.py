@@ -109,6 +109,32 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.gather(1, labels[:, None])[:, 0] - others
 
 
+def check_images(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
+    """ValueError unless images are float32 (N, C, H, W) in [0, 1], labels and targets integers (N,)."""
+    if images.ndim != 4 or not len(images) or images.dtype != torch.float32:
+        raise ValueError(f"expected float32 images (N >= 1, C, H, W), got {images.dtype} {tuple(images.shape)}")
+    low, high = float(images.min()), float(images.max())
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"expected images in [0, 1], got values {low:g}..{high:g}")
+    for name, values in (("labels", labels), ("targets", targets)):
+        if values is not None and (values.shape != (len(images),) or values.is_floating_point()):
+            raise ValueError(f"expected {len(images)} integer {name}, got {values.dtype} {tuple(values.shape)}")
+
+
+def check_classes(name: str, values: Tensor, n_classes: int) -> None:
+    """ValueError unless the values (N,) are classes."""
+    if values.min() < 0 or values.max() >= n_classes:
+        raise ValueError(f"expected {name} 0..{n_classes - 1}, got {values.min()}..{values.max()}")
+
+
+def check_targets(targets: Tensor, labels: Tensor, n_classes: int) -> Tensor:
+    """The targets (N,); ValueError unless they are classes other than the labels."""
+    check_classes("targets", targets, n_classes)
+    if (targets == labels).any():
+        raise ValueError(f"expected targets other than the labels, got {int((targets == labels).sum())} equal ones")
+    return targets
+
+
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
     """Evaluation mode for a module and all its submodules, each of whose own mode is restored at the end."""

@@ -8,7 +8,15 @@ from pydantic import Field
 from torch import Tensor
 
 from spectroscope.attacks import boundaries, losses
-from spectroscope.attacks.band_projection import AttackedBand, Projection, confine, leak, projection
+from spectroscope.attacks.band_projection import (
+    MAX_CYCLES,
+    MAX_LEAK,
+    AttackedBand,
+    Projection,
+    confine,
+    leak,
+    projection,
+)
 from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.sizes import Count, Target, Unbounded
 from spectroscope.frequency import balls
@@ -68,4 +76,5 @@ def _inside(change: Tensor, x: Tensor, project: Projection | None) -> Tensor:
     """The change moved into [0, 1] - x and, where there is one, into its band; 0 where both cannot hold."""
     if project is None:
         return (x + change).clamp(0, 1) - x
-    return confine(change, x, Ball("l2", math.inf), project)[0]
+    moved, placed = confine(change, x, Ball("l2", math.inf), project, MAX_CYCLES, MAX_LEAK)
+    return torch.where(balls.each(placed), moved, 0)

@@ -45,8 +45,7 @@ def descend(
         if pairs < 1:
             break
         gradient = estimate_gradient(model, z[rows], rows, directions, pairs, settings.radius)
-        change = balls.project(z[rows] + step(gradient, rows) - x[rows], *ball)
-        z[rows] = (x[rows] + change).clamp(0, 1)
+        z[rows] = balls.inside(x[rows], z[rows] + step(gradient, rows) - x[rows], *ball)
         fooled = model.fooled(model(z[rows], rows), rows)
         queries += 2 * pairs + 1
         rows = rows[~fooled]

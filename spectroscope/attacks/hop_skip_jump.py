@@ -107,7 +107,7 @@ def hop_skip_jump(settings: HopSkipJump, model: CountingModel, x: Tensor, genera
             gradient = _estimate_gradient(search, z[rows], rows, length, iteration)
             z[rows] = _step(search, z[rows], rows, gradient, length / math.sqrt(iteration))
     if ball:
-        nearest = (x + balls.project(nearest - x, *ball)).clamp(0, 1)
+        nearest = balls.inside(x, nearest - x, *ball)
     return nearest
 
 

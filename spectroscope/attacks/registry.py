@@ -19,7 +19,7 @@ from spectroscope.attacks.fourier import Fourier, fourier
 from spectroscope.attacks.hop_skip_jump import HopSkipJump, hop_skip_jump
 from spectroscope.attacks.nes import Nes, nes
 from spectroscope.attacks.noise import Noise, noise
-from spectroscope.attacks.pgd import Pgd, pgd
+from spectroscope.attacks.pgd import Pgd, pgd_attack
 from spectroscope.attacks.simba import Simba, simba
 from spectroscope.attacks.spsa import Spsa, spsa
 from spectroscope.attacks.square import Square, square
@@ -62,7 +62,7 @@ class Attack(NamedTuple):
 
 ATTACKS: dict[str, Attack] = {
     "fgsm": Attack(fgsm, "single step"),
-    "pgd": Attack(pgd, "white box"),
+    "pgd": Attack(pgd_attack, "white box"),
     "cw": Attack(cw, "white box", project=carlini_wagner.project),
     "ddn": Attack(ddn, "white box"),
     "fab": Attack(fab, "white box"),

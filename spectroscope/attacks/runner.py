@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from spectroscope.attacks.batch import Batch, Outcome, attack_batch, concatenate
-from spectroscope.attacks.counting_model import Model
+from spectroscope.attacks.counting_model import Model, check_images
 from spectroscope.attacks.registry import AttackSettings, expand_variants, lookup, variant_label
 from spectroscope.pipeline import processes
 from spectroscope.pipeline.checkpoint import Store
@@ -43,7 +43,7 @@ def run(
         raise ValueError("expected one variant and one radius, got several")
     if targets is not None and "target" not in type(settings).model_fields:
         raise ValueError(f"expected no targets for {settings.method}, which is untargeted")
-    _check(images, labels, targets)
+    check_images(images, labels, targets)
     outcomes = []
     for rows in track(torch.arange(len(images)).split(batch_size), settings.method):
         batch = _batch(images, labels, seed, rows, targets)
@@ -69,7 +69,7 @@ def run_entry(
     share the batches, and each of them yields all. With a store, memory does not grow with the number of images: all
     batches are computed before the first is read back and yielded.
     """
-    _check(images, labels, None)
+    check_images(images, labels, None)
     attack, variants = lookup(settings.method), expand_variants(settings)
     batches = torch.arange(len(images)).split(batch_size)
     work = list(product(range(len(variants)), batches))
@@ -119,14 +119,3 @@ def _batch(images: Tensor, labels: Tensor, seed: int, rows: Tensor, targets: Ten
     keys = [(seed, row) for row in rows.tolist()]
     partners = images[torch.where(rows > 0, rows - 1, min(1, len(images) - 1))]
     return Batch(images[rows], labels[rows], keys, partners, None if targets is None else targets[rows])
-
-
-def _check(images: Tensor, labels: Tensor, targets: Tensor | None) -> None:
-    if images.ndim != 4 or not len(images) or images.dtype != torch.float32:
-        raise ValueError(f"expected float32 images (N >= 1, C, H, W), got {images.dtype} {tuple(images.shape)}")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"expected images in [0, 1], got values {low:g}..{high:g}")
-    for name, values in (("labels", labels), ("targets", targets)):
-        if values is not None and (values.shape != (len(images),) or values.is_floating_point()):
-            raise ValueError(f"expected {len(images)} integer {name}, got {values.dtype} {tuple(values.shape)}")

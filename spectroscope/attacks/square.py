@@ -157,7 +157,7 @@ def _propose_l2(x: Tensor, z: Tensor, eps: float, side: int, draws: Tensor) -> T
     bump = present + signs * _bump_pairs(draws, side, height, width)[:, None]
     bump = bump / bump.flatten(2).norm(dim=2).clamp_min(1e-12)[:, :, None, None]
     moved = torch.where(first, bump * (energy + unused).sqrt(), torch.where(second, 0, change))
-    return (x + balls.project(moved, "l2", eps)).clamp(0, 1)
+    return balls.inside(x, moved, "l2", eps)
 
 
 def _bump_pairs(draws: Tensor, side: int, height: int, width: int) -> Tensor:

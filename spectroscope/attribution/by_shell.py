@@ -24,7 +24,8 @@ def occluded_by_shell(
     """
     height, width = test.pixels.shape[2:]
     index = shells(height, width, settings.shape, settings.basis)
-    replacement = baseline(settings.baseline, test.pixels, index, settings.basis, machine.generator(0))
+    random = machine.generator(settings.seed)
+    replacement = baseline(settings.baseline, test.pixels, index, settings.basis, random)
     step = processes.batch_per_process(len(test), machine.forward_batch_size())
     batches = [slice(start, min(start + step, len(test))) for start in range(0, len(test), step)]
 

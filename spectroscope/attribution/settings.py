@@ -27,7 +27,8 @@ class AttributionSettings(Settings):
     """Occluded Frequency and its summaries; then `methods`, compared on the same images, bands, basis and score.
 
     The paper's (Wang et al. 2020): basis dct, shape linf, baseline zero, score logit, clip false, images all, hf_from
-    0.5. The class of interest is the label.
+    0.5. The class of interest is the label. `seed`: of the baselines `noise` and `other` of Occluded Frequency, which
+    are the same for all networks; `methods` draw from the seed of the network.
     """
 
     n_images: Annotated[int, Field(ge=1)]
@@ -38,5 +39,6 @@ class AttributionSettings(Settings):
     score: Score
     clip: bool
     hf_from: Annotated[float, Field(gt=0, lt=1)]
+    seed: Annotated[int, Field(ge=0)]
     compared: ComparedSettings
     methods: Annotated[dict[str, MethodSettings], Field(min_length=1)]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 Norm = Literal["linf", "l2", "l1"]
 Direction = Literal["sign", "l2", "raw"]
+Generators = torch.Generator | list[torch.Generator]  # one for all images, or one for each
 _ROUNDING = 2.0**-25  # most that float32 rounding of pixel + perturbation in [0, 1] adds to one pixel's change
 
 
@@ -64,23 +65,39 @@ def _project_l1(change: Tensor, eps: float) -> Tensor:
     return (flat.sign() * (flat.abs() - level).clamp_min(0)).to(change).view_as(change)
 
 
-def random_point(shape: tuple[int, ...], norm: Norm, eps: float, generator: torch.Generator) -> Tensor:
-    """Random perturbation of norm <= eps, (C, H, W).
+def inside(x: Tensor, change: Tensor, norm: Norm, eps: float) -> Tensor:
+    """x + change, the change projected onto the ball and the pixels then clipped to [0, 1]: (N, C, H, W) twice -> once.
 
-    l-inf: uniform in the ball. l2 and l1: a Gaussian direction and a norm uniform in [0, eps]; of points uniform in
-    volume, nearly all would have norm eps, since the number of dimensions is large.
+    A pixel of x outside [0, 1], as in images without DC, may stay there but never moves further out: clipped to [0, 1]
+    it would leave the ball.
     """
+    return (x + project(change, norm, eps)).clamp(x.clamp(max=0), x.clamp(min=1))
+
+
+def random_point(x: Tensor, norm: Norm, eps: float, generators: Generators) -> Tensor:
+    """Random perturbations of the images x, uniform in the volume of the ball: (N, C, H, W) -> (N, C, H, W).
+
+    l-inf: every pixel uniform in [-eps, eps]. l2 and l1: a direction from independent Gaussian (l2) or Laplace (l1)
+    draws, and a norm of eps u^(1/D), u uniform in [0, 1], D = C H W (Schechtman & Zinn 1990). With many pixels nearly
+    every norm is close to eps.
+    """
+    if isinstance(generators, list):
+        points = [random_point(image[None], norm, eps, own) for image, own in zip(x, generators, strict=True)]
+        return torch.cat(points)
     if norm == "linf":
-        return (2 * torch.rand(shape, generator=generator) - 1) * eps
-    direction = torch.randn(shape, generator=generator)
-    radius = eps * torch.rand((), generator=generator)
-    return direction * (radius / norms(direction[None], norm))
+        return (2 * torch.rand(x.shape, generator=generators).to(x) - 1) * eps
+    if norm == "l2":
+        direction = torch.randn(x.shape, generator=generators).to(x)
+    else:  # Laplace: the difference of two exponential draws
+        first, second = -torch.log1p(-torch.rand((2, *x.shape), generator=generators)).to(x)
+        direction = first - second
+    u = torch.rand(len(x), generator=generators).to(x)
+    return scaled(direction, norm, eps * u ** (1 / x[0].numel()))
 
 
-def random_start(x: Tensor, norm: Norm, eps: float, generators: list[torch.Generator]) -> Tensor:
-    """Images plus a random point of the ball, clipped to [0, 1]: (N, C, H, W) and N generators -> (N, C, H, W)."""
-    points = [random_point(x.shape[1:], norm, eps, generator) for generator in generators]
-    return (x + torch.stack(points).to(x)).clamp(0, 1)
+def random_start(x: Tensor, norm: Norm, eps: float, generators: Generators) -> Tensor:
+    """Images plus a `random_point` of the ball, clipped to [0, 1]: (N, C, H, W) -> (N, C, H, W)."""
+    return inside(x, random_point(x, norm, eps, generators), norm, eps)
 
 
 def step(gradient: Tensor, direction: Direction, norm: Norm, length: float) -> Tensor:

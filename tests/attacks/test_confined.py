@@ -38,6 +38,22 @@ def test_every_iterate_lies_in_the_band(norm):
     assert max(float(change.abs().max()) for change in iterates[1:]) > 0
 
 
+@pytest.mark.parametrize("random_start", [True, False])
+def test_an_image_that_admits_no_perturbation_in_the_band_stays_and_takes_one_query(random_start):
+    x = torch.full((2, *SHAPE), 0.5)
+    x[0, :, 0, 0], x[0, :, 1, 1] = 0, 1
+    evaluated = []
+
+    def watched(z):
+        evaluated.append(z.detach().clone())
+        return model(z) + 100 * torch.eye(4)[0]  # never fooled
+
+    settings = in_band("dc", steps=4, random_start=random_start)
+    outcome = runner.run(settings, watched, x, torch.tensor([0, 0]), seed=0)
+    assert outcome.queries.tolist() == [1, 4]
+    assert torch.equal(evaluated[1][0], x[0])  # after the clean predictions: the first query
+
+
 def test_a_partition_runs_as_one_entry_at_one_l2_radius():
     bands = {name: BANDS[name] for name in ("low", "middle", "high")}
     settings = settings_of(L2, bands=bands, eps=[0.7, 2.0])

@@ -1,5 +1,7 @@
 """Occluded Frequency by shell, image by image: its baseline and the table."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,10 @@ from spectroscope.attribution.baselines import baseline
 from spectroscope.attribution.by_shell import occluded_by_shell, table
 from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.attribution.settings import AttributionSettings
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import checkpoint, machine
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
+from spectroscope.pipeline.params import read, validate
 from tests.validation_cases import SETTINGS
 
 
@@ -35,3 +38,21 @@ def test_the_table_has_a_row_for_each_image():
     assert rows["label"].tolist() == [2, 0, 1]
     assert rows["right"].tolist() == [True, False, True]
     np.testing.assert_array_equal(rows[["shell_0", "shell_1"]], attribution)
+
+
+def test_random_baselines_are_drawn_from_the_seed_of_the_settings_and_not_from_that_of_the_network(tmp_path):
+    values = read(Path(__file__).parents[2] / "studies" / "smoke.yaml")["attribution"]
+    test = Images(torch.rand(5, 1, 6, 6, generator=torch.Generator().manual_seed(0)), torch.arange(5) % 2, ("a", "b"))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 2))
+
+    def drops(baseline, seed, network_seed=0):
+        settings = validate(values | {"baseline": baseline, "seed": seed}, AttributionSettings, "attribution")
+        with checkpoint.open_store(f"{baseline}{seed}{network_seed}", folder=str(tmp_path)) as store:
+            return occluded_by_shell(network, test, settings, network_seed, store).filter(like="shell_").to_numpy()
+
+    for baseline in ("noise", "other"):
+        np.testing.assert_array_equal(drops(baseline, 1), drops(baseline, 1, network_seed=2))
+        assert (drops(baseline, 0) != drops(baseline, 1)).any()
+    np.testing.assert_array_equal(drops("zero", 0), drops("zero", 1))

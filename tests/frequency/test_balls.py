@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import beta, kstest
 
 from spectroscope.frequency import balls
 from spectroscope.frequency.balls import norms
@@ -42,10 +43,31 @@ def test_projection_onto_the_l1_ball_subtracts_one_level():
 
 @NORMS
 def test_random_points_lie_in_the_ball_and_repeat_with_the_seed(norm):
-    points = [balls.random_point((3, 4, 5), norm, 0.7, torch.Generator().manual_seed(seed)) for seed in range(40)]
-    sizes = norms(torch.stack(points), norm)
-    assert sizes.max() <= 0.7 + 1e-6 and sizes.std() > (0 if norm == "linf" else 0.1)
-    assert torch.equal(points[3], balls.random_point((3, 4, 5), norm, 0.7, torch.Generator().manual_seed(3)))
+    x, seeds = torch.zeros(40, 3, 4, 5), range(40)
+    points = balls.random_point(x, norm, 0.7, [torch.Generator().manual_seed(seed) for seed in seeds])
+    assert norms(points, norm).max() <= 0.7 + 1e-6 and len(set(norms(points, norm).tolist())) == 40
+    for generators in (torch.Generator().manual_seed(3), [torch.Generator().manual_seed(3)]):
+        assert torch.equal(points[3:4], balls.random_point(x[:1], norm, 0.7, generators))
+
+
+@NORMS
+@pytest.mark.parametrize("several", [True, False])
+def test_random_points_are_uniform_in_the_volume_of_the_ball(norm, several):
+    """The share of the volume within radius r is r^D; the share of a pixel in the norm is that of a uniform point."""
+    generators = torch.Generator().manual_seed(0)
+    if several:
+        generators = [torch.Generator().manual_seed(seed) for seed in range(2000)]
+    points = balls.random_point(torch.zeros(2000, 1, 1, 4), norm, 0.3, generators).double().flatten(1) / 0.3
+    radius = norms(points[:, None, None], norm)
+    first = points[:, 0].abs()
+    share = {
+        "linf": (first, beta(1, 1)),
+        "l2": ((first / radius) ** 2, beta(1 / 2, 3 / 2)),
+        "l1": (first / radius, beta(1, 3)),
+    }
+    assert kstest(radius**4, "uniform").pvalue > 0.01
+    assert kstest(share[norm][0], share[norm][1].cdf).pvalue > 0.01
+    assert abs(float((points > 0).double().mean()) - 0.5) < 0.02
 
 
 @NORMS
@@ -69,6 +91,10 @@ def test_a_random_start_is_a_point_of_the_ball_around_the_image_and_of_the_cube_
     seeds = [torch.Generator().manual_seed(seed) for seed in range(4)]
     start = balls.random_start(x, "linf", 0.3, seeds)
     assert start.min() >= 0 and start.max() <= 1 and norms(start - x, "linf").max() <= 0.3 + 1e-6
+    band = 3 * (x - 0.5)  # pixels outside [0, 1]
+    start = balls.random_start(band, "l2", 0.3, seeds)
+    assert norms(start - band, "l2").max() <= 0.3 + 1e-6 and start.min() < -1 and start.max() > 1
+    start = balls.random_start(x, "linf", 0.3, [torch.Generator().manual_seed(seed) for seed in range(4)])
     alone = balls.random_start(x[2:3], "linf", 0.3, [torch.Generator().manual_seed(2)])
     assert start[2].equal(alone[0])  # an image's start does not depend on its batch
 

@@ -8,11 +8,11 @@ from torch import nn
 
 from spectroscope.pipeline import io
 from spectroscope.training import held_out, loop
-from spectroscope.training.adversary import projected_gradient
+from spectroscope.training.adversary import pgd_adversary
 from spectroscope.training.hooks import TrainingHooks
 from tests.trainings import accuracy, bright_or_dark, fit, linear, network, random, settings, untouched
 
-ONE_STEP = projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
+ONE_STEP = pgd_adversary("linf", 8 / 255, 10 / 255, 1, True)
 
 
 def against(adversary):
@@ -135,7 +135,7 @@ def test_the_validation_attack_never_changes_what_is_learned():
         fit(model, against(ONE_STEP), validation_attack)
         return weights_of(model)
 
-    assert torch.equal(weights(projected_gradient("linf", 0.1, 0.05, 2, True)), weights(untouched))
+    assert torch.equal(weights(pgd_adversary("linf", 0.1, 0.05, 2, True)), weights(untouched))
 
 
 def test_the_transform_comes_first_then_the_adversary_then_the_regulariser():

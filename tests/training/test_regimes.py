@@ -10,7 +10,7 @@ from torch import nn
 from spectroscope.frequency.passbands import band_filter
 from spectroscope.frequency.spectrum import dct2, dft2, shells
 from spectroscope.pipeline import params
-from spectroscope.training.adversary import cross_entropy, projected_gradient
+from spectroscope.training.adversary import cross_entropy, pgd_adversary
 from spectroscope.training.regimes import trades
 from spectroscope.training.regimes.frequencies import Frequencies
 from spectroscope.training.regimes.registry import HOOKS, Regime, build_hooks
@@ -136,7 +136,7 @@ def test_without_another_class_in_the_batch_a_swap_changes_nothing(images):
 @pytest.mark.parametrize("regime", [LINF, L2], ids=["linf", "l2"])
 def test_settings_are_in_the_units_of_their_names(linear, images, labels, regime):
     eps, step = {"linf": (8 / 255, 2 / 255), "l2": (0.5, 0.2)}[regime["norm"]]
-    expected = projected_gradient(regime["norm"], eps, step, 5, True)(linear, images.double(), labels, random())
+    expected = pgd_adversary(regime["norm"], eps, step, 5, True)(linear, images.double(), labels, random())
     assert torch.equal(hooks(**regime).adversary(linear, images.double(), labels, random()), expected)
 
 
@@ -194,7 +194,7 @@ def test_the_adversary_of_trades_climbs_the_divergence(linear, images, labels):
         for step in (1e-9, 2)
     )
     assert climbing.item() > 5 * still.item() > 0
-    by_hand = projected_gradient("linf", 8 / 255, 2 / 255, 5, True, trades.kl_divergence)
+    by_hand = pgd_adversary("linf", 8 / 255, 2 / 255, 5, True, trades.kl_divergence)
     expected = trades_by_hand(linear, x, by_hand(linear, x, linear(x).detach(), random()), 1)
     torch.testing.assert_close(climbing, expected)
 

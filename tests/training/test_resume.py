@@ -10,11 +10,11 @@ from torch import nn
 
 from spectroscope.pipeline import checkpoint, io, machine
 from spectroscope.training import loop, resume
-from spectroscope.training.adversary import projected_gradient
+from spectroscope.training.adversary import pgd_adversary
 from spectroscope.training.hooks import TrainingHooks
 from tests.trainings import bright_or_dark, settings
 
-PGD = projected_gradient("linf", 8 / 255, 10 / 255, 1, True)
+PGD = pgd_adversary("linf", 8 / 255, 10 / 255, 1, True)
 
 
 class KilledError(Exception):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from spectroscope.frequency.passbands import PassBand
 from spectroscope.pipeline.params import Settings
-from spectroscope.training.adversary import Loss, cross_entropy, projected_gradient
+from spectroscope.training.adversary import Loss, cross_entropy, pgd_adversary
 from spectroscope.training.hooks import Adversary, TrainingHooks
 
 
@@ -41,7 +41,7 @@ def build_adversary(settings: Adversarial, loss: Loss = cross_entropy, band: Pas
         eps, step_size = settings.eps_255 / 255, settings.step_255 / 255
     else:
         eps, step_size = settings.eps, settings.step_size
-    return projected_gradient(settings.norm, eps, step_size, settings.steps, settings.random_start, loss, band)
+    return pgd_adversary(settings.norm, eps, step_size, settings.steps, settings.random_start, loss, band)
 
 
 def hooks(settings: Adversarial) -> TrainingHooks:
