@@ -34,16 +34,16 @@ def class_mean(values: np.ndarray, axis: int) -> np.ndarray:
 def shell_summaries(curves: np.ndarray, hf_from: float) -> dict[str, np.ndarray]:
     """centroid, hf_share, dc, low_sum, mid_sum and high_sum of class curves (..., classes, shells): arrays (...).
 
-    centroid: of the mean over classes, in the paper's 1-based k = shell + 1 (as in Wang et al. 2020, Fig. 1). hf_share:
+    centroid: of the mean over classes, in shells (0 = DC; Wang et al. 2020, Fig. 1, count k = shell + 1). hf_share:
     `class_shares`, averaged over the classes that have one. Sums: of the mean over classes, signs kept, over DC and the
-    shells below hf_from / 2, below hf_from and above, as fractions of the number of shells (32 shells and 0.5: the
-    paper's k = 2..8, 9..16 and 17 up).
+    shells below hf_from / 2, below hf_from and above, as fractions of the number of shells (32 shells and 0.5: shells
+    1..7, 8..15 and 16 up).
     """
     mean, shell = class_mean(curves, -2), np.arange(curves.shape[-1])
     middle, high = first_shell(hf_from / 2, len(shell)), first_shell(hf_from, len(shell))
     edges = {"dc": (0, 1), "low_sum": (1, middle), "mid_sum": (middle, high), "high_sum": (high, len(shell))}
     return {
-        "centroid": centroid(mean, shell + 1),
+        "centroid": centroid(mean, shell),
         "hf_share": class_mean(class_shares(curves, hf_from), -1),
         **{name: mean[..., first:last].sum(-1) for name, (first, last) in edges.items()},
     }

@@ -47,12 +47,12 @@ def test_random_baselines_are_drawn_from_the_seed_of_the_settings_and_not_from_t
         torch.manual_seed(0)
         network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(36, 2))
 
-    def drops(baseline, seed, network_seed=0):
-        settings = validate(values | {"baseline": baseline, "seed": seed}, AttributionSettings, "attribution")
-        with checkpoint.open_store(f"{baseline}{seed}{network_seed}", folder=str(tmp_path)) as store:
+    def drops(kind, seed, network_seed=0):
+        settings = validate(values | {"baseline": kind, "seed": seed}, AttributionSettings, "attribution")
+        with checkpoint.open_store(f"{kind}{seed}{network_seed}", folder=str(tmp_path)) as store:
             return occluded_by_shell(network, test, settings, network_seed, store).filter(like="shell_").to_numpy()
 
-    for baseline in ("noise", "other"):
-        np.testing.assert_array_equal(drops(baseline, 1), drops(baseline, 1, network_seed=2))
-        assert (drops(baseline, 0) != drops(baseline, 1)).any()
+    for kind in ("noise", "other"):
+        np.testing.assert_array_equal(drops(kind, 1), drops(kind, 1, network_seed=2))
+        assert (drops(kind, 0) != drops(kind, 1)).any()
     np.testing.assert_array_equal(drops("zero", 0), drops("zero", 1))

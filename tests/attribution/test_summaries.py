@@ -8,7 +8,7 @@ import pytest
 
 from spectroscope.attribution.summaries import centroid, class_shares, hf_share, shell_summaries
 
-TABLE = {  # model: DC, sum k = 2..8, sum 9..16, sum 17..31, centroid, share of k >= 17
+TABLE = {  # model: DC, sum k = 2..8, sum 9..16, sum 17..31, centroid in k, share of k >= 17
     "nat": ("5.30", "1.62", "2.33", "4.39", "16.8", "0.50"),  # centroid 16.846
     "l2_0.25": ("6.64", "4.58", "3.04", "1.54", "10.0", "0.16"),
     "l2_0.5": ("6.51", "5.57", "2.66", "1.07", "8.6", "0.11"),
@@ -34,7 +34,8 @@ def test_the_summary_of_the_papers_curves_is_the_published_one(paper, model):
     assert curves.shape == (10, 31)
     summary = shell_summaries(curves, 0.5)
     sums = [f"{summary[name]:.2f}" for name in SUMS]
-    assert (*sums, f"{summary['centroid']:.1f}", f"{summary['hf_share']:.2f}") == TABLE[model]
+    centroid_k = summary["centroid"] + 1  # the paper counts k = shell + 1
+    assert (*sums, f"{centroid_k:.1f}", f"{summary['hf_share']:.2f}") == TABLE[model]
 
 
 def test_the_papers_linf_curves_are_its_l2_curves(paper):
@@ -70,9 +71,9 @@ def test_high_frequencies_begin_where_the_fraction_says():
 
 
 def test_summaries_by_hand_leave_negative_parts_and_dc_out():
-    curves = np.array([[9.0, 1.0, -2.0, 3.0], [9.0, 3.0, 0.0, 1.0]])  # mean 9, 2, -1, 2; k = 1..4
+    curves = np.array([[9.0, 1.0, -2.0, 3.0], [9.0, 3.0, 0.0, 1.0]])  # mean 9, 2, -1, 2; shells 0..3
     assert shell_summaries(curves, 0.5) == {
-        "centroid": pytest.approx((2 * 2 + 4 * 2) / 4),
+        "centroid": pytest.approx((1 * 2 + 3 * 2) / 4),
         "hf_share": pytest.approx((3 / 4 + 1 / 4) / 2),
         **{"dc": 9.0, "low_sum": 0.0, "mid_sum": 2.0, "high_sum": 1.0},
     }
@@ -83,7 +84,7 @@ def test_a_class_with_nothing_positive_has_no_share_and_is_counted():
     curves = np.array([[5.0, 1.0, 1.0, 2.0], [5.0, -1.0, 0.0, -2.0], [np.nan] * 4])
     assert shell_summaries(curves, 0.5)["hf_share"] == pytest.approx(3 / 4)
     assert np.isnan(class_shares(curves, 0.5)).tolist() == [False, True, True]
-    assert shell_summaries(curves, 0.5)["centroid"] == pytest.approx(3.0)  # mean 5, 0, .5, 0
+    assert shell_summaries(curves, 0.5)["centroid"] == pytest.approx(2.0)  # mean 5, 0, .5, 0
 
 
 def test_a_network_with_nothing_positive_has_no_share_and_no_centroid():

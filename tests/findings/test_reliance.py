@@ -32,11 +32,11 @@ def test_reliance_is_the_mean_of_each_class():
 
 
 def test_findings_are_those_worked_out_by_hand():
-    curves = {0: [5.0, 1.0, 0.0, 3.0], 2: [3.0, 2.0, 2.0, -1.0]}  # mean 4, 1.5, 1, 1; k = 1..4
+    curves = {0: [5.0, 1.0, 0.0, 3.0], 2: [3.0, 2.0, 2.0, -1.0]}  # mean 4, 1.5, 1, 1; shells 0..3
     findings = reliance_findings(reliance("standard", 0, attribution(curves), 3, "all", SETTINGS), 0.5)
     found = {finding.statistic: finding.point for finding in findings}
     expected = {
-        "centroid": (2 * 1.5 + 3 * 1 + 4 * 1) / 3.5,
+        "centroid": (1 * 1.5 + 2 * 1 + 3 * 1) / 3.5,
         "hf_share": (3 / 4 + 2 / 4) / 2,
         "dc": 4.0,
         "low_sum": 0.0,

@@ -158,7 +158,8 @@ def test_charts_are_drawn_for_few_and_many_runs_and_a_click_in_the_legend_reache
 def test_the_result_table_has_every_attack_and_run():
     frame, caption = evaluation.results_table(study())
     under = [f"under {attack}" for attack in ATTACKS]
-    assert frame[""].tolist() == ["clean accuracy", *under, "OF centroid (k = shell + 1)", "OF high-frequency share"]
+    centroids = ["OF centroid (shell)", "OF centroid (k = shell + 1)"]
+    assert frame[""].tolist() == ["clean accuracy", *under, *centroids, "OF high-frequency share"]
     assert list(frame) == ["", "images", *RUNS[:2]] and "left out" not in caption
     assert set(frame["images"]) == {"200"}
 
@@ -174,6 +175,15 @@ def test_attacks_without_a_bound_and_noise_stand_apart_and_are_not_the_lowest(ta
     accuracy = accuracy.assign(mean=accuracy["mean"].where(accuracy["attack"] != "pgd", 0.0))
     spec = evaluation.accuracy(accuracy, attacks, report_tables.run_colours(4)).to_dict()
     assert "Lowest accuracy in a ball: standard simba" in spec["description"]
+
+
+def test_the_centroid_stands_in_shells_and_one_higher_in_the_papers_k():
+    reliance = tables(2)["reliance"]
+    reliance.loc[reliance["statistic"] == "centroid", ["mean", "low", "high"]] = [7.25, 6.0, 8.5]
+    frame, _ = evaluation.results_table(study(tables={"reliance": reliance}))
+    rows = frame.set_index("")
+    assert rows.loc["OF centroid (shell)", RUNS[0]] == "7.2 [6.0, 8.5]"
+    assert rows.loc["OF centroid (k = shell + 1)", RUNS[0]] == "8.2 [7.0, 9.5]"
 
 
 def test_values_that_are_undefined_are_told():

@@ -9,11 +9,12 @@ from spectroscope.report.results import Results
 from spectroscope.report.style import RunColours
 
 QUESTION = QUESTIONS["evaluation"]
-NAMES = {"clean": "clean accuracy", "hf_share": "OF high-frequency share", "centroid": "OF centroid (k = shell + 1)"}
+NAMES = {"clean": "clean accuracy", "hf_share": "OF high-frequency share", "centroid": "OF centroid (shell)"}
+CENTROID_K = "OF centroid (k = shell + 1)"  # the paper's unit
 TABLE = (
     "Accuracy on test images, clean and under each attack; then two summaries of Occluded Frequency (OF) above DC: the "
-    "centroid of its positive part, counted in k = shell + 1, and the share of high shells in it (from `hf_from` on). "
-    "In brackets the interval. "
+    "centroid of its positive part, in shells (0 = DC) and in the paper's k = shell + 1, and the share of high shells "
+    "in it (from `hf_from` on). In brackets the interval. "
 )
 KINDS = ("clean", "bounded", "unbounded", "noise")
 ROWS = (
@@ -47,6 +48,9 @@ def results_table(results: Results) -> tuple[pd.DataFrame, str]:
         share = statistic != "centroid"
         numbers = [words.number(row.mean, row.low, row.high, share) for row in by_run.itertuples()]
         lines.append((NAMES.get(statistic, f"under {statistic}"), words.n_images(rows), *numbers))
+        if statistic == "centroid":
+            in_k = [words.number(row.mean, row.low, row.high, share) for row in (by_run + 1).itertuples()]
+            lines.append((CENTROID_K, words.n_images(rows), *in_k))
     caption = TABLE + ROWS + words.sample_note(summaries)
     undefined = reliance[reliance["n_missing"] > 0]
     if len(undefined):
