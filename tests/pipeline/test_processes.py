@@ -90,7 +90,7 @@ def test_training_in_two_processes_is_training_in_one(two, case):
         "plain": {"normalised": False},
         "normalised": {"normalised": True},
         "penalty": {"normalised": True, "regulariser": members.penalty},
-        "adversary": {"normalised": True, "adversary": members.projected_gradient("linf", 8 / 255, 4 / 255, 2, False)},
+        "adversary": {"normalised": True, "adversary": members.pgd_adversary("linf", 8 / 255, 4 / 255, 2, False)},
         "ragged": {"normalised": False, "batch_size": 59},
     }
     rows, weights = members.train(**options[case])
