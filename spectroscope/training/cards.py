@@ -33,7 +33,7 @@ def markdown(card: dict[str, Any], statistics: dict[str, dict[str, Any]]) -> str
     lines = [f"# {card['run']}", ""]
     lines += [f"`{card['settings']['model']}`, pixels {card['input']['pixels']}, {size}; {classes} classes.", ""]
     lines += ["| setting | value |", "|---|---|", *(f"| {name} | `{value}` |" for name, value in settings.items())]
-    lines += ["", "| measure | mean | low | high | images | seeds |", "|---|---|---|---|---|---|"]
+    lines += ["", "| statistic | mean | low | high | images | seeds |", "|---|---|---|---|---|---|"]
     for name, row in statistics.items():
         cells = ["-" if row[key] is None else f"{row[key]:.4g}" for key in ("mean", "low", "high")]
         lines.append(f"| {name} | {' | '.join(cells)} | {row['n_images']} | {row['n_seeds']} |")
