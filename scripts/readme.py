@@ -48,10 +48,10 @@ def finding(tables: Path) -> str:
     shift = "{:.1f} shells [{:.1f}, {:.1f}]".format(*(float(centroid[key]) for key in ENDS))
     clean, classes = accuracy["standard", "clean"], len({row["class"] for row in rows(tables / "class_accuracy.csv")})
     return (
-        f"* **Adversarial training** moved the centroid of Occluded Frequency by {shift} and raised the accuracy under "
-        f"PGD (l-inf, 8/255) from {percent('standard', 'pgd')} to {percent('adversarial', 'pgd')}: the paper's "
-        f"direction ({networks} networks each; {centroid['n_images']} and {n} test images; in brackets nominal 95 % "
-        f"bootstrap intervals, too short with {networks} networks).\n"
+        f"* **Adversarial training** raised the accuracy under PGD (l-inf, 8/255) from {percent('standard', 'pgd')} to "
+        f"{percent('adversarial', 'pgd')} (n = {n}). The centroid of Occluded Frequency differed by {shift} (n = "
+        f"{centroid['n_images']}): the paper's direction, but {networks} networks each are too few to establish a "
+        "shift; the nominal 95 % bootstrap intervals in brackets are too short with so few.\n"
         f"* **Training on low-passed images** without an adversary changed the accuracy under the same attack by "
         f"{points('lowpass')}, to {percent('lowpass', 'pgd')}, where chance is {100 / classes:.1f} %; adversarial "
         f"training changed it by {points('adversarial')} ({networks} networks, n = {n}).\n"

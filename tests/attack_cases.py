@@ -183,3 +183,19 @@ def textbook_log_odds(z, label):
 
 def textbook_fooled(z, label):
     return int(textbook_model(z[None]).argmax()) != label
+
+
+def within_budget(values, budget):
+    """The outcome of a black box that asks at most `budget` times, has every question counted and takes no gradient."""
+    sizes, data = [], textbook_data()
+
+    def counting(x):
+        assert not torch.is_grad_enabled() and not x.requires_grad
+        assert x.min() >= 0 and x.max() <= 1
+        sizes.append(len(x))
+        return textbook_model(x)
+
+    outcome = runner.run(settings_of(values, max_queries=budget), counting, *data, seed=0)
+    assert outcome.queries.max() <= budget
+    assert sum(sizes) == outcome.queries.sum() + 2 * len(data[0])  # and one before, one that verifies
+    return outcome

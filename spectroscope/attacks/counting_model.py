@@ -137,7 +137,7 @@ def check_targets(targets: Tensor, labels: Tensor, n_classes: int) -> Tensor:
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Evaluation mode for a module and all its submodules, each of whose own mode is restored at the end."""
+    """Sets a module and its submodules to evaluation mode; at the end each gets its former mode back."""
     modes = {module: module.training for module in model.modules()} if isinstance(model, nn.Module) else {}
     for module in modes:
         module.training = False

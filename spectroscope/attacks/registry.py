@@ -48,10 +48,10 @@ AttackSettings = Annotated[
 class Attack(NamedTuple):
     """An attack: a function (settings, model, x, generators) -> adversaries, and its kind.
 
-    model: the `CountingModel` to query about images x (N, C, H, W); generators: one for each image. variants: the key
-    of the settings each of whose words or names is an attack of its own. project: of an attack that searches without
-    regard to the radius, the function (settings, x, adversaries) -> adversaries that projects what was found once onto
-    each radius.
+    model: the `CountingModel` to query about images x (N, C, H, W); generators: one for each image. variants: a key of
+    the settings with a list or a mapping; each of its items is an attack of its own. project: a function (settings, x,
+    adversaries) -> adversaries for attacks whose search ignores the radius; the search runs once, and `project` moves
+    its adversaries into the ball of each radius.
     """
 
     function: Callable[..., Tensor]

@@ -1,6 +1,6 @@
 """Agreement: do rankings of the bands agree, of two methods, and of all methods, runs, seeds or classes together?
 
-What is ranked are class curves: the mean over the images of a class, band by band above DC. Every row ends in mean,
+Bands above DC are ranked by class curves: the mean over the images of a class, band by band. Every row ends in mean,
 low, high, n_images, n_seeds.
 """
 

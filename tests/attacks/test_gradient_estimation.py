@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from attack_cases import settings_of, textbook_data, textbook_fooled, textbook_log_odds, textbook_model
+from attack_cases import settings_of, textbook_data, textbook_fooled, textbook_log_odds, textbook_model, within_budget
 
 from spectroscope.attacks import gradient_estimation, runner
 from spectroscope.attacks.counting_model import CountingModel
@@ -22,17 +22,7 @@ DATA = textbook_data()
 @EVERY
 @pytest.mark.parametrize("budget", [1, 2, 7, 8, 25])
 def test_the_budget_holds_every_query_counts_and_no_gradient_is_taken(case, budget):
-    sizes = []
-
-    def counting(x):
-        assert not torch.is_grad_enabled() and not x.requires_grad
-        assert x.min() >= 0 and x.max() <= 1
-        sizes.append(len(x))
-        return textbook_model(x)
-
-    outcome = runner.run(settings_of(CASES[case], max_queries=budget), counting, *DATA, seed=0)
-    assert outcome.queries.max() <= budget
-    assert sum(sizes) == outcome.queries.sum() + 2 * len(DATA[0])  # and one before, one that verifies
+    outcome = within_budget(CASES[case], budget)
     spent = outcome.queries[~outcome.success]
     assert (spent >= budget - 2).all()  # a pair of probes and a test of the step is the least that helps
 

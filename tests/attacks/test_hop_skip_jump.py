@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from attack_cases import settings_of, textbook_data, textbook_fooled, textbook_model
+from attack_cases import settings_of, textbook_data, textbook_fooled, textbook_model, within_budget
 
 from spectroscope.attacks import runner
 from spectroscope.pipeline import machine
@@ -18,17 +18,7 @@ DATA = textbook_data()
 @NORMS
 @pytest.mark.parametrize("budget", [1, 2, 8, 25, 100])
 def test_the_budget_holds_every_query_counts_and_no_gradient_is_taken(norm, budget):
-    sizes = []
-
-    def counting(x):
-        assert not torch.is_grad_enabled() and not x.requires_grad
-        assert x.min() >= 0 and x.max() <= 1
-        sizes.append(len(x))
-        return textbook_model(x)
-
-    outcome = runner.run(settings_of(CASES[norm], max_queries=budget), counting, *DATA, seed=0)
-    assert outcome.queries.max() <= budget
-    assert sum(sizes) == outcome.queries.sum() + 2 * len(DATA[0])  # and one before, one that verifies
+    outcome = within_budget(CASES[norm], budget)
     spent = outcome.queries[~outcome.success]
     assert (spent >= budget - 2).all()  # the last queries may be too few for a step
 
