@@ -9,7 +9,6 @@ from spectroscope.attack_checks.transfer import AttackChecksSettings
 from spectroscope.attacks.registry import AttackSettings
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.evaluation import EvaluationSettings
 from spectroscope.findings.settings import FindingsSettings
@@ -18,6 +17,7 @@ from spectroscope.models.architectures import architecture
 from spectroscope.perturbation.spectra import PerturbationSettings
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.tables import ProbingSettings
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
 from spectroscope.validation.settings import ValidationSettings

@@ -3,12 +3,12 @@
 import pandas as pd
 
 from spectroscope.attribution.settings import AttributionSettings
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.findings import accuracy, reliance
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.findings.tables import by_run, contrasts, summaries
 from spectroscope.pipeline import io, machine, params
 from spectroscope.pipeline.supervision import start
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from spectroscope.training.cards import markdown
 from stages import In, Out
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 SETTINGS = StatisticsSettings(confidence=0.9, resamples=200, seed=0)
 RUNS = ["standard", "adversarial"]

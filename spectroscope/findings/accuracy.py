@@ -5,9 +5,9 @@ Intervals are a bootstrap over seeds and images; the place of a run among all pi
 
 import pandas as pd
 
-from spectroscope import bootstrap
-from spectroscope.bootstrap import StatisticsSettings, grid, labels
 from spectroscope.findings.tables import Finding, summaries
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings, grid, labels
 
 
 def accuracies(predictions: pd.DataFrame, runs: list[str], settings: StatisticsSettings) -> list[Finding]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from spectroscope import bootstrap
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 
 @dataclass(frozen=True)

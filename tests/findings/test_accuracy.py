@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from findings_cases import CLASSES, ENDING, RUNS, SETTINGS, predictions
 
-from spectroscope import bootstrap
 from spectroscope.findings.accuracy import accuracies, class_accuracies
 from spectroscope.findings.tables import summaries
+from spectroscope.statistics import bootstrap
 
 
 def test_accuracies_are_those_counted_by_hand(small):

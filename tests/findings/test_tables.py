@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from findings_cases import ENDING, RUNS, SETTINGS, attribution, predictions
 
-from spectroscope import bootstrap
 from spectroscope.findings.accuracy import accuracies
 from spectroscope.findings.reliance import reliance, reliance_findings
 from spectroscope.findings.tables import Finding, by_run, contrasts, summaries
+from spectroscope.statistics import bootstrap
 
 
 def test_the_difference_from_an_identical_copy_is_zero():
