@@ -86,11 +86,11 @@ def ends(
     """Both ends of the intervals around means over networks (S, K), from cells (S, groups of images, K): (K,) twice.
 
     `less`: the same of a second run on the same groups of images, whose mean is subtracted. `noise`: a further part of
-    the variance. NaN where there is no interval: with two networks, or where a cell is not finite.
+    the variance. NaN where there is no interval: with two networks, a single group, or where a cell is not finite.
     """
     runs = [cells] if less is None else [cells, less[1]]
     estimate = by_network.mean(0) if less is None else by_network.mean(0) - less[0].mean(0)
-    if any(1 < len(run) < FEWEST_SEEDS for run in runs):
+    if cells.shape[1] == 1 or any(1 < len(run) < FEWEST_SEEDS for run in runs):
         return np.full_like(estimate, np.nan), np.full_like(estimate, np.nan)
     by_image = cells.mean(0) if less is None else cells.mean(0) - less[1].mean(0)  # (groups, K)
     n, tail = len(by_image), (1 + confidence) / 2
