@@ -62,8 +62,8 @@ def write(results: Results) -> str:
 
 def quality(results: Results) -> str:
     """How accurate the reference is beside what is usual for the data set, and what that bears."""
-    reference, usual = results.settings["findings"]["reference"], results.settings["findings"]["usual"]
-    rows = results.tables["accuracy"]
+    settings, rows = results.settings, results.tables["accuracy"]
+    reference, usual = settings["findings"]["reference"], settings["findings"]["usual"]
     row = rows[(rows["run"] == reference) & (rows["attack"] == "clean")].iloc[0]
     accuracy = words.number(row["mean"], row["low"], row["high"], True, row["networks"])
     text = (
