@@ -26,7 +26,9 @@ class ComparedSettings(Settings):
     @model_validator(mode="after")
     def _octaves_have_their_number(self) -> "ComparedSettings":
         if self.shape == "octave" and self.bands is not None:
-            raise ValueError(f"expected bands null for shape octave, whose number follows from the size, got {self.bands}")
+            raise ValueError(
+                f"expected bands null for shape octave, whose number follows from the size, got {self.bands}"
+            )
         return self
 
 

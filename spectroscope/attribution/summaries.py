@@ -44,11 +44,23 @@ def negative_share(curves: np.ndarray) -> np.ndarray:
     return ratio((-above).clip(min=0).sum(-1), np.abs(above).sum(-1))
 
 
-def band_sums(curves: np.ndarray, hf_from: float) -> dict[str, np.ndarray]:
-    """Sums, signs kept, over DC and the bands of `partitions.low_middle_high`: (..., shells) -> (...) each."""
-    edges = {"dc": (0, 1), **low_middle_high(curves.shape[-1], hf_from)}
-    names = {"dc": "dc", "low": "low_sum", "middle": "mid_sum", "high": "high_sum"}
-    return {names[band]: curves[..., first:last].sum(-1) for band, (first, last) in edges.items()}
+def shell_summaries(curves: np.ndarray, hf_from: float, has_share: np.ndarray) -> dict[str, np.ndarray]:
+    """Every summary of class curves (..., classes, shells) by name, each (...).
+
+    centroid, centroid_abs, negative_share: of the mean over classes, in shells (0 = DC; Wang et al. 2020, Fig. 1, count
+    k = shell + 1). hf_share: mean of `class_shares` over the classes has_share (classes,). dc, low_sum, mid_sum,
+    high_sum: of the mean over classes, signs kept, over DC and the bands of `partitions.low_middle_high`.
+    """
+    mean, shell = class_mean(curves, -2), np.arange(curves.shape[-1])
+    low, middle, high = low_middle_high(len(shell), hf_from).values()
+    edges = {"dc": (0, 1), "low_sum": low, "mid_sum": middle, "high_sum": high}
+    return {
+        "centroid": centroid(mean, shell),
+        "centroid_abs": centroid_abs(mean, shell),
+        "hf_share": class_mean(class_shares(curves, hf_from)[..., has_share], -1),
+        "negative_share": negative_share(mean),
+        **{name: mean[..., first:last].sum(-1) for name, (first, last) in edges.items()},
+    }
 
 
 def class_shares(curves: np.ndarray, hf_from: float) -> np.ndarray:

@@ -30,8 +30,13 @@ from spectroscope.statistics.estimates import (
 )
 
 MOST_NEGATIVE = 0.1  # above this share of negative mass the positive part has no centre that stands for the curve
-SHAPES = ("margin", "logit")  # scores whose centroid and high-frequency share are taken
-AMOUNTS = "probability"  # the score whose sums are
+SHAPE = ("centroid", "centroid_abs", "hf_share", "negative_share")
+STATISTICS = {  # of each score, as of `summaries.shell_summaries`
+    "margin": SHAPE,
+    "probability": ("dc", "low_sum", "mid_sum", "high_sum", "negative_share"),
+    "logit": SHAPE,
+}
+NO_FINDINGS = ("centroid_abs", "negative_share")  # they stand beside a centroid and are not compared
 TABLES = {
     "occluded_frequency": ["run", "score", "shell", "at_chance"],
     "class_occluded_frequency": ["run", "score", "class", "shell"],
@@ -154,32 +159,18 @@ def reliance(
         has_share = np.logical_and.reduce(
             [np.isfinite(summaries.class_shares(each.replicates[:, 0], hf_from)).all(0) for each in same_score]
         )
-        statistic = _statistics(curves, has_share, hf_from)
-        negative = from_replicates(statistic["negative_share"][:, :, None], curves.n_images).by_network
-        no_centre = not np.nanmean(negative) <= MOST_NEGATIVE if np.isfinite(negative).any() else True
-        for name, replicates in statistic.items():
-            estimates = from_replicates(replicates[:, :, None], curves.n_images)
+        statistic = summaries.shell_summaries(curves.replicates, hf_from, has_share)
+        negative = summaries.class_mean(statistic["negative_share"][:, 0], 0)  # mean over the networks that have one
+        no_centre = not negative <= MOST_NEGATIVE  # NaN has none either
+        for name in STATISTICS[curves.score]:
+            estimates = from_replicates(statistic[name][:, :, None], curves.n_images)
             missing = int((~has_share).sum()) if name == "hf_share" else 0
             marked = no_centre and name in ("centroid", "hf_share")
             cell = {"statistic": name, "marked": marked, "n_missing": missing}
             tables.append(_rows(estimates, statistics, **cell).assign(run=curves.run, score=curves.score))
-            if name not in ("negative_share", "centroid_abs") and not marked:
+            if name not in NO_FINDINGS and not marked:
                 findings.append(Finding(curves.run, f"{name} by {curves.score}", estimates, missing))
     return _stacked(tables, TABLES["reliance"]), findings
-
-
-def _statistics(curves: ClassCurves, has_share: np.ndarray, hf_from: float) -> dict[str, np.ndarray]:
-    """Statistics (S, 1 + G) of the class curves by name: shapes, or sums, by the score, then the negative share."""
-    mean = summaries.class_mean(curves.replicates, 2)  # (S, 1 + G, shells)
-    position, found = np.arange(mean.shape[-1]), {}
-    if curves.score in SHAPES:
-        shares = summaries.class_shares(curves.replicates, hf_from)[..., has_share]
-        found["centroid"] = summaries.centroid(mean, position)
-        found["centroid_abs"] = summaries.centroid_abs(mean, position)
-        found["hf_share"] = summaries.class_mean(shares, -1)
-    if curves.score == AMOUNTS:
-        found |= summaries.band_sums(mean, hf_from)
-    return {**found, "negative_share": summaries.negative_share(mean)}
 
 
 def band_loss(run: str, rows: pd.DataFrame, clusters: np.ndarray, statistics: StatisticsSettings) -> pd.DataFrame:
@@ -208,4 +199,6 @@ def _rows(estimates: Estimates, statistics: StatisticsSettings, **front: object)
 def _stacked(tables: list[pd.DataFrame], front: list[str]) -> pd.DataFrame:
     """Tables one below the other, with a header where there is none."""
     columns = [*front, *SUMMARY]
-    return pd.concat([table[columns] for table in tables], ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    return (
+        pd.concat([table[columns] for table in tables], ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    )

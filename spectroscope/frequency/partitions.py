@@ -23,9 +23,10 @@ def partition(
     linf, radial, diagonal: shells of that shape, joined into bands of about equally many shells; `bands` None makes
     every shell a band. octave: DC, then the l-inf shells 1, 2-3, 4-7, ...; their number follows from the size, so
     `bands` is None. Octaves of the DCT begin at half a cycle per side, those of the DFT at one: the octave from 4 to 8
-    cycles is band 4 of the DCT and band 3 of the DFT, and `positions` tells that they are the same. equal_count, equal_energy: rings of equal distance from DC, joined into bands of about equally many
-    coefficients, or of about equal sums of `power` (H, W) (equal energy: Abello et al. 2021). No shell or ring is cut:
-    in natural images the first ring alone may hold more than its share. ValueError for more bands than shells or rings.
+    cycles is band 4 of the DCT and band 3 of the DFT, and `positions` tells that they are the same. equal_count,
+    equal_energy: rings of equal distance from DC, joined into bands of about equally many coefficients, or of about
+    equal sums of `power` (H, W) (equal energy: Abello et al. 2021). No shell or ring is cut: in natural images the
+    first ring alone may hold more than its share. ValueError for more bands than shells or rings.
 
     >>> partition(3, 6, "octave", None, "dct")
     tensor([[0, 1, 2, 2, 3, 3],
