@@ -167,7 +167,10 @@ def reliance(
             missing = int((~has_share).sum()) if name == "hf_share" else 0
             marked = no_centre and name in ("centroid", "hf_share")
             cell = {"statistic": name, "marked": marked, "n_missing": missing}
-            tables.append(_rows(estimates, statistics, **cell).assign(run=curves.run, score=curves.score))
+            rows = _rows(estimates, statistics, **cell).assign(run=curves.run, score=curves.score)
+            if name.endswith("_share"):
+                rows[["low", "high"]] = rows[["low", "high"]].clip(0, 1)
+            tables.append(rows)
             if name not in NO_FINDINGS and not marked:
                 findings.append(Finding(curves.run, f"{name} by {curves.score}", estimates, missing))
     return _stacked(tables, TABLES["reliance"]), findings

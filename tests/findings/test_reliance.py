@@ -123,6 +123,14 @@ def test_more_than_a_tenth_of_negative_mass_marks_the_centre_and_makes_no_findin
     }
 
 
+def test_an_interval_of_a_share_lies_within_0_and_1(of_runs):
+    drops = attribution({0: [5.0, 3.0, 0.1, 0.1], 1: [5.0, 3.0, 0.1, 0.1]}, seeds=3, spread=1.0)
+    rows = by_name(of_runs({"standard": drops}, ["a", "b"])[1]["reliance"], "standard", "margin")
+    shares = rows.loc[["hf_share", "negative_share"], ["low", "high"]]
+    assert shares.notna().all(axis=None) and (shares >= 0).all(axis=None) and (shares <= 1).all(axis=None)
+    assert (shares["low"] == 0).any()
+
+
 def test_a_class_without_a_share_in_one_network_is_left_out_of_all_runs(of_runs):
     whole = attribution({0: [1.0, 1.0, 3.0, 0.0], 1: [1.0, 3.0, 1.0, 0.0], 2: [1.0, 1.0, 1.0, 0.0]}, seeds=3)
     lacking = whole.copy()
