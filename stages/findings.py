@@ -44,7 +44,7 @@ def main(  # eight arguments: one for each file or folder of the stage in dvc.ya
         io.write_table(tables / f"{name}.csv", table)
     io.write_json(headline, numbers)
     for run in runs:
-        figures = pd.concat(results[name].query("run == @run") for name in ("accuracy", "reliance"))
+        figures = pd.concat(results[name][results[name]["run"] == run] for name in ("accuracy", "reliance"))
         io.write_text(cards / f"{run}.md", markdown(io.read_json(weights / run / "card.json"), figures))
 
 
