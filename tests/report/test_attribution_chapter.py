@@ -45,6 +45,16 @@ def test_the_first_chart_is_of_the_probability_for_the_mean_and_every_class(tabl
     assert "half cycles per image side" in picture and "probability of the label" in picture
 
 
+def test_a_run_at_chance_is_named_below_its_curve(table):
+    curves = table["occluded_frequency"]
+    guessing = curves.assign(at_chance=curves["run"] == RUNS[2])
+    captions = [
+        attribution.occluded_frequency(each, table["class_occluded_frequency"], COLOURS).to_dict()["description"]
+        for each in (curves, guessing)
+    ]
+    assert "At chance" not in captions[0] and f"mean nothing: {RUNS[2]}." in captions[1]
+
+
 def test_margin_and_paper_mode_stand_in_panels_of_their_own(table):
     spec, rows = held(attribution.shapes(table["occluded_frequency"], COLOURS))
     for score, name in {"margin": "margin", "logit": "logit (paper mode)"}.items():

@@ -89,7 +89,9 @@ def occluded_frequency(table: pd.DataFrame, classes: pd.DataFrame, run_colours: 
     right = curves_above_dc(source, run_colours).properties(width=830 - 16 * len(run_colours), height=300)
     chart = alt.hconcat(left, right.add_params(style.highlight()), spacing=28).resolve_scale(y="independent")
     highest = f"Most is lost, above DC, without shell: {words.peaks(table[table['shell'] > 0], 'shell')}. "
-    caption = f"{OCCLUDED_FREQUENCY}{highest}{NOT_ALONE}{words.sample_note(table)}"
+    guessing = ", ".join(dict.fromkeys(table.loc[table["at_chance"].astype(bool), "run"]))
+    guesses = f"At chance on clean images, so that their curves mean nothing: {guessing}. " if guessing else ""
+    caption = f"{OCCLUDED_FREQUENCY}{highest}{NOT_ALONE}{guesses}{words.sample_note(table)}"
     return style.styled(chart.add_params(chosen), caption)
 
 
