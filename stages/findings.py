@@ -7,14 +7,23 @@ from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.findings import accuracy, reliance
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.findings.tables import by_run, contrasts, summaries
-from spectroscope.pipeline import io, machine, params
+from spectroscope.pipeline import io, params
+from spectroscope.pipeline.machine import describe
 from spectroscope.pipeline.supervision import start
 from spectroscope.training.cards import markdown
-from stages import In, Out
+from stages import In, Out, Record
 
 
-def main(  # eight arguments: one for each file or folder of the stage in dvc.yaml
-    evaluation: In, attribution: In, weights: In, images: In, warnings: In, tables: Out, cards: Out, metrics: Out
+def main(  # an argument for each file or folder of the stage in dvc.yaml
+    evaluation: In,
+    attribution: In,
+    weights: In,
+    images: In,
+    warnings: In,
+    tables: Out,
+    cards: Out,
+    metrics: Out,
+    machine: Record,
 ) -> None:
     statistics = params.load("statistics", StatisticsSettings)
     settings = params.load("attribution", AttributionSettings)
@@ -46,9 +55,10 @@ def main(  # eight arguments: one for each file or folder of the stage in dvc.ya
 
     for name, table in results.items():
         io.write_table(tables / f"{name}.csv", table)
-    about = {**io.read_facts(images), **machine.describe(), "test_images": len(test)}
+    about = {**io.read_facts(images), "test_images": len(test)}
     whole = {"about": about, "runs": figures, "overfitted_seeds": overfitted, "warnings": io.read_json(warnings)}
     io.write_json(metrics, whole)
+    io.write_json(machine, describe())
     for run in runs:
         io.write_text(cards / f"{run}.md", markdown(io.read_json(weights / run / "card.json"), figures[run]))
 

@@ -51,7 +51,7 @@ OPTIONAL_TABLES = {
 class Results:
     """One study: its settings, its tables and maps, and a look at its images.
 
-    `settings`: params.yaml. `provenance`: data set and machine. `warnings`: run -> check -> why an attack may be weak.
+    `settings`: params.yaml. `provenance`: of the test images. `warnings`: run -> check -> why an attack may be weak.
     `tables`: by the names in TABLES and OPTIONAL_TABLES. `rct_maps`: relative changes, every run and attack together;
     `attribution_maps`: of each run, rows (method, u, v, value, seed). `images`: the test images; `bands`: what each
     band keeps of them. `adversaries`: (run, attack) -> perturbations (n, C, H, W) of one seed and their rows.

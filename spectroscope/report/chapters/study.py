@@ -1,4 +1,4 @@
-"""The study itself: its runs, its attacks, and the machine that computed it."""
+"""The study itself: its images, its runs and its attacks."""
 
 import pandas as pd
 
