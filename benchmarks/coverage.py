@@ -1,8 +1,8 @@
 """How often 95 % intervals hold the truth: `python -m benchmarks.coverage` prints a Markdown table.
 
 Values of a two-way layout: a part of each network, a part of each image (variance 1), and a rest (variance .25), for
-100 images; accuracies are 1 where such a value is above -0.5. Compared: the intervals of `spectroscope.intervals` and
-the percentile bootstrap of `spectroscope.bootstrap`. The standard error of an entry is about .007 at 1,000 draws.
+100 images; accuracies are 1 where such a value is above -0.5. Compared: the intervals of `statistics.intervals`
+and the percentile bootstrap of `statistics.bootstrap`. The standard error of an entry is about .007 at 1,000 draws.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,9 @@ import numpy as np
 import typer
 from scipy.stats import norm
 
-from spectroscope import bootstrap
-from spectroscope.intervals import difference_interval, ends, mean_interval, pseudo_values
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.estimates import StatisticsSettings, jackknife, summary
+from spectroscope.statistics.intervals import difference_interval, mean_interval
 
 IMAGES, REST, THRESHOLD = 100, 0.5, -0.5
 Draw = Callable[[], np.ndarray]
@@ -47,14 +48,15 @@ def measured(rng: np.random.Generator, seeds: int, variance: float, draws: int) 
     groups = np.arange(IMAGES) % 20
     for _ in range(draws):
         a, b = layout(rng, seeds, variance), layout(rng, seeds, variance)
-        whole, cells = pseudo_values(np.stack([a, b], axis=2), share, groups)
-        low, high = ends(whole.mean(0), cells, 0.95)
+        row = summary(
+            jackknife(np.stack([a, b], axis=2), share, groups), StatisticsSettings(confidence=0.95, groups=20)
+        )
         pairs = [
             (0.0, *mean_interval(a)[1:]),
             (0.0, *resampled(a)),
             (accuracy, *mean_interval((a > THRESHOLD).astype(float))[1:]),
             (0.0, *difference_interval(a, b)[1:]),
-            (0.5, low[0], high[0]),
+            (0.5, row["low"][0], row["high"][0]),
         ]
         hits += [bottom <= truth <= top for truth, bottom, top in pairs]
     return (hits / draws).tolist()

@@ -17,8 +17,8 @@ from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.attribution.shapley import band_shapley
 from spectroscope.frequency.passbands import band_filter
 from spectroscope.frequency.spectrum import dct2, idct2, shells
-from spectroscope.intervals import difference_interval, mean_interval
 from spectroscope.perturbation.rct import rct_map
+from spectroscope.statistics.intervals import difference_interval, mean_interval
 
 __all__ = [
     "band_filter",

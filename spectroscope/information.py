@@ -14,10 +14,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from spectroscope.bootstrap import StatisticsSettings, interval, stream
 from spectroscope.frequency.partitions import Partition, mean_by_band, partition
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.pipeline.params import Settings
+from spectroscope.statistics.bootstrap import StatisticsSettings, interval, stream
 
 Features = Literal["signed", "magnitude"]
 FEATURES: tuple[Features, ...] = ("signed", "magnitude")

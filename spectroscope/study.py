@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from spectroscope.attack_checks.describe import describe
 from spectroscope.attack_checks.transfer import AttackChecksSettings
-from spectroscope.attacks.registry import AttackSettings
+from spectroscope.attacks.registry import AttackSettings, bounded
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.evaluation import EvaluationSettings
 from spectroscope.findings.settings import FindingsSettings
@@ -18,6 +18,7 @@ from spectroscope.models.architectures import architecture
 from spectroscope.perturbation.spectra import PerturbationSettings
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.tables import ProbingSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
 from spectroscope.validation.settings import ValidationSettings
@@ -64,6 +65,7 @@ class Study(Settings):
         names: list[tuple[str, str, str, Collection[str]]]
         names = [(f"runs.{name}.band", run.band, "a band", self.bands) for name, run in self.runs.items()]
         names += [("findings.reference", self.findings.reference, "a run", self.runs)]
+        names += [("findings.attack", self.findings.attack, "an attack within a ball", self._attack_names())]
         names += [("probing.masks.attack", self.probing.masks.attack, "an attack", self.attacks)]
         names += [("attack_checks.transfer", name, "attacks", self.attacks) for name in self.attack_checks.transfer]
         for key, name, kind, known in names:
@@ -72,3 +74,8 @@ class Study(Settings):
         if "clean" in self.attacks:
             raise ValueError("attacks.clean: expected another name, since `clean` stands for no attack")
         return self
+
+    def _attack_names(self) -> list[str]:
+        """Every attack within a ball, variants and radii included."""
+        attacks = describe(self.attacks)
+        return attacks.loc[attacks["entry"].isin(bounded(self.attacks)), "attack"].tolist()

@@ -5,11 +5,11 @@ import pandas as pd
 from spectroscope.attack_checks import describe, sanity, strength, transfer
 from spectroscope.attack_checks.transfer import AttackChecksSettings
 from spectroscope.attacks.registry import AttackSettings
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from stages import In, Out
 
 

@@ -1,11 +1,11 @@
 """Which bands of the images carry information about the class?"""
 
 from spectroscope import information
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from stages import In, Out
 
 

@@ -2,12 +2,12 @@
 
 import pandas as pd
 
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.perturbation.spectra import PerturbationSettings
 from spectroscope.perturbation.tables import TABLES, measure
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from stages import In, Out
 
 

@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.machine import device
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
 from spectroscope.probing.tables import ProbingSettings, probe
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from stages import In, Out
 
 

@@ -10,7 +10,7 @@ from stages import In, Out
 
 
 def main(
-    metrics: In,
+    warnings: In,
     tables: In,
     maps: In,
     attribution: In,
@@ -21,11 +21,11 @@ def main(
     summary: Out,
     overview: Out,
 ) -> None:
-    settings, facts = params.read(), io.read_json(metrics)
+    settings = params.read()
     results = Results(
         settings=settings,
-        provenance=facts["about"],
-        warnings=facts["warnings"],
+        provenance=io.read_facts(images),
+        warnings=io.read_json(warnings),
         tables=read_tables(tables),
         rct_maps=io.read_table(maps),
         attribution_maps={run: io.read_table(attribution / run / "maps.parquet") for run in settings["runs"]},

@@ -4,11 +4,11 @@ import pandas as pd
 
 from spectroscope.attribution.compare import stacked
 from spectroscope.attribution.settings import AttributionSettings
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.supervision import start
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from spectroscope.validation import summary
 from spectroscope.validation.recovery import planted_positions
 from spectroscope.validation.settings import ValidationSettings

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from spectroscope.attack_checks import strength
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 SETTINGS = StatisticsSettings(confidence=0.9, resamples=200, seed=0)
 NONE, HALF, ALL = np.zeros((2, 20)), np.tile([0, 1], (2, 10)), np.ones((2, 20))

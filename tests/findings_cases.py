@@ -3,18 +3,26 @@
 import numpy as np
 import pandas as pd
 
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import SUMMARY, StatisticsSettings
 
-SETTINGS = StatisticsSettings(confidence=0.9, resamples=200, seed=0)
+SETTINGS = StatisticsSettings(confidence=0.9, groups=10)
 RUNS = ["standard", "adversarial"]
 CLASSES = ["brick", "grass", "moon"]
-ENDING = ["mean", "low", "high", "n_images", "n_seeds"]
+ENDING = SUMMARY
 
 
 def predictions(right: dict[tuple[str, str], list[list[int]]], labels: list[int]) -> pd.DataFrame:
     """One row for each run, name, seed and image; right[run, name][seed][image]."""
     return pd.DataFrame(
-        {"run": run, "seed": 10 * seed, "name": name, "image": image, "label": labels[image], "right": bool(value)}
+        {
+            "run": run,
+            "seed": 10 * seed,
+            "name": name,
+            "image": image,
+            "label": labels[image],
+            "cluster": image,
+            "right": bool(value),
+        }
         for (run, name), seeds in right.items()
         for seed, images in enumerate(seeds)
         for image, value in enumerate(images)

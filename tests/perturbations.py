@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.spectrum import idct2
 from spectroscope.perturbation.spectra import PerturbationSettings, Spectra, compute_spectra
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 SETTINGS = PerturbationSettings(

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.spectrum import dct2, idct2
 from spectroscope.information import InformationSettings, adcs, class_spectra, magnitudes, probe, probes
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0)
 SETTINGS = InformationSettings(n_train=300, n_test=200, partition="octave", bands=None, penalty=1e-3, steps=40, seed=0)

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from spectroscope.attribution.task import Task
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.partitions import partition
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 SHAPE, CLASSES, BANDS, N = (2, 7, 10), 3, 4, 6

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from spectroscope.attack_checks.strength import Cell, among_right, summarise
 from spectroscope.attacks.band_projection import AttackedBand, projection
 from spectroscope.attacks.counting_model import evaluating, log_odds, logits_of
-from spectroscope.bootstrap import StatisticsSettings, grid
 from spectroscope.models import inference
 from spectroscope.pipeline import machine
+from spectroscope.statistics.bootstrap import StatisticsSettings, grid
 
 CHECKS = {
     "zero_gradients": "the gradient is zero on {share:.0%} of the images: gradient attacks are blind there",

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from spectroscope import bootstrap
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 SUMMARY = ["mean", "low", "high", "n_images", "n_seeds"]
 CURVE_POINTS = 16  # query budgets of a curve

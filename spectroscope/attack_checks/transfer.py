@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 
 from spectroscope.attack_checks.strength import SUMMARY, summarise
-from spectroscope.bootstrap import StatisticsSettings, grid
 from spectroscope.models import inference
 from spectroscope.pipeline.params import Settings
+from spectroscope.statistics.bootstrap import StatisticsSettings, grid
 
 
 class AttackChecksSettings(Settings):

@@ -102,6 +102,11 @@ def expand_variants(settings: AttackSettings) -> list[tuple[str, list[AttackSett
     return [(name, _expand_radii(variant)) for name, variant in zip(choices, variants, strict=True)]
 
 
+def bounded(entries: dict[str, AttackSettings]) -> list[str]:
+    """The entries whose perturbations lie in a ball; the others find an adversary at some distance of any image."""
+    return [name for name, entry in entries.items() if expand_variants(entry)[0][1][0].ball]
+
+
 def variant_label(variant: str, settings: AttackSettings, several_radii: bool) -> str:
     """The name of a variant, with its radius where there are several: `low 8/255`."""
     key = _radius_key(settings)

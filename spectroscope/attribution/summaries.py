@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from spectroscope.bootstrap import ratio
+from spectroscope.statistics.bootstrap import ratio
 
 
 def centroid(curves: np.ndarray, positions: np.ndarray) -> np.ndarray:

@@ -1,46 +1,69 @@
-"""Accuracy of each run on each set of images (an attack's, or filtered to a band), overall and by class.
+"""Accuracy of each run on each set of images (clean, attacked, filtered to a band), overall and by class."""
 
-Intervals are a bootstrap over seeds and images; the place of a run among all picks its stream of drawn seeds.
-"""
+from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
-from spectroscope import bootstrap
-from spectroscope.bootstrap import StatisticsSettings, grid, labels
-from spectroscope.findings.tables import Finding, summaries
+from spectroscope.findings.tables import Finding
+from spectroscope.statistics import estimates
+from spectroscope.statistics.estimates import StatisticsSettings, grid, means, per_image
 
 
-def accuracies(predictions: pd.DataFrame, runs: list[str], settings: StatisticsSettings) -> list[Finding]:
-    """Accuracy of each run on each named set of images; predictions: run, seed, name, image, label, right."""
-    findings = []
-    for (run, name), rows in _cells(predictions, runs):
-        point, drawn, shape = bootstrap.means(grid(rows, ["right"]), settings, runs.index(run))
-        findings.append(Finding(run, name, point[0], drawn[:, 0], shape))
-    return findings
+def accuracies(predictions: pd.DataFrame, runs: list[str]) -> list[Finding]:
+    """Accuracy of each run on each named set of images.
+
+    predictions: run, seed, name, image, label, cluster, right.
+    """
+    return [
+        Finding(run, name, means(grid(rows, ["right"]), per_image(rows, "cluster"), share=True))
+        for run, name, rows in _cells(predictions, runs)
+    ]
 
 
-def table(findings: list[Finding], column: str, settings: StatisticsSettings) -> pd.DataFrame:
-    """Accuracies as rows run, `column` (the name of the set of images), mean, low, high, n_images, n_seeds."""
-    return summaries(findings, settings).drop(columns="n_missing").rename(columns={"statistic": column})
+def table(predictions: pd.DataFrame, runs: list[str], column: str, settings: StatisticsSettings) -> pd.DataFrame:
+    """Accuracies as rows run, `column` (the name of the set of images), clean, SUMMARY.
+
+    clean: accuracy without attack on exactly the images of the row; missing where `predictions` has no set `clean`.
+    """
+    clean = {run: rows for run, name, rows in _cells(predictions, runs) if name == "clean"}
+    found = []
+    for run, name, rows in _cells(predictions, runs):
+        same = clean[run][clean[run]["image"].isin(rows["image"])] if run in clean else None
+        accuracy = np.nan if same is None or same["image"].nunique() < rows["image"].nunique() else same["right"].mean()
+        figures = estimates.summary(means(grid(rows, ["right"]), per_image(rows, "cluster"), share=True), settings)
+        found.append(pd.DataFrame({"run": run, column: name, "clean": accuracy, **figures}))
+    return pd.concat(found, ignore_index=True)
 
 
 def class_accuracies(
     predictions: pd.DataFrame, runs: list[str], classes: list[str], settings: StatisticsSettings
 ) -> pd.DataFrame:
-    """Accuracy by class that has images: run, attack, class, mean, low, high, n_images, n_seeds."""
+    """Accuracy by class that has images: run, attack, class, SUMMARY. A class in one cluster has no interval."""
     found = []
-    for (run, attack), rows in _cells(predictions, runs):
-        values, groups = grid(rows, ["right"]), bootstrap.by_class(labels(rows), len(classes))
-        point, drawn = bootstrap.estimate(values, groups), bootstrap.draws(values, groups, settings, runs.index(run))
-        for number, label in enumerate(classes):
-            n_images = int(groups[:, number].sum())
-            if n_images:
-                cell = {"run": run, "attack": attack, "class": label}
-                shape = (values.shape[0], n_images)
-                found.append({**cell, **bootstrap.summary(point[number, 0], drawn[:, number, 0], shape, settings)})
-    return pd.DataFrame(found)
+    for run, attack, rows in _cells(predictions, runs):
+        for number, of_class in rows.groupby("label"):
+            values = means(grid(of_class, ["right"]), per_image(of_class, "cluster"), share=True)
+            cell = {"run": run, "attack": attack, "class": classes[int(number)]}
+            found.append(pd.DataFrame({**cell, **estimates.summary(values, settings)}))
+    return pd.concat(found, ignore_index=True)
 
 
-def _cells(predictions: pd.DataFrame, runs: list[str]) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    cells = predictions.groupby(["run", "name"], sort=False)
-    return [(key, rows) for key, rows in cells if key[0] in runs]
+def at_chance(predictions: pd.DataFrame, runs: list[str], n_classes: int, settings: StatisticsSettings) -> list[str]:
+    """Runs whose accuracy on clean images is no better than chance, 1 / classes: what they rely on means nothing.
+
+    No better: the interval over images, for these networks alone, holds chance or lies below it.
+    """
+    found = []
+    for run, name, rows in _cells(predictions, runs):
+        if name == "clean":
+            values = grid(rows, ["right"]).mean(0, keepdims=True)  # as one network: their mean
+            low = estimates.summary(means(values, per_image(rows, "cluster"), share=True), settings)["low"]
+            found += [run] if low[0] <= 1 / n_classes else []
+    return found
+
+
+def _cells(predictions: pd.DataFrame, runs: list[str]) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    for (run, name), rows in predictions.groupby(["run", "name"], sort=False):
+        if run in runs:
+            yield run, name, rows

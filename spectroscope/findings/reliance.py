@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from spectroscope import bootstrap
 from spectroscope.attribution.summaries import class_mean, class_shares, shell_summaries
-from spectroscope.bootstrap import StatisticsSettings, grid, labels
 from spectroscope.findings.tables import Finding
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings, grid, labels
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spectroscope import bootstrap
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.channels import seen
 from spectroscope.frequency.exact_norm import clipped_to
 from spectroscope.perturbation.spectra import PerturbationSettings, power
 from spectroscope.pipeline import machine
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from spectroscope import bootstrap
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.channels import Channels, seen
 from spectroscope.frequency.spectrum import Shape, dct2
 from spectroscope.pipeline.params import Settings
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 
 class PerturbationSettings(Settings):

@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spectroscope import bootstrap
 from spectroscope.perturbation.null import Null, floored, score
 from spectroscope.perturbation.rct import ESTIMATORS, LINEAR, relative_change
 from spectroscope.perturbation.spectra import Spectra
+from spectroscope.statistics import bootstrap
 
 
 def split_half_gaps(spectra: Spectra, null: Null) -> Tensor:

@@ -11,8 +11,6 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from spectroscope import bootstrap
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.partitions import by_band, mean_by_band
 from spectroscope.frequency.spectrum import Shape, shells
 from spectroscope.perturbation.null import Null, floored, matched_noise, noise_null, null_spread, scores, widened
@@ -22,6 +20,8 @@ from spectroscope.perturbation.spectra import PerturbationSettings, Spectra, com
 from spectroscope.perturbation.split_half import split_half_gaps
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.io import Images
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 TABLES = ("maps", "perturbation", "calibrated", "phase", "classes", "split_half")
 

@@ -15,12 +15,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.shells import replicates, shell_means, shell_table
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 
 class CounterpartSettings(Settings):

@@ -7,10 +7,10 @@ import pandas as pd
 from pydantic import Field
 from torch import Tensor, nn
 
-from spectroscope import bootstrap
 from spectroscope.attribution.margins import MarginSearchSettings, margins
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.partitions import Partition, partition
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 
 class MarginSettings(MarginSearchSettings):

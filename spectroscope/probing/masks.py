@@ -9,9 +9,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from spectroscope.attribution.masks import MaskLearningSettings, image_masks, network_mask
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.pipeline import machine
 from spectroscope.probing.shells import replicates, shell_means, shell_table
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 MASKS = ("network", "essential", "adversarial")
 

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from spectroscope import bootstrap
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.frequency.partitions import mean_by_band
 from spectroscope.frequency.spectrum import shells
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 
 def shell_means(maps: Tensor) -> Tensor:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.counterparts import CounterpartSettings, counterpart_table, counterparts_by_shell
 from spectroscope.probing.margins import MarginSettings, band_margins, margin_table
 from spectroscope.probing.masks import MaskSettings, mask_table, masks_by_shell
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 
 class ProbingSettings(Settings):

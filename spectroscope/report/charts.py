@@ -27,9 +27,14 @@ def inline(table: pd.DataFrame, *axes: str, values: tuple[str, ...] = SUMMARY) -
     return alt.InlineData(values=content, format=alt.CsvDataFormat(type="csv", parse=dict.fromkeys(numbers, "number")))
 
 
+def rule(channel: Any, at: float, colour: str = style.AXIS) -> alt.Chart:
+    """A line at a value of the axis, such as chance."""
+    return alt.Chart(alt.Data(values=[{"at": at}])).mark_rule(color=colour).encode(channel("at:Q"))
+
+
 def zero_line(channel: Any = alt.Y, colour: str = style.AXIS) -> alt.Chart:
-    """A rule at zero."""
-    return alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=colour).encode(channel("zero:Q"))
+    """A line at zero."""
+    return rule(channel, 0, colour)
 
 
 def curves(

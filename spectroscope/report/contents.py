@@ -1,6 +1,6 @@
 """The page: its title, its lead, and its chapters in the order they are read."""
 
-from spectroscope.report import page
+from spectroscope.report import page, words
 from spectroscope.report.chapters import (
     attack_checks,
     attacks,
@@ -37,21 +37,40 @@ CHAPTERS = (
     study,
 )
 
+WEAK = "These networks are weak: what they rely on and where they are attacked may turn round on well-trained ones. "
+OTHERS = "The page shows how this study's networks behave, and is no evidence about others."
+USUAL = 0.02  # below the usual accuracy by less than this, a network counts as usual
 TITLE = "Which frequencies does a vision model rely on?"
 LEAD = (
     "spectroscope measures which spatial frequencies a vision model relies on and which ones an attack changes, and "
     "sets the two side by side. This page shows one study; every number on it comes from a written table.",
     "A run is a set of networks, one for each seed, trained alike on one band of the images. Shell s of a spectrum "
     "holds the DCT coefficients (u, v) with max(u, v) = s: shell 0 is the mean (DC), higher shells are finer detail. "
-    "Bars, areas and square brackets are bootstrap intervals, too short with few networks. A click on a run in a "
-    "legend highlights it.",
+    "Bars, areas and square brackets are intervals over networks and images, at the level that `statistics` sets; none "
+    "is corrected for the number of comparisons. A click on a run in a legend highlights it.",
 )
 
 
 def write(results: Results) -> str:
-    """The page of a study as HTML."""
+    """The page of a study as HTML; how good its networks are stands before everything else."""
     chapters = [
         page.Chapter(chapter.__name__.rsplit(".", 1)[-1], chapter.QUESTION, chapter.blocks(results))
         for chapter in CHAPTERS
     ]
-    return page.render(TITLE, LEAD, chapters)
+    return page.render(TITLE, (*LEAD, quality(results)), chapters)
+
+
+def quality(results: Results) -> str:
+    """How accurate the reference is beside what is usual for the data set, and what that bears."""
+    settings, rows = results.settings, results.tables["accuracy"]
+    reference, usual = settings["findings"]["reference"], settings["findings"]["usual"]
+    row = rows[(rows["run"] == reference) & (rows["attack"] == "clean")].iloc[0]
+    accuracy = words.number(row["mean"], row["low"], row["high"], True, row["networks"])
+    text = (
+        f"How good are the networks? The reference run, {reference}, classifies {accuracy} of the clean test images "
+        f"correctly; chance is {results.chance:.1%}. "
+    )
+    if usual is None:
+        return text + "What networks usually reach on this data set is not known. " + OTHERS
+    text += f"Usual for this data set is {usual['accuracy']:.0%} ({usual['source']}). "
+    return text + (OTHERS if row["mean"] >= usual["accuracy"] - USUAL else WEAK + OTHERS)

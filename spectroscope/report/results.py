@@ -13,13 +13,13 @@ from spectroscope.report import style
 CANDIDATES = 64  # attacked images of each cell among which one is chosen to be shown
 
 _INTERVAL = "mean low high n_images"
-_SUMMARY = f"{_INTERVAL} n_seeds"
+_SUMMARY = f"{_INTERVAL} n_seeds networks"
 TABLES = {
-    "accuracy": f"run attack {_SUMMARY}",
+    "accuracy": f"run attack clean {_SUMMARY}",
     "band_accuracy": f"run band {_SUMMARY}",
-    "occluded_frequency": f"run shell {_SUMMARY}",
-    "class_occluded_frequency": "run class shell mean low high",
-    "reliance": f"run statistic n_missing {_SUMMARY}",
+    "occluded_frequency": f"run score shell at_chance {_SUMMARY}",
+    "class_occluded_frequency": "run score class shell mean low high",
+    "reliance": f"run score statistic n_missing marked {_SUMMARY}",
     "training": "run seed epoch loss clean robust",
     "probes": f"band features labels coefficients {_INTERVAL}",
     "class_spectra": f"class statistic shell {_INTERVAL}",
@@ -51,7 +51,7 @@ OPTIONAL_TABLES = {
 class Results:
     """One study: its settings, its tables and maps, and a look at its images.
 
-    `settings`: params.yaml. `provenance`: of the test images. `warnings`: run -> check -> why an attack may be weak.
+    `settings`: params.yaml. `provenance`: of the data set. `warnings`: run -> check -> why an attack may be weak.
     `tables`: by the names in TABLES and OPTIONAL_TABLES. `rct_maps`: relative changes, every run and attack together;
     `attribution_maps`: of each run, rows (method, u, v, value, seed). `images`: the test images; `bands`: what each
     band keeps of them. `adversaries`: (run, attack) -> perturbations (n, C, H, W) of one seed and their rows.
@@ -71,6 +71,27 @@ class Results:
     def run_colours(self) -> style.RunColours:
         """The colour of each run, in the order of params.yaml."""
         return style.assign_colours(list(self.settings["runs"]))
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of a guess among the classes."""
+        return 1 / len(self.images.classes)
+
+    @property
+    def at_chance(self) -> list[str]:
+        """Runs that guess on clean images."""
+        curves = self.tables["occluded_frequency"]
+        return [run for run in self.settings["runs"] if curves.loc[curves["run"] == run, "at_chance"].any()]
+
+    @property
+    def band_runs(self) -> list[str]:
+        """Runs trained on images that lack a part of the spectrum."""
+        kept = {band: entry["keep"] for band, entry in self.settings["bands"].items()}
+        return [run for run in self.settings["runs"] if kept[self.band_of(run)] not in ("all", "permuted")]
+
+    def band_of(self, run: str) -> str:
+        """The band of the images that a run was trained on."""
+        return self.settings["runs"][run]["band"]
 
     @property
     def attacks(self) -> list[str]:

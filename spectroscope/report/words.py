@@ -14,16 +14,19 @@ def count(number: int, noun: str, most: int | None = None) -> str:
 
 
 def sample(table: pd.DataFrame, noun: str = "test image") -> str:
-    """How many images and seeds (none where no network is involved) the rows of `table` rest on."""
-    sizes = {"n_images": noun, "n_seeds": "seed"}
+    """How many images and networks (none where no network is involved) the rows of `table` rest on."""
+    sizes = {"n_images": noun, "n_seeds": "network"}
     counts = [count(int(table[n].min()), noun, int(table[n].max())) for n, noun in sizes.items() if n in table]
-    return f"n\u00a0=\u00a0{', '.join(counts)}"
+    return f"n\u00a0=\u00a0{', '.join(counts)}{' a run' if 'n_seeds' in table else ''}"
 
 
 def sample_note(table: pd.DataFrame, noun: str = "test image", drawn: bool = True) -> str:
-    """Last sentence of a caption: the sample, what its intervals resample, and where they are if not `drawn`."""
-    over = "seeds and images" if "n_seeds" in table and table["n_seeds"].max() > 1 else "images"
-    return f"{sample(table, noun)}; bootstrap intervals over {over}{'' if drawn else ', shown by the pointer'}."
+    """Last sentence of a caption: the sample, what its intervals are over, and where they are if not `drawn`."""
+    networks = int(table["n_seeds"].max()) if "n_seeds" in table else 0
+    if networks == 2:
+        return f"{sample(table, noun)}: too few for intervals, the values of both are in the tables."
+    over = {0: "images", 1: "images, for this one network of each run"}.get(networks, "networks and images")
+    return f"{sample(table, noun)}; intervals over {over}{'' if drawn else ', shown by the pointer'}."
 
 
 def n_images(rows: pd.DataFrame) -> str:
@@ -31,15 +34,19 @@ def n_images(rows: pd.DataFrame) -> str:
     return " to ".join(f"{n:,}" for n in sorted({int(rows["n_images"].min()), int(rows["n_images"].max())}))
 
 
-def number(mean: float | None, low: float | None, high: float | None, share: bool) -> str:
-    """`73.2 % [71.0, 75.1]` for a share, `16.9 [16.1, 17.8]` for another number, a dash for one that is not defined."""
+def number(mean: float | None, low: float | None, high: float | None, share: bool, networks: str = "") -> str:
+    """`73.2 % [71.0, 75.1]` for a share, `16.9 [16.1, 17.8]` for another number, a dash for one that is not defined.
+
+    `networks`: the values of the networks, separated by blanks; two networks have no interval and are both shown.
+    """
     if mean is None or not math.isfinite(mean):
         return "-"
     scale, unit = (100, " %") if share else (1, "")
-    value = f"{mean * scale:.1f}{unit}"
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return value
-    return f"{value} [{low * scale:.1f}, {high * scale:.1f}]"
+        both = [float(value) for value in str(networks).split() if value != "nan"]
+        values = both if len(both) == 2 else [mean]
+        return " and ".join(f"{value * scale:.1f}{unit}" for value in values)
+    return f"{mean * scale:.1f}{unit} [{low * scale:.1f}, {high * scale:.1f}]"
 
 
 def peaks(table: pd.DataFrame, place: str, lowest: bool = False) -> str:

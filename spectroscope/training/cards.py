@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from spectroscope.pipeline import io, machine
+from spectroscope.pipeline import io
 
 
 def describe(
@@ -22,20 +22,20 @@ def describe(
         "classes": list(images.classes),
         "data": {**facts, "images": len(images)},
         "held_out": {f"seed{seed}": {"clean": row["clean"], "robust": row["robust"]} for seed, row in kept.iterrows()},
-        "made_by": machine.describe(),
     }
 
 
-def markdown(card: dict[str, Any], statistics: dict[str, dict[str, Any]]) -> str:
-    """The card as Markdown, with statistics of the test images: accuracies, HF share, centroid."""
+def markdown(card: dict[str, Any], figures: pd.DataFrame) -> str:
+    """The card as Markdown, with figures of the test images: rows of the tables of accuracy and reliance."""
     size, classes = " x ".join(map(str, card["input"]["shape"])), len(card["classes"])
     settings = {**card["data"], **card["settings"]["regime"], **card["settings"]["training"]}
     lines = [f"# {card['run']}", ""]
     lines += [f"`{card['settings']['model']}`, pixels {card['input']['pixels']}, {size}; {classes} classes.", ""]
     lines += ["| setting | value |", "|---|---|", *(f"| {name} | `{value}` |" for name, value in settings.items())]
-    lines += ["", "| statistic | mean | low | high | images | seeds |", "|---|---|---|---|---|---|"]
-    for name, row in statistics.items():
-        cells = ["-" if row[key] is None else f"{row[key]:.4g}" for key in ("mean", "low", "high")]
+    lines += ["", "| statistic | mean | low | high | images | networks |", "|---|---|---|---|---|---|"]
+    for row in figures.to_dict("records"):
+        by_score = f"{row['statistic']} by {row['score']}" if "statistic" in row else ""
+        name = f"accuracy, {row['attack']}" if isinstance(row.get("attack"), str) else by_score
+        cells = ["-" if pd.isna(row[key]) else f"{row[key]:.4g}" for key in ("mean", "low", "high")]
         lines.append(f"| {name} | {' | '.join(cells)} | {row['n_images']} | {row['n_seeds']} |")
-    made_by = ", ".join(f"{key} {value}" for key, value in card["made_by"].items())
-    return "\n".join([*lines, "", f"Made by {made_by}.", ""])
+    return "\n".join([*lines, ""])

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from spectroscope import bootstrap
 from spectroscope.attribution.compare import band_columns
 from spectroscope.attribution.summaries import class_mean
-from spectroscope.bootstrap import StatisticsSettings, ratio
+from spectroscope.statistics import bootstrap
+from spectroscope.statistics.bootstrap import StatisticsSettings, ratio
 
 
 def pairwise(run: str, stream: int, values: pd.DataFrame, settings: StatisticsSettings) -> pd.DataFrame:

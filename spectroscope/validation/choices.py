@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from spectroscope.attribution.summaries import centroid, hf_share
-from spectroscope.bootstrap import Means, StatisticsSettings, grid, means, summary
+from spectroscope.statistics.bootstrap import Means, StatisticsSettings, grid, means, summary
 
 NORMALISATIONS = ("raw", "per_coefficient", "per_energy")
 CHOICES = ["basis", "shape", "baseline", "score", "clip"]

@@ -5,9 +5,9 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from spectroscope.attribution.compare import band_columns
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.dataset.planted import PlantedSettings
 from spectroscope.dataset.registry import DatasetSettings
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from spectroscope.validation.tables import compared_positions
 
 Positions = list[tuple[float, float]]

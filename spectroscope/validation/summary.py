@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from spectroscope.validation import agreement, choices, tables
 from spectroscope.validation.recovery import Positions, recovery
 from spectroscope.validation.settings import ValidationSettings

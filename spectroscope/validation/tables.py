@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 from spectroscope.attribution.compare import band_columns
 from spectroscope.attribution.summaries import centroid, hf_share
-from spectroscope.bootstrap import StatisticsSettings, grid, means, summary
+from spectroscope.statistics.bootstrap import StatisticsSettings, grid, means, summary
 from spectroscope.validation.agreement import correlation
 
 

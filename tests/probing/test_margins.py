@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.probing.margins import MarginSettings, band_margins, margin_table
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 STATISTICS = StatisticsSettings(confidence=0.95, resamples=200, seed=0)
 

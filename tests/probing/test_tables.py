@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from spectroscope.attribution.masks import image_masks
-from spectroscope.bootstrap import StatisticsSettings
 from spectroscope.probing.counterparts import CounterpartSettings, counterparts_by_shell
 from spectroscope.probing.margins import MarginSettings
 from spectroscope.probing.masks import MASKS, MaskSettings, masks_by_shell
 from spectroscope.probing.shells import shell_means
 from spectroscope.probing.tables import ProbingSettings, probe
+from spectroscope.statistics.bootstrap import StatisticsSettings
 
 STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0)
 SETTINGS = ProbingSettings(

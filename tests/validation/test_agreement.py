@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare, rankdata, spearmanr
 
-from spectroscope.bootstrap import StatisticsSettings
+from spectroscope.statistics.bootstrap import StatisticsSettings
 from spectroscope.validation import agreement
 
 SETTINGS = StatisticsSettings(confidence=0.9, resamples=100, seed=0)

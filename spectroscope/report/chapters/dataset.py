@@ -12,8 +12,8 @@ CAPTION = (
     "much the images of a class vary. Pictures are enlarged without smoothing: one square is one pixel. "
 )
 OVERLAP = (
-    "Test images here are patches of photographs: those of one split overlap, and those of one class come from one "
-    "photograph. Intervals over images are too narrow."
+    "Test images here are patches of photographs, all of one class from one photograph. Patches of one tile may "
+    "overlap: intervals take the tile, not the patch, as independent. They say nothing about other photographs."
 )
 
 

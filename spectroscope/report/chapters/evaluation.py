@@ -1,29 +1,37 @@
 """Accuracy of every run, clean and under every attack, beside two summaries of what it relies on."""
 
+import math
+from typing import Any
+
 import altair as alt
 import pandas as pd
 
 from spectroscope.questions import QUESTIONS
 from spectroscope.report import charts, page, style, words
 from spectroscope.report.results import Results
-from spectroscope.report.style import RunColours
 
 QUESTION = QUESTIONS["evaluation"]
-NAMES = {"clean": "clean accuracy", "hf_share": "OF high-frequency share", "centroid": "OF centroid (shell)"}
-CENTROID_K = "OF centroid (k = shell + 1)"  # the paper's unit
+RELIANCE = {  # (score, statistic) -> name, whether it is a share
+    ("margin", "centroid"): ("centroid by margin (shell)", False),
+    ("margin", "hf_share"): ("high-frequency share by margin", True),
+    ("margin", "negative_share"): ("negative part of the margin's curve", True),
+    ("logit", "centroid"): ("paper mode, by logit: centroid (k = shell + 1)", False),
+    ("logit", "hf_share"): ("paper mode, by logit: high-frequency share", True),
+}
 TABLE = (
-    "Accuracy on test images, clean and under each attack; then two summaries of Occluded Frequency (OF) above DC: the "
-    "centroid of its positive part, in shells (0 = DC) and in the paper's k = shell + 1, and the share of high shells "
-    "in it (from `hf_from` on). In brackets the interval. "
+    "Accuracy on test images: clean, on the band that the run was trained on, and under each attack within a ball (in "
+    "pixel units of [0, 1]), then under noise, the control. Each row has its own images (n); where they are fewer than "
+    "those of the first row, the clean accuracy on the same images stands behind. "
 )
-KINDS = ("clean", "bounded", "unbounded", "noise")
-ROWS = (
-    "Column images has n: a row of few images can exceed the clean one. Below the attacks in a ball (in pixel units of "
-    "[0, 1]) stand those without a bound, whose norm is the result, and noise, the control. "
+SUMMARIES = (
+    "Below: Occluded Frequency above DC. Centroid and high-frequency share summarise its positive part; where more "
+    "than a tenth of its mass is negative (marked *), they are no centre of reliance. Paper mode is Wang et al. 2020. "
 )
+UNBOUNDED = "Attacks without a ball have no accuracy; their norms are in the chapter on attack checks. "
+KINDS = ("clean", "bounded", "noise")
 CHART = (
-    "Accuracy on clean test images and under each attack. It bounds what a run withstands from above: a stronger "
-    "attack can push a dot further left. "
+    "Accuracy on clean test images and under each attack; the grey line is chance. It bounds what a run withstands "
+    "from above: a stronger attack can push a dot further left. "
 )
 
 
@@ -31,33 +39,57 @@ def blocks(results: Results) -> page.Blocks:
     frame, caption = results_table(results)
     return (
         page.table(frame, caption, results.run_colours),
-        page.chart(accuracy(results.tables["accuracy"], results.tables["attacks"], results.run_colours)),
+        page.chart(accuracy(results)),
     )
 
 
 def results_table(results: Results) -> tuple[pd.DataFrame, str]:
     """Accuracies and summaries of reliance in rows, runs in columns; and the caption."""
-    reliance = results.tables["reliance"]
-    reliance = reliance[reliance["statistic"].isin(NAMES)]
-    accuracies = pd.concat(grouped(results.tables["accuracy"], results.tables["attacks"]).values())
-    accuracies = accuracies.rename(columns={"attack": "statistic"})
-    summaries = pd.concat([accuracies, reliance], ignore_index=True)
+    tables, runs = results.tables, list(results.run_colours)
+    accuracies = pd.concat(grouped(tables["accuracy"], tables["attacks"]).values())
+    own = tables["band_accuracy"].merge(pd.DataFrame({"run": runs, "band": [results.band_of(run) for run in runs]}))
     lines = []
-    for statistic, rows in summaries.groupby("statistic", sort=False):
-        by_run = rows.set_index("run")[["mean", "low", "high"]].reindex(list(results.run_colours))
-        share = statistic != "centroid"
-        numbers = [words.number(row.mean, row.low, row.high, share) for row in by_run.itertuples()]
-        lines.append((NAMES.get(statistic, f"under {statistic}"), words.n_images(rows), *numbers))
-        if statistic == "centroid":
-            in_k = [words.number(row.mean, row.low, row.high, share) for row in (by_run + 1).itertuples()]
-            lines.append((CENTROID_K, words.n_images(rows), *in_k))
-    caption = TABLE + ROWS + words.sample_note(summaries)
-    undefined = reliance[reliance["n_missing"] > 0]
-    if len(undefined):
-        listed = ", ".join(f"{row.run} {row.n_missing:g}" for row in undefined.itertuples())
-        n_classes = words.count(len(results.images.classes), "class")
-        caption += f" Of {n_classes}, those without a high-frequency share are left out of it: {listed}."
-    return pd.DataFrame(lines, columns=["", "images", *results.run_colours]), caption
+    for attack, rows in accuracies.groupby("attack", sort=False):
+        full = rows["n_images"].max() == accuracies["n_images"].max()
+        cells = {row.run: _accuracy(row, None if full else row.clean) for row in rows.itertuples()}
+        name = "clean accuracy" if attack == "clean" else f"under {attack}"
+        lines.append((name, words.n_images(rows), *(cells.get(run, "-") for run in runs)))
+        if attack == "clean" and results.band_runs:
+            cells = {row.run: _accuracy(row) for row in own.itertuples()}
+            lines.append(("accuracy on its own band", words.n_images(own), *(cells.get(run, "-") for run in runs)))
+    reliance = tables["reliance"]
+    for (score, statistic), (name, share) in RELIANCE.items():
+        rows = reliance[(reliance["score"] == score) & (reliance["statistic"] == statistic)]
+        cells = {row.run: _summary(row, share, score == "logit" and not share) for row in rows.itertuples()}
+        sizes = words.n_images(rows) if len(rows) else "-"
+        lines.append((name, sizes, *(cells.get(run, "at chance" if run in results.at_chance else "-") for run in runs)))
+    caption = TABLE + SUMMARIES + f"Chance is {results.chance:.1%}. "
+    if results.at_chance:
+        caption += (
+            f"At chance on clean images, so that what they rely on means nothing: {', '.join(results.at_chance)}. "
+        )
+    if set(tables["attacks"]["attack"]) - set(accuracies["attack"]):
+        caption += UNBOUNDED
+    undefined = reliance.loc[reliance["statistic"] == "hf_share"].groupby("score")["n_missing"].max()
+    if undefined.any():
+        listed = ", ".join(f"{n:g} by {score}" for score, n in undefined.items() if n)
+        caption += f"Classes that have no high-frequency share in some network are left out of it for all: {listed}. "
+    caption += words.sample_note(pd.concat([accuracies, reliance]))
+    return pd.DataFrame(lines, columns=["", "images", *runs]), caption
+
+
+def _accuracy(row: Any, clean: float | None = None) -> str:
+    """An accuracy with its interval, and the clean accuracy of the same images if these are not all."""
+    text = words.number(row.mean, row.low, row.high, True, row.networks)
+    return text if clean is None or math.isnan(clean) else f"{text}; clean {clean:.1%}"
+
+
+def _summary(row: Any, share: bool, in_k: bool) -> str:
+    """A summary of reliance with its interval; a star where it is no centre of reliance."""
+    mean, low, high = (value + in_k for value in (row.mean, row.low, row.high))
+    networks = " ".join(f"{float(value) + in_k:.4g}" for value in str(row.networks).split())
+    text = words.number(mean, low, high, share, networks)
+    return f"{text} *" if row.marked and text != "-" else text
 
 
 def grouped(table: pd.DataFrame, attacks: pd.DataFrame) -> dict[tuple[str, str], pd.DataFrame]:
@@ -68,20 +100,23 @@ def grouped(table: pd.DataFrame, attacks: pd.DataFrame) -> dict[tuple[str, str],
         if attack not in sizes.index:
             return "clean", "no attack"
         kind, norm, eps = sizes.loc[attack, ["kind", "norm", "eps"]]
-        if kind == "control":
-            return "noise", f"noise, {norm} norm {eps:.3g}"
-        return ("unbounded", "no bound") if pd.isna(eps) else ("bounded", f"{norm} ball, radius {eps:.3g}")
+        return (
+            ("noise", f"noise, {norm} norm {eps:.3g}") if kind == "control" else ("bounded", f"{norm} ball, {eps:.3g}")
+        )
 
     groups = pd.Series([group(attack) for attack in table["attack"]], table.index)
     return {key: table[groups == key] for key in sorted(groups.unique(), key=lambda key: KINDS.index(key[0]))}
 
 
-def accuracy(table: pd.DataFrame, attacks: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
-    """Accuracy without and under each attack, one panel for each ball: dots with intervals."""
-    x = style.axis(alt.X, "accuracy", ".0%", 8)
-    groups = grouped(table, attacks)
+def accuracy(results: Results) -> alt.TopLevelMixin:
+    """Accuracy without and under each attack, one panel for each ball: dots with intervals, a line at chance."""
+    table, run_colours = results.tables["accuracy"], results.run_colours
+    x = style.axis(alt.X, "accuracy", ".0%", 8).scale(domain=[0, 1])
+    groups = grouped(table, results.tables["attacks"])
     first, *others = (
-        charts.dots_by_row(rows, run_colours, "attack", x.scale(domain=[0, 1]), width=840).properties(title=name)
+        alt.layer(
+            charts.dots_by_row(rows, run_colours, "attack", x, width=840), charts.rule(alt.X, results.chance)
+        ).properties(title=name)
         for (_, name), rows in groups.items()
     )
     chart = alt.vconcat(first.add_params(style.highlight()), *others, spacing=14)

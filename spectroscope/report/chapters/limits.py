@@ -5,15 +5,15 @@ from spectroscope.report.results import Results
 
 QUESTION = "What can this page not say?"
 LIMITS = (
-    "Higher shells hold more coefficients: a hump of Occluded Frequency there is in part their size. Logits have no "
-    "common unit: a network with larger logits has larger curves. Compare runs at one shell.",
+    "Higher shells hold more coefficients: a hump of Occluded Frequency there is in part their size. Amounts are "
+    "compared in probability; logits, the paper's score, have no unit that networks share.",
     "Centroid and high-frequency share leave out DC and all negative values. Noise can only enlarge the positive part, "
     "most at high shells: intervals can be lopsided, and a value can stand near an end of its own interval.",
     "An image without one of its shells is unlike anything a network was trained on, most of all without DC; and "
     "shells removed one at a time say nothing about how they act together.",
-    "Intervals resample seeds and images. With few seeds they are too short: in simulations, where networks differ "
-    "much, nominal 95 % intervals held the truth in about 80 % of cases with three networks, in 60 % with two. None is "
-    "corrected for the number of comparisons: by chance alone at least one dot in twenty would be filled.",
+    "Intervals are over networks and images alike: other seeds and other images of the same kind. One network has an "
+    "interval over images, for itself alone; two have none. None is corrected for the number of comparisons: by chance "
+    "alone one dot in twenty would be filled.",
     "The spectrum of a perturbation carries its algorithm too: the sign in FGSM and PGD whitens it, and SimBA proposes "
     "in a basis of its own. A spectrum alone is no evidence about the network.",
 )

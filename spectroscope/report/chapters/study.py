@@ -1,4 +1,4 @@
-"""The study itself: its images, its runs and its attacks."""
+"""The study itself: its runs and its attacks."""
 
 import pandas as pd
 
@@ -17,7 +17,7 @@ ATTACKS = "The attacks; untargeted unless a `target` is set. An entry with sever
 
 def blocks(results: Results) -> page.Blocks:
     settings = results.settings
-    level = f"{settings['statistics']['confidence']:.0%} bootstrap over seeds and images"
+    level = f"{settings['statistics']['confidence']:.0%}, over networks and images"
     facts = {key.replace("_", " "): words.setting(value) for key, value in results.provenance.items()}
     runs = [(name, run["band"], words.setting(run["regime"]), run["model"]) for name, run in settings["runs"].items()]
     attacks = [(name, words.setting(attack)) for name, attack in settings["attacks"].items()]

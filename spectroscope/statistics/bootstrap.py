@@ -8,14 +8,13 @@ bootstrap"). With few seeds the intervals are rough, but wider and more honest t
 the sets of images that means are taken over, such as classes.
 """
 
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from pydantic import Field
 
-from spectroscope.pipeline.params import Settings
+from spectroscope.statistics.estimates import StatisticsSettings, grid, ratio
 
 STREAMS: dict[str, tuple[int, ...]] = {
     "images": (0,),
@@ -27,15 +26,8 @@ STREAMS: dict[str, tuple[int, ...]] = {
     "null_widening": (6,),
     "perturbations": (7,),
 }
+__all__ = ["StatisticsSettings", "grid", "ratio"]
 _DRAWS_PER_BLOCK = 100  # bounds the memory of `group_means`, whatever the number of resamples
-
-
-class StatisticsSettings(Settings):
-    """Percentile bootstrap: `confidence` of the intervals, number of `resamples`, `seed` of every stream."""
-
-    confidence: Annotated[float, Field(gt=0, lt=1)]
-    resamples: Annotated[int, Field(ge=100)]
-    seed: Annotated[int, Field(ge=0)]
 
 
 def stream(settings: StatisticsSettings, name: str, *keys: int) -> np.random.Generator:
@@ -137,20 +129,6 @@ def summary(
     figures = {"mean": np.asarray(point), "low": low, "high": high}
     columns = {name: values.ravel() if values.ndim else float(values) for name, values in figures.items()}
     return {**columns, "n_images": shape[1], "n_seeds": shape[0]}
-
-
-def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """above / below, in the shape of `above`; NaN where the denominator is not positive."""
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) > 0)
-
-
-def grid(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
-    """`values` (seeds, images, columns) of a table with one row per seed and image; ValueError where one is missing."""
-    table = table.sort_values(["seed", "image"])
-    seeds, images = table["seed"].nunique(), table["image"].nunique()
-    if len(table) != seeds * images or table.duplicated(["seed", "image"]).any():
-        raise ValueError(f"expected every one of {seeds} seeds to have the same {images} images, got {len(table)} rows")
-    return table[columns].to_numpy(float).reshape(seeds, images, len(columns))
 
 
 def labels(table: pd.DataFrame) -> np.ndarray:

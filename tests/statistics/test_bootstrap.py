@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from spectroscope.bootstrap import (
+from spectroscope.pipeline.params import validate
+from spectroscope.statistics.bootstrap import (
     STREAMS,
     StatisticsSettings,
     by_class,
@@ -17,7 +18,6 @@ from spectroscope.bootstrap import (
     stream,
     summary,
 )
-from spectroscope.pipeline.params import validate
 
 
 def settings(resamples: int = 300, seed: int = 0, confidence: float = 0.95) -> StatisticsSettings:

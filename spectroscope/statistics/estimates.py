@@ -1,0 +1,151 @@
+"""Statistics of runs with intervals over trained networks and images: every table's mean, low, high, n.
+
+A statistic is computed network by network and averaged over networks; a curve pooled over networks would cancel signs,
+and a centroid of it would depend on how many there are. Its interval comes from its pseudo-values, from leaving out one
+group of images at a time (Tukey 1958), in the two-way layout of `statistics.intervals`. A group holds whole clusters
+of images, and every class is spread over the groups.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from spectroscope.pipeline.params import Settings
+from spectroscope.statistics import intervals
+from spectroscope.statistics.intervals import Noise
+
+SUMMARY = ["mean", "low", "high", "n_images", "n_seeds", "networks"]
+
+
+class StatisticsSettings(Settings):
+    """`confidence` of the intervals; `groups`: of images, most of which one at a time is left out (the jackknife)."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)]
+    groups: Annotated[int, Field(ge=5)] = 20
+    resamples: Annotated[int, Field(ge=100)] = 1000
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """K statistics of one run: of each network (S, K), and their pseudo-values by group of images (S, G, K).
+
+    n_images: images that count for at least one network. share: whether the statistics are shares, within [0, 1].
+    """
+
+    by_network: np.ndarray
+    cells: np.ndarray
+    n_images: int
+    share: bool = False
+
+
+def means(values: np.ndarray, clusters: np.ndarray, share: bool = False) -> Estimates:
+    """Means over images: values (S, I, K), NaN where an image does not count, and the cluster of each image (I,)."""
+    groups = np.unique(clusters, return_inverse=True)[1]
+    return Estimates(*intervals.mean_cells(values, groups), _counted(values), share)
+
+
+def jackknife(
+    values: np.ndarray, statistic: Callable[[np.ndarray, np.ndarray], np.ndarray], groups: np.ndarray
+) -> Estimates:
+    """Any statistic of each network: values (S, I, ...), groups (I,) as of `image_groups`.
+
+    `statistic` takes the values of one network (I', ...) and the places of its images (I',), and gives (K,) numbers.
+    """
+    everything, n_groups = np.arange(values.shape[1]), int(groups.max()) + 1
+    kept = [everything, *(everything[groups != group] for group in range(n_groups))]
+    found = np.stack([[statistic(network[rows], rows) for rows in kept] for network in values])  # (S, 1 + G, K)
+    return from_replicates(found, _counted(values))
+
+
+def from_replicates(replicates: np.ndarray, n_images: int, share: bool = False) -> Estimates:
+    """Estimates from statistics of each network, of all images and without each group in turn: (S, 1 + G, K)."""
+    whole, without = replicates[:, 0], replicates[:, 1:]
+    n_groups = without.shape[1]
+    return Estimates(whole, n_groups * whole[:, None] - (n_groups - 1) * without, n_images, share)
+
+
+def image_groups(clusters: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
+    """Group of each image, 0..G-1: (I,) twice -> (I,). Whole clusters, at most `most` groups, classes spread over them.
+
+    ValueError for a single cluster.
+    """
+    first = pd.DataFrame({"cluster": clusters, "label": labels}).drop_duplicates("cluster")
+    ordered = first.sort_values("label", kind="stable")["cluster"].to_numpy()
+    if len(ordered) < 2:
+        raise ValueError(f"expected images of at least 2 clusters, got {len(ordered)}")
+    group_of = dict(zip(ordered.tolist(), (np.arange(len(ordered)) % min(most, len(ordered))).tolist(), strict=True))
+    return np.array([group_of[cluster] for cluster in np.asarray(clusters).tolist()])
+
+
+def subtract(a: Estimates, b: Estimates) -> Estimates:
+    """a - b of the same networks on the same images: paired in both."""
+    return Estimates(a.by_network - b.by_network, a.cells - b.cells, min(a.n_images, b.n_images))
+
+
+def summary(estimates: Estimates, statistics: StatisticsSettings, noise: Noise | None = None) -> dict[str, Any]:
+    """Columns SUMMARY of K statistics, arrays (K,).
+
+    Networks without a value (NaN) do not count. n_seeds: networks that have one. networks: the value of each network,
+    separated by blanks. Two networks have no interval, one has an interval over images, for this network alone.
+    """
+    width = estimates.by_network.shape[1]
+    low, high, mean = (np.full(width, np.nan) for _ in range(3))
+    there = np.isfinite(estimates.by_network)
+    for pattern in np.unique(there, axis=1).T:
+        if pattern.any():
+            columns = (there == pattern[:, None]).all(0)
+            by_network, cells = estimates.by_network[pattern][:, columns], estimates.cells[pattern][:, :, columns]
+            own = Noise(noise.variance[columns], noise.freedom) if noise else None
+            mean[columns] = by_network.mean(0)
+            bounds = intervals.ends(by_network, cells, statistics.confidence, noise=own)
+            if estimates.share:
+                bounds = intervals.share_ends(mean[columns], *bounds, cells.shape[1], statistics.confidence)
+            low[columns], high[columns] = bounds
+    networks = [" ".join(f"{value:.4g}" for value in column) for column in estimates.by_network.T]
+    sizes = {"n_images": np.full(width, estimates.n_images), "n_seeds": there.sum(0), "networks": np.array(networks)}
+    return {"mean": mean, "low": low, "high": high, **sizes}
+
+
+def difference(run: Estimates, reference: Estimates, statistics: StatisticsSettings) -> dict[str, Any]:
+    """Columns SUMMARY of run - reference on the same images: paired by image, the networks being other ones.
+
+    Arrays (K,); a statistic that a network of either run lacks (NaN) has no value. networks: those of the run.
+    """
+    low, high = intervals.ends(
+        run.by_network, run.cells, statistics.confidence, less=(reference.by_network, reference.cells)
+    )
+    own = summary(run, statistics)
+    mean = run.by_network.mean(0) - reference.by_network.mean(0)
+    n_images = np.minimum(own["n_images"], reference.n_images)
+    n_seeds = np.minimum(own["n_seeds"], np.isfinite(reference.by_network).sum(0))
+    return {**own, "mean": mean, "low": low, "high": high, "n_images": n_images, "n_seeds": n_seeds}
+
+
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """above / below, in the shape of `above`; NaN where the denominator is not positive."""
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=np.asarray(below) > 0)
+
+
+def grid(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
+    """Values (seeds, images, columns) of a table with one row per seed and image; ValueError where one is missing."""
+    table = table.sort_values(["seed", "image"])
+    seeds, images = table["seed"].nunique(), table["image"].nunique()
+    if len(table) != seeds * images or table.duplicated(["seed", "image"]).any():
+        raise ValueError(f"expected every one of {seeds} seeds to have the same {images} images, got {len(table)} rows")
+    return table[columns].to_numpy(float).reshape(seeds, images, len(columns))
+
+
+def per_image(table: pd.DataFrame, column: str) -> np.ndarray:
+    """A column of each image (its label, its cluster), in the order of `grid`: (images,)."""
+    return table.sort_values("image").drop_duplicates("image")[column].to_numpy()
+
+
+def _counted(values: np.ndarray) -> int:
+    """Images with a value for at least one network: (S, I, ...)."""
+    finite = np.isfinite(values).reshape(*values.shape[:2], -1)
+    return int(finite.any((0, 2)).sum())

@@ -1,0 +1,166 @@
+"""Confidence intervals over trained networks (seeds) and images.
+
+Both are samples: other seeds and other images of the same kind would have given another result. Networks and images
+are crossed (every network sees the same images), a two-way random-effects layout with one value in a cell (Searle,
+Casella & McCulloch 1992, section 4.6). Its mean squares give the variance of a mean,
+
+    Var = [max(MS_seeds - MS_error, 0) + MS_images] / (seeds * images),
+
+and the quantile is the mean of the two t quantiles, weighted by their parts of that variance (Cochran 1964). Statistics
+that are no means (centroids, shares, Kendall's W) are computed network by network, averaged, and treated alike through
+their pseudo-values, from leaving out one group of images at a time (Tukey 1958): see `statistics.estimates`.
+benchmarks/coverage.py measures how often these intervals hold the truth.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+FEWEST_SEEDS = 3  # two networks say too little of how networks vary: their two values are reported instead
+
+
+class Interval(NamedTuple):
+    """An estimate and its interval; `low` and `high` are NaN where there is none."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Noise(NamedTuple):
+    """A further, independent part of the variance of K statistics (K,), and its degrees of freedom."""
+
+    variance: np.ndarray
+    freedom: int
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95, clusters: Sequence[int] | None = None) -> Interval:
+    """Mean over networks and images, with its interval: (seeds, images) or (images,) -> (mean, low, high).
+
+    NaN marks an image that does not count for a network; the mean is that of the networks' means. `clusters`: a number
+    for each image; images of one cluster are not independent (patches of one photograph). One network: the interval is
+    over images, for this network alone. Two: there is no interval. Where every value is 0, or every value is 1, the end
+    is Clopper and Pearson's, with as many trials as there are clusters. ValueError for other shapes, a confidence
+    outside (0, 1), or nothing to average.
+
+    >>> mean_interval([[1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 1], [1, 0, 1, 0, 0, 1]], confidence=0.9)
+    Interval(mean=0.666..., low=0.28..., high=1.0)
+    """
+    grid, groups = _checked(values, confidence, clusters)
+    means, cells = mean_cells(grid[:, :, None], groups)
+    low, high = ends(means, cells, confidence)
+    if np.isin(grid[np.isfinite(grid)], (0, 1)).all():
+        low, high = share_ends(means.mean(0), low, high, cells.shape[1], confidence)
+    return Interval(float(means.mean()), float(low[0]), float(high[0]))
+
+
+def difference_interval(
+    a: ArrayLike, b: ArrayLike, confidence: float = 0.95, clusters: Sequence[int] | None = None
+) -> Interval:
+    """Mean of `a` minus mean of `b` on the same images, with its interval: (seeds, images) twice -> (mean, low, high).
+
+    Paired by image; the networks of `a` and of `b` are independent samples, and their numbers may differ. NaN, clusters
+    and one or two networks are treated as in `mean_interval`. ValueError where the images differ in number.
+
+    >>> difference_interval([[1, 1, 1, 0]], [[1, 0, 0, 0]])
+    Interval(mean=0.5, low=-0.41..., high=1.41...)
+    """
+    (one, groups), (other, _) = (_checked(values, confidence, clusters) for values in (a, b))
+    if one.shape[1] != other.shape[1]:
+        raise ValueError(f"expected the same images for both, got {one.shape[1]} and {other.shape[1]}")
+    (means, cells), (base, base_cells) = (mean_cells(grid[:, :, None], groups) for grid in (one, other))
+    low, high = ends(means, cells, confidence, less=(base, base_cells))
+    return Interval(float(means.mean() - base.mean()), float(low[0]), float(high[0]))
+
+
+def ends(
+    by_network: np.ndarray,
+    cells: np.ndarray,
+    confidence: float,
+    less: tuple[np.ndarray, np.ndarray] | None = None,
+    noise: Noise | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of the intervals around means over networks (S, K), from cells (S, groups of images, K): (K,) twice.
+
+    `less`: the same of a second run on the same groups of images, whose mean is subtracted. `noise`: a further part of
+    the variance. NaN where there is no interval: with two networks, a single group, or where a cell is not finite.
+    """
+    runs = [cells] if less is None else [cells, less[1]]
+    estimate = by_network.mean(0) if less is None else by_network.mean(0) - less[0].mean(0)
+    if cells.shape[1] == 1 or any(1 < len(run) < FEWEST_SEEDS for run in runs):
+        return np.full_like(estimate, np.nan), np.full_like(estimate, np.nan)
+    by_image = cells.mean(0) if less is None else cells.mean(0) - less[1].mean(0)  # (groups, K)
+    n, tail = len(by_image), (1 + confidence) / 2
+    seed_variance, seed_freedom = _seed_part(runs)
+    parts = [(by_image.var(0, ddof=1) / n, n - 1), (seed_variance, seed_freedom), *([noise] if noise else [])]
+    total = np.sum([variance for variance, _ in parts], axis=0)
+    with np.errstate(invalid="ignore"):
+        quantile = sum(variance * stats.t.ppf(tail, freedom) for variance, freedom in parts) / total
+    half = np.where(total > 0, quantile * np.sqrt(total), np.where(np.isnan(total), np.nan, 0.0))
+    return estimate - half, estimate + half
+
+
+def share_ends(
+    mean: np.ndarray, low: np.ndarray, high: np.ndarray, trials: int, confidence: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the intervals of shares (K,): within [0, 1], and exact (Clopper & Pearson 1934) at a share of 0 or 1."""
+    low, high = low.clip(min=0), high.clip(max=1)
+    for place in np.flatnonzero(np.isin(mean, (0, 1)) & np.isfinite(low)):
+        exact = stats.binomtest(round(mean[place] * trials), trials).proportion_ci(confidence, "exact")
+        low[place], high[place] = exact.low, exact.high
+    return low, high
+
+
+def mean_cells(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of each network and its cells by group of images: (S, I, K), groups (I,) 0..G-1 -> (S, K), (S, G, K).
+
+    NaN does not count. A network's cells average to its mean and say how far a group moves it: with every value there
+    and one image a group they are the values, else the linear approximation of a ratio of sums (of values and counts;
+    Cochran 1977, section 6.3). NaN for a network without a value.
+    """
+    counted = np.isfinite(values)
+    number = counted.sum(1)  # (S, K)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = np.where(counted, values, 0.0).sum(1) / np.where(number > 0, number, np.nan)
+        deviation = np.where(counted, values - means[:, None], 0.0) / number[:, None]
+    n_groups = int(groups.max()) + 1
+    order = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[order], np.arange(n_groups))
+    return means, means[:, None] + n_groups * np.add.reduceat(deviation[:, order], starts, axis=1)
+
+
+def _seed_part(runs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """max(MS_seeds - MS_error, 0) / (seeds * images), summed over runs, and Welch's degrees of freedom: (K,) each.
+
+    Zero for a run of one network, which stands for itself.
+    """
+    width = runs[0].shape[2]
+    total, squares = np.zeros(width), np.zeros(width)
+    for cells in runs:
+        seeds, n, _ = cells.shape
+        if seeds > 1:
+            by_seed = cells.mean(1, keepdims=True)
+            residual = cells - cells.mean(0, keepdims=True) - by_seed + cells.mean((0, 1))
+            error = (residual**2).sum((0, 1)) / ((seeds - 1) * (n - 1))
+            variance = (n * by_seed[:, 0].var(0, ddof=1) - error).clip(min=0) / (seeds * n)
+            total, squares = total + variance, squares + variance**2 / (seeds - 1)
+    return total, np.divide(total**2, squares, out=np.ones(width), where=squares > 0)
+
+
+def _checked(values: ArrayLike, confidence: float, clusters: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """Values as (seeds, images), and the cluster of each image as 0..C-1."""
+    grid = np.atleast_2d(np.asarray(values, float))
+    if not 0 < confidence < 1:
+        raise ValueError(f"expected a confidence between 0 and 1, got {confidence:g}")
+    if grid.ndim != 2 or not np.isfinite(grid).any(1).all():
+        raise ValueError(f"expected values (seeds, images), some of each seed finite, got shape {grid.shape}")
+    labels = np.arange(grid.shape[1]) if clusters is None else np.asarray(clusters)
+    if labels.shape != grid.shape[1:]:
+        raise ValueError(f"expected one cluster for each of {grid.shape[1]} images, got {labels.shape}")
+    groups = np.unique(labels, return_inverse=True)[1]
+    if groups.max() == 0:
+        raise ValueError("expected at least two images (or clusters), got one")
+    return grid, groups

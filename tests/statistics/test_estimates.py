@@ -1,0 +1,87 @@
+"""Estimates: means and other statistics of each network, their groups of images, and the rows of a table."""
+
+import numpy as np
+import pytest
+
+from spectroscope.statistics.estimates import (
+    StatisticsSettings,
+    difference,
+    image_groups,
+    jackknife,
+    means,
+    subtract,
+    summary,
+)
+from spectroscope.statistics.intervals import difference_interval, mean_interval
+
+RNG = np.random.default_rng(0)
+SETTINGS = StatisticsSettings(confidence=0.95, groups=10)
+ONE_EACH = np.arange(40)
+
+
+def figures(row):
+    return [float(row[name][0]) for name in ("mean", "low", "high")]
+
+
+def share(values, _):
+    above, below = values.sum(0)
+    return np.array([above / (above + below)])
+
+
+def test_means_have_the_intervals_of_the_public_functions():
+    a, b = RNG.normal(size=(2, 3, 40))
+    clusters = np.repeat(np.arange(20), 2)
+    of_a, of_b = (means(values[:, :, None], clusters) for values in (a, b))
+    np.testing.assert_allclose(figures(summary(of_a, SETTINGS)), mean_interval(a, clusters=clusters))
+    np.testing.assert_allclose(figures(difference(of_a, of_b, SETTINGS)), difference_interval(a, b, clusters=clusters))
+
+
+def test_the_jackknife_of_a_mean_is_its_interval_over_groups():
+    values, groups = RNG.normal(size=(3, 40, 2)), np.repeat(np.arange(8), 5)
+    found, expected = jackknife(values, lambda network, _: network.mean(0), groups), means(values, groups)
+    np.testing.assert_allclose(found.by_network, expected.by_network)
+    np.testing.assert_allclose(found.cells, expected.cells)
+
+
+def test_a_statistic_of_two_copies_of_a_network_is_that_of_one():
+    values, groups = RNG.random((1, 40, 2)), ONE_EACH % 10
+    one, two = (jackknife(np.repeat(values, n, axis=0), share, groups) for n in (1, 2))
+    assert summary(one, SETTINGS)["mean"] == summary(two, SETTINGS)["mean"]
+
+
+def test_one_network_has_an_interval_and_two_have_their_values():
+    one, two = (summary(means(RNG.random((n, 40, 1)), ONE_EACH), SETTINGS) for n in (1, 2))
+    assert np.isfinite(figures(one)).all() and one["n_seeds"] == 1
+    assert np.isnan(figures(two)[1:]).all() and len(two["networks"][0].split()) == 2
+
+
+def test_a_network_without_a_value_does_not_count():
+    values = RNG.random((4, 40, 2))
+    values[0, :, 1] = np.nan
+    row = summary(means(values, ONE_EACH), SETTINGS)
+    np.testing.assert_array_equal(row["n_seeds"], [4, 3])
+    assert row["mean"][1] == pytest.approx(values[1:, :, 1].mean()) and np.isfinite(row["low"]).all()
+
+
+def test_the_same_networks_are_compared_in_pairs():
+    networks = RNG.normal(scale=5, size=(3, 1, 1)) + RNG.normal(scale=5, size=(1, 40, 1))
+    a, b = (means(networks + RNG.normal(loc=shift, scale=0.1, size=(3, 40, 1)), ONE_EACH) for shift in (0.3, 0.0))
+    paired, apart = summary(subtract(a, b), SETTINGS), difference(a, b, SETTINGS)
+    assert paired["low"] > 0 > apart["low"]
+    assert paired["mean"] == pytest.approx(apart["mean"])
+
+
+def test_groups_keep_clusters_whole_and_spread_classes():
+    labels = np.repeat([0, 1, 2], 20)
+    clusters = np.arange(60) // 2
+    groups = image_groups(clusters, labels, 10)
+    assert groups.max() == 9
+    assert all(len(set(groups[clusters == cluster])) == 1 for cluster in range(30))
+    assert all(len(set(groups[labels == label])) == 10 for label in range(3))
+    with pytest.raises(ValueError, match="at least 2 clusters, got 1"):
+        image_groups(np.zeros(5), np.zeros(5), 10)
+
+
+def test_a_share_of_none_has_an_exact_end():
+    row = summary(means(np.zeros((3, 45, 1)), np.arange(45), share=True), SETTINGS)
+    np.testing.assert_allclose(figures(row), (0, 0, 1 - 0.025 ** (1 / 45)))
