@@ -11,8 +11,8 @@ QUESTION = QUESTIONS["information"]
 CAPTION = (
     "Left: accuracy of a linear classifier on one band of the test images, from signed coefficients or magnitudes; "
     "hollow: trained on permuted labels, the control. It says what a band holds at least, not what a network uses. "
-    "Right: ADCS, how many classes are weaker at a shell minus how many are stronger. It compares classes, not shells; it "
-    "has no interval. "
+    "Right: ADCS, how many classes are weaker at a shell minus how many are stronger. It compares classes, not "
+    "shells, and has no interval. "
 )
 
 
