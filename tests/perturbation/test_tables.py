@@ -193,6 +193,16 @@ def test_the_attack_and_its_control_are_measured_alike():
     assert low["attack"] > 1 > 0.3 > abs(low["control"])
 
 
+def test_no_network_has_the_noise_of_another():
+    x = natural(4)
+    test, change = Images(x, torch.arange(4) % 2, ("a", "b")), white(x).repeat(2, 1, 1, 1)
+    measured = tables.measure(test, change, outcomes_of(crossed_units(2, 4)), SETTINGS, STATISTICS)
+    for table, alike in (("calibrated", 0.0), ("perturbation", 1.0)):  # the null is in the score alone
+        rows = measured[table].set_index("source")["networks"].str.split(expand=True)
+        same = (rows[0] == rows[1]).groupby("source").mean()
+        assert same["attack"] == pytest.approx(alike, abs=0.1) and same["control"] < 0.1, table
+
+
 def test_only_successes_among_the_first_images_are_measured():
     x = natural(6)
     test = Images(x, torch.zeros(6, dtype=torch.int64), ("a",))
