@@ -1,16 +1,17 @@
 """Fill the parts of README.md and docs/ that are results between their markers: `make readme`."""
 
-import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from spectroscope.pipeline import io
 from spectroscope.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "studies.md", ROOT / "docs" / "validation.md")
 ENDS = ("mean", "low", "high")
-Row = dict[str, str]
+Row = dict[str, Any]
 
 
 def filled(text: str, root: Path = ROOT) -> str:
@@ -38,14 +39,14 @@ def finding(tables: Path) -> str:
     change = {(row["run"], row["statistic"]): row for row in rows(tables / "contrasts.csv")}
 
     def percent(run: str, attack: str) -> str:
-        return f"{100 * float(accuracy[run, attack]['mean']):.0f} %"
+        return f"{100 * accuracy[run, attack]['mean']:.0f} %"
 
     def points(run: str) -> str:
-        return "{:+.1f} points [{:+.1f}, {:+.1f}]".format(*(100 * float(change[run, "pgd"][key]) for key in ENDS))
+        return "{:+.1f} points [{:+.1f}, {:+.1f}]".format(*(100 * change[run, "pgd"][key] for key in ENDS))
 
     attacked, centroid = accuracy["standard", "pgd"], change["adversarial", "centroid"]
     networks, n = attacked["n_seeds"], attacked["n_images"]
-    shift = "{:.1f} shells [{:.1f}, {:.1f}]".format(*(float(centroid[key]) for key in ENDS))
+    shift = "{:.1f} shells [{:.1f}, {:.1f}]".format(*(centroid[key] for key in ENDS))
     clean, classes = accuracy["standard", "clean"], len({row["class"] for row in rows(tables / "class_accuracy.csv")})
     return (
         f"* **Adversarial training** raised the accuracy under PGD (l-inf, 8/255) from {percent('standard', 'pgd')} to "
@@ -87,13 +88,13 @@ def methods(folder: Path) -> str:
         "| --- " * (1 + len(columns)) + "|",
     ]
     lines += ["| " + " | ".join([order, *(cells[*column, order] for column in columns)]) + " |" for order in orders]
-    seeds = int(curves[0]["n_seeds"])
+    seeds = curves[0]["n_seeds"]
     basis = f"n = {curves[0]['n_images']} images, {seeds} network{'s' if seeds > 1 else ''} a run, bootstrap intervals."
     overall = [row for row in agreement if row["method"] == "all" and row["across"] in ("methods", "measures")]
     concordance = ", ".join(f"{row['run']} {interval(row)}" for row in overall)
     notes = [f"{basis} Kendall's W of the methods: {concordance}."]
     for row in signs:
-        same, sure, median = (float(row[key]) for key in ("same_sign", "sure", "median"))
+        same, sure, median = (row[key] for key in ("same_sign", "sure", "median"))
         notes.append(
             f"{row['statistic']} of {row['run']}: of {row['n_choices']} choices {same:.0%} have the sign of the "
             f"median, {median:+.3f}, {sure:.0%} with an interval on one side of 0."
@@ -102,14 +103,13 @@ def methods(folder: Path) -> str:
 
 
 def rows(file: Path) -> list[Row]:
-    """The rows of a table."""
-    with file.open(newline="") as content:
-        return list(csv.DictReader(content))
+    """The rows of a table; ValueError when it is of another schema version."""
+    return io.read_table(file).to_dict("records")
 
 
 def interval(row: Row) -> str:
     """Mean and interval of a row."""
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*(float(row[key]) for key in ENDS))
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*(row[key] for key in ENDS))
 
 
 FORMS: dict[str, Callable[[Path], str]] = {

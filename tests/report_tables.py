@@ -138,7 +138,7 @@ def study(n_runs: int = 2, **changes) -> results.Results:
     """The whole study in memory; `changes`: fields of Results, and tables to replace by name in `tables`."""
     fields = {
         "settings": settings(n_runs),
-        "provenance": {"device": "a CPU", "test_images": "12"},
+        "provenance": {"source": "photos", "test_images": 12},
         "warnings": {},
         "tables": tables(n_runs) | changes.pop("tables", {}),
         "rct_maps": rct_maps(n_runs),
@@ -168,6 +168,6 @@ def write_study(root: Path, n_runs: int = 4) -> None:
     for name, table in tables(n_runs).items():
         io.write_table(root / f"tables/{name}.csv", table)
     io.write_table(root / "maps.parquet", rct_maps(n_runs))
-    about = {"device": "cpu", "threads": 2, "digest": "abc"}
+    about = {"source": "photos", "digest": "abc", "test_images": len(test)}
     io.write_json(root / "metrics.json", {"about": about, "runs": {}, "warnings": {}})
     (root / "params.yaml").write_text(yaml.safe_dump(settings(n_runs), sort_keys=False))
