@@ -12,7 +12,7 @@ import report_tables
 import torch
 import vl_convert
 from report_pages import decoded
-from report_tables import ATTACKS, CLASSES, RUNS, SHELLS, cell, study, tables
+from report_tables import ATTACKS, RUNS, SHELLS, cell, study, tables
 
 from spectroscope.pipeline import io
 from spectroscope.report import page
@@ -246,15 +246,6 @@ def test_one_run_differs_from_nothing():
 
 
 # ---- attribution
-
-
-def test_the_reliance_chart_offers_the_mean_and_every_class(specs, table):
-    spec = specs["occluded_frequency"]
-    rows, (select,) = held(spec), [bind for bind in below(spec, "bind") if isinstance(bind, dict)]
-    assert select["options"] == [attribution.MEAN, *CLASSES]
-    by_class = table["class_occluded_frequency"].groupby("class")
-    for name, part in [(attribution.MEAN, table["occluded_frequency"]), *by_class]:
-        np.testing.assert_allclose(rows.loc[rows["class"] == name, "mean"], part["mean"], rtol=1e-5)
 
 
 def test_a_panel_of_masks_without_a_mean_says_so(table):
