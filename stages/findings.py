@@ -19,7 +19,6 @@ def main(  # an argument for each file or folder of the stage in dvc.yaml
     attribution: In,
     weights: In,
     images: In,
-    warnings: In,
     tables: Out,
     cards: Out,
     headline: Out,
@@ -44,10 +43,7 @@ def main(  # an argument for each file or folder of the stage in dvc.yaml
         "contrasts": contrasts(accurate + relied, findings.reference, statistics),
         "training": epochs,
     }
-    overfitted = int(epochs.groupby(["run", "seed"])["overfitted"].any().sum())
-    numbers = metrics.headline(
-        results["accuracy"], results["reliance"], findings.attack, io.read_json(warnings), overfitted
-    )
+    numbers = metrics.headline(results["accuracy"], results["reliance"], findings.attack)
 
     for name, table in results.items():
         io.write_table(tables / f"{name}.csv", table)

@@ -27,7 +27,7 @@ MEASURE = "<script>setTimeout(() => document.body.dataset.width = document.docum
 
 def make_page(root: Path) -> str:
     folders = {name: root / name for name in ("tables", "bands", "attacks", "attribution")}
-    files = {"metrics": "metrics.json", "maps": "maps.parquet", "images": "images.parquet"}
+    files = {"warnings": "warnings.json", "maps": "maps.parquet", "images": "images.parquet"}
     files |= {"out": "out/index.html", "summary": "out/results.md", "overview": "out/overview.svg"}
     report.main(**folders, **{name: root / file for name, file in files.items()})
     return (root / "out/index.html").read_text()
