@@ -48,7 +48,8 @@ def shell_summaries(curves: np.ndarray, hf_from: float, has_share: np.ndarray) -
     """Every summary of class curves (..., classes, shells) by name, each (...).
 
     centroid, centroid_abs, negative_share: of the mean over classes, in shells (0 = DC; Wang et al. 2020, Fig. 1, count
-    k = shell + 1). hf_share: mean of `class_shares` over the classes has_share (classes,). dc, low_sum, mid_sum,
+    k = shell + 1). hf_share, class_negative: means of the classes' high-frequency shares and negative shares, over the
+    classes has_share (classes,); a mean over classes can hide that single classes are negative. dc, low_sum, mid_sum,
     high_sum: of the mean over classes, signs kept, over DC and the bands of `partitions.low_middle_high`.
     """
     mean, shell = class_mean(curves, -2), np.arange(curves.shape[-1])
@@ -59,6 +60,7 @@ def shell_summaries(curves: np.ndarray, hf_from: float, has_share: np.ndarray) -
         "centroid_abs": centroid_abs(mean, shell),
         "hf_share": class_mean(class_shares(curves, hf_from)[..., has_share], -1),
         "negative_share": negative_share(mean),
+        "class_negative": class_mean(negative_share(curves)[..., has_share], -1),
         **{name: mean[..., first:last].sum(-1) for name, (first, last) in edges.items()},
     }
 

@@ -6,13 +6,14 @@ import pandas as pd
 def headline(accuracy: pd.DataFrame, reliance: pd.DataFrame, attack: str) -> dict[str, dict[str, float | None]]:
     """<run>: clean (accuracy), attacked (accuracy under the attack), centroid (by margin, in shells).
 
-    accuracy, reliance: tables of the findings. A number that does not exist is None. ValueError for an attack without
+    accuracy, reliance: tables of the findings. A number that does not exist, or a centroid
+    that is no centre of reliance, is None. ValueError for an attack without
     an accuracy.
     """
     if attack not in set(accuracy["attack"]):
         known = ", ".join(dict.fromkeys(accuracy["attack"]))
         raise ValueError(f"findings.attack: expected an attack within a ball among {known}, got {attack!r}")
-    centroids = reliance[(reliance["statistic"] == "centroid") & (reliance["score"] == "margin")]
+    centroids = reliance[(reliance["statistic"] == "centroid") & (reliance["score"] == "margin") & ~reliance["marked"]]
     columns = {
         "clean": accuracy[accuracy["attack"] == "clean"].set_index("run")["mean"],
         "attacked": accuracy[accuracy["attack"] == attack].set_index("run")["mean"],

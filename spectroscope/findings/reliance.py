@@ -30,13 +30,14 @@ from spectroscope.statistics.estimates import (
 )
 
 MOST_NEGATIVE = 0.1  # above this share of negative mass the positive part has no centre that stands for the curve
-SHAPE = ("centroid", "centroid_abs", "hf_share", "negative_share")
+SHAPE = ("centroid", "centroid_abs", "negative_share", "hf_share", "class_negative")
 STATISTICS = {  # of each score, as of `summaries.shell_summaries`
     "margin": SHAPE,
     "probability": ("dc", "low_sum", "mid_sum", "high_sum", "negative_share"),
     "logit": SHAPE,
 }
-NO_FINDINGS = ("centroid_abs", "negative_share")  # they stand beside a centroid and are not compared
+NEGATIVE = {"centroid": "negative_share", "hf_share": "class_negative"}  # the negative mass that each leaves out
+NO_FINDINGS = ("centroid_abs", "negative_share", "class_negative")  # they stand beside a centroid and are not compared
 TABLES = {
     "occluded_frequency": ["run", "score", "shell", "at_chance"],
     "class_occluded_frequency": ["run", "score", "class", "shell"],
@@ -150,8 +151,8 @@ def reliance(
     A finding is named by both, as `centroid by margin`.
 
     A class without a high-frequency share in any network of any run by a score is left out of that share in all runs,
-    which are else compared on other classes; n_missing: how many. marked: more than MOST_NEGATIVE of the curve above DC
-    is negative, so that `centroid` and `hf_share` are no centre of reliance; they are then no findings.
+    which are else compared on other classes; n_missing: how many. marked: more than MOST_NEGATIVE of what the statistic
+    is computed from is negative (NEGATIVE), so that it is no centre of reliance; it is then no finding.
     """
     tables, findings = [], []
     for curves in runs:
@@ -160,15 +161,16 @@ def reliance(
             [np.isfinite(summaries.class_shares(each.replicates[:, 0], hf_from)).all(0) for each in same_score]
         )
         statistic = summaries.shell_summaries(curves.replicates, hf_from, has_share)
-        negative = summaries.class_mean(statistic["negative_share"][:, 0], 0)  # mean over the networks that have one
-        no_centre = not negative <= MOST_NEGATIVE  # NaN has none either
         for name in STATISTICS[curves.score]:
             estimates = from_replicates(statistic[name][:, :, None], curves.n_images)
             missing = int((~has_share).sum()) if name == "hf_share" else 0
-            marked = no_centre and name in ("centroid", "hf_share")
+            negative = statistic[NEGATIVE[name]][:, 0] if name in NEGATIVE else np.zeros(1)
+            marked = (
+                not summaries.class_mean(negative, 0) <= MOST_NEGATIVE
+            )  # of the networks' mean; NaN has none either
             cell = {"statistic": name, "marked": marked, "n_missing": missing}
             rows = _rows(estimates, statistics, **cell).assign(run=curves.run, score=curves.score)
-            if name.endswith("_share"):
+            if name.endswith(("_share", "_negative")):
                 rows[["low", "high"]] = rows[["low", "high"]].clip(0, 1)
             tables.append(rows)
             if name not in NO_FINDINGS and not marked:

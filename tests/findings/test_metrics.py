@@ -12,8 +12,13 @@ ACCURACY = pd.DataFrame(
     columns=["run", "attack", "mean"],
 )
 RELIANCE = pd.DataFrame(
-    [("a", "margin", "centroid", 15.5), ("a", "logit", "centroid", 3.0), ("a", "margin", "hf_share", 0.5)],
-    columns=["run", "score", "statistic", "mean"],
+    [
+        ("a", "margin", "centroid", 15.5, False),
+        ("a", "logit", "centroid", 3.0, False),
+        ("a", "margin", "hf_share", 0.5, False),
+        ("b", "margin", "centroid", 7.0, True),
+    ],
+    columns=["run", "score", "statistic", "mean", "marked"],
 )
 
 

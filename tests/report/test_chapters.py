@@ -53,7 +53,7 @@ def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[
     curves = (table["occluded_frequency"], table["class_occluded_frequency"])
     drawn = {name: draw(table[name], run_colours) for name, draw in of_one_table.items()}
     drawn["occluded_frequency"] = attribution.occluded_frequency(*curves, run_colours)
-    drawn["accuracy"] = evaluation.accuracy(table["accuracy"], table["attacks"], run_colours)
+    drawn["accuracy"] = evaluation.accuracy(table["accuracy"], table["attacks"], run_colours, 0.25)
     drawn["calibrated"] = perturbation.against_noise(table["calibrated"], run_colours, 0.95)
     drawn["agreement"] = validation.agreement(table["agreement"])
     drawn["multiverse"] = validation.choices(table["multiverse"], table["signs"], run_colours)
@@ -135,7 +135,7 @@ def test_every_run_has_its_one_colour_in_every_chart(specs):
 
 def test_every_caption_says_what_its_numbers_rest_on(specs):
     for name, spec in specs.items():
-        assert "3 seeds" in spec["description"] and "interval" in spec["description"]
+        assert "3 networks a run" in spec["description"] and "interval" in spec["description"]
         assert name == "training" or "n\u00a0=\u00a0200" in spec["description"]
 
 
@@ -200,7 +200,8 @@ def test_noise_stands_apart_and_an_attack_without_a_ball_has_no_accuracy(table):
     assert [title for _, title in groups] == ["no attack", "linf ball, 0.03", "noise, linf norm 0.5"]
     accuracy = accuracy.assign(mean=accuracy["mean"].where(accuracy["attack"] != "fgsm", 0.0))
     results = study(4, tables={"accuracy": accuracy, "attacks": attacks})
-    assert "Lowest accuracy in a ball: standard simba" in evaluation.accuracy(results).to_dict()["description"]
+    drawn = evaluation.accuracy(accuracy, attacks, results.run_colours, 0.25)
+    assert "Lowest accuracy in a ball: standard simba" in drawn.to_dict()["description"]
     assert evaluation.UNBOUNDED in evaluation.results_table(results)[1]
 
 
