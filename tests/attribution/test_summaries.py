@@ -89,6 +89,7 @@ def test_summaries_by_hand_leave_negative_parts_and_dc_out():
         "centroid_abs": pytest.approx((1 * 2 + 2 * 1 + 3 * 2) / 5),
         "negative_share": pytest.approx(1 / 5),
         "hf_share": pytest.approx((3 / 4 + 1 / 4) / 2),
+        "class_negative": pytest.approx((2 / 6 + 0) / 2),
         **{"dc": 9.0, "low_sum": 0.0, "mid_sum": 2.0, "high_sum": 1.0},
     }
     assert np.isfinite(class_shares(curves, 0.5)).all()

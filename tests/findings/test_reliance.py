@@ -72,6 +72,7 @@ def test_statistics_are_those_worked_out_by_hand(of_runs):
     table = tables["reliance"]
     assert list(table) == ["run", "score", "statistic", "marked", "n_missing", *SUMMARY]
     shape = {"centroid": 6.5 / 3.5, "centroid_abs": 6.5 / 3.5, "hf_share": (3 / 4 + 2 / 4) / 2, "negative_share": 0.0}
+    shape["class_negative"] = (0 + 1 / 5) / 2
     amounts = {"dc": 4.0, "low_sum": 0.0, "mid_sum": 1.5, "high_sum": 2.0, "negative_share": 0.0}
     for score, expected in {"margin": shape, "probability": amounts, "logit": shape}.items():
         assert by_name(table, "standard", score)["mean"].to_dict() == pytest.approx(expected), score
@@ -112,6 +113,7 @@ def test_more_than_a_tenth_of_negative_mass_marks_the_centre_and_makes_no_findin
         "centroid_abs": False,
         "hf_share": True,
         "negative_share": False,
+        "class_negative": False,
     }
     assert rows["marked"].loc["centroid_abs", "mean"] == pytest.approx((1 * 8 + 2 * 1) / 9)
     assert not rows["clear"]["marked"].any()
@@ -121,6 +123,14 @@ def test_more_than_a_tenth_of_negative_mass_marks_the_centre_and_makes_no_findin
         "marked",
         "clear",
     }
+
+
+def test_negative_classes_that_the_mean_curve_hides_mark_the_share(of_runs):
+    curves = {0: [9.0, 4.0, -4.0, 1.0], 1: [9.0, -3.0, 6.0, 1.0]}  # mean 9, .5, 1, 1
+    _, tables = of_runs({"standard": attribution(curves)}, classes=["brick", "grass"])
+    rows = by_name(tables["reliance"], "standard", "margin")
+    assert rows.loc["class_negative", "mean"] == pytest.approx((4 / 9 + 3 / 10) / 2)
+    assert rows["marked"][["centroid", "hf_share"]].tolist() == [False, True]
 
 
 def test_an_interval_of_a_share_lies_within_0_and_1(of_runs):

@@ -16,6 +16,7 @@ RELIANCE = {  # (score, statistic) -> name, whether it is a share
     ("margin", "centroid"): ("centroid by margin (shell)", False),
     ("margin", "hf_share"): ("high-frequency share by margin", True),
     ("margin", "negative_share"): ("negative part of the margin's curve", True),
+    ("margin", "class_negative"): ("negative part of the classes' curves", True),
     ("logit", "centroid"): ("paper mode, by logit: centroid (k = shell + 1)", False),
     ("logit", "hf_share"): ("paper mode, by logit: high-frequency share", True),
 }
