@@ -90,7 +90,8 @@ def accuracy_difference(rng: np.random.Generator, networks: int, ratio: float, d
         values = ratio**0.5 * rng.normal(size=(networks, 1, draws)) + of_images
         values = values + REST**0.5 * rng.normal(size=values.shape)
         runs.append(means(right(values, ratio, accuracy), np.arange(300), share=True))
-    row = difference(*runs, SETTINGS)
+    run, reference = runs
+    row = difference(run, reference, SETTINGS)
     return np.full(draws, 0.75 - 0.63), row["low"], row["high"]
 
 
