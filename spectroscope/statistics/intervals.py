@@ -118,6 +118,8 @@ def bounded_ends(
     A half width h around a mean at the place p between the bounds 0 and 1 is h / (p (1 - p)) there (delta method). At a
     bound there is no such scale; the ends are cut at the bounds.
     """
+    if lowest == highest:  # the centroid of a single shell
+        return low.clip(lowest, highest), high.clip(lowest, highest)
     width = highest - lowest
     place, half = (mean - lowest) / width, (high - low) / 2 / width
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -12,7 +12,7 @@ import report_tables
 import torch
 import vl_convert
 from report_pages import decoded
-from report_tables import ATTACKS, CLASSES, RUNS, SHELLS, cell, study, tables
+from report_tables import ATTACKS, RUNS, SHELLS, cell, study, tables
 
 from spectroscope.pipeline import io
 from spectroscope.report import page
@@ -248,15 +248,6 @@ def test_one_run_differs_from_nothing():
 # ---- attribution
 
 
-def test_the_reliance_chart_offers_the_mean_and_every_class(specs, table):
-    spec = specs["occluded_frequency"]
-    rows, (select,) = held(spec), [bind for bind in below(spec, "bind") if isinstance(bind, dict)]
-    assert select["options"] == [attribution.MEAN, *CLASSES]
-    by_class = table["class_occluded_frequency"].groupby("class")
-    for name, part in [(attribution.MEAN, table["occluded_frequency"]), *by_class]:
-        np.testing.assert_allclose(rows.loc[rows["class"] == name, "mean"], part["mean"], rtol=1e-5)
-
-
 def test_a_panel_of_masks_without_a_mean_says_so(table):
     rows = table["masks"].assign(mean=lambda rows: rows["mean"].where(rows["mask"] != "adversarial"))
     drawn = [probing.masks(masks, report_tables.run_colours(4)).to_dict() for masks in (table["masks"], rows)]
@@ -315,6 +306,43 @@ def test_the_gap_of_the_score_is_told_as_a_log_ratio_and_the_others_as_shares():
     assert "by: mean of ratios 106% of its mean, score 0.28 (a log ratio)." in perturbation.stability(gaps)
 
 
+def test_the_half_of_the_shells_that_attacks_strike_is_told_from_the_table():
+    def scores(attack: str, mean: list[float]) -> pd.DataFrame:
+        rows = pd.DataFrame({"run": "standard", "attack": attack, "source": "attack", "shape": "linf"}, index=range(4))
+        return rows.assign(shell=range(4), mean=mean, low=np.subtract(mean, 0.5))
+
+    calibrated = pd.concat(
+        [scores("pgd", [0.1, 0.9, 0, 0]), scores("cw", [0.2, 0, 0, 0]), scores("fgsm", [0, 0, 1, 0])]
+        + [scores(attack, [3, 0, 0, 0]) for attack in ("noise", "confined low")],
+        ignore_index=True,
+    )
+    kinds = {
+        "pgd": "white box",
+        "cw": "white box",
+        "fgsm": "single step",
+        "noise": "control",
+        "confined low": "confined",
+    }
+    attacks_table = pd.DataFrame({"attack": kinds.keys(), "kind": kinds.values()})
+    text = perturbation.strikes(calibrated, attacks_table)
+    assert "lower half of the shells for 2 of 3 pairs of run and attack, 1 of them with an interval above zero" in text
+    assert "study" not in perturbation.strikes(calibrated.query("attack == 'noise'"), attacks_table)
+
+
+def test_the_shells_of_half_the_power_are_told_for_attack_and_control():
+    rows = pd.DataFrame(
+        {"source": ["attack"] * 3 + ["control"] * 3, "run": "a", "attack": "pgd", "shell": [0, 1, 2] * 2}
+    )
+    text = perturbation.half_of_power(rows.assign(mean=[0.6, 0.3, 0.1, 0.1, 0.2, 0.7]))
+    assert "half of the power lies in shells 0 to 0, of the control's in 0 to 2 (medians" in text
+
+
+def test_without_intervals_the_chart_against_noise_counts_none(table):
+    rows = table["calibrated"].assign(low=np.nan, high=np.nan, n_seeds=2)
+    caption = perturbation.against_noise(rows, report_tables.run_colours(4), 0.9).to_dict()["description"]
+    assert "in place of the attack. " in caption and "include zero" not in caption
+
+
 # ---- attacks and their checks
 
 
@@ -367,6 +395,9 @@ def test_the_chart_of_information_holds_the_probes_and_the_adcs_of_each_class(ta
     assert len(shown.dropna(subset=["band"])) == len(table["probes"])
     np.testing.assert_allclose(shown.dropna(subset=["shell"])["mean"], adcs["mean"], rtol=1e-5)
     assert "NaN" not in vl_convert.vegalite_to_svg(chart)
+    true = table["probes"].query("labels == 'true' and band != 'all'")
+    best = true.loc[true["mean"].idxmax()]
+    assert f"band {best['band']} alone ({best['features']}) tells most: {best['mean']:.0%} of" in chart["description"]
 
 
 def test_the_checks_of_the_methods_show_what_was_computed():

@@ -90,6 +90,11 @@ def test_a_statistic_between_bounds_stays_between_them():
     )
 
 
+def test_a_statistic_with_one_possible_value_has_no_width():
+    one = np.ones(1)
+    np.testing.assert_array_equal(bounded_ends(one, one - 0.2, one + 0.2, 1.0, 1.0), [[1.0], [1.0]])
+
+
 def test_two_identical_networks_say_what_one_says():
     values = RNG.normal(size=(1, 40))
     assert mean_interval(np.repeat(values, 2, axis=0)).mean == mean_interval(values).mean
