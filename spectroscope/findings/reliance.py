@@ -162,16 +162,12 @@ def reliance(
         )
         statistic = summaries.shell_summaries(curves.replicates, hf_from, has_share)
         for name in STATISTICS[curves.score]:
-            estimates = from_replicates(statistic[name][:, :, None], curves.n_images)
+            estimates = from_replicates(statistic[name][:, :, None], curves.n_images, bounds=_bounds(name, curves))
             missing = int((~has_share).sum()) if name == "hf_share" else 0
             negative = statistic[NEGATIVE[name]][:, 0] if name in NEGATIVE else np.zeros(1)
-            marked = (
-                not summaries.class_mean(negative, 0) <= MOST_NEGATIVE
-            )  # of the networks' mean; NaN has none either
+            marked = not summaries.class_mean(negative, 0) <= MOST_NEGATIVE  # the networks' mean; NaN has none either
             cell = {"statistic": name, "marked": marked, "n_missing": missing}
             rows = _rows(estimates, statistics, **cell).assign(run=curves.run, score=curves.score)
-            if name.endswith(("_share", "_negative")):
-                rows[["low", "high"]] = rows[["low", "high"]].clip(0, 1)
             tables.append(rows)
             if name not in NO_FINDINGS and not marked:
                 findings.append(Finding(curves.run, f"{name} by {curves.score}", estimates, missing))
@@ -191,6 +187,13 @@ def band_loss(run: str, rows: pd.DataFrame, clusters: np.ndarray, statistics: St
         front = {"run": run, "band": band, "change": change, "measure": ["accuracy", "probability"]}
         tables.append(_rows(estimates, statistics, **front, energy=cell["energy"].mean()))
     return _stacked(tables, TABLES["band_loss"])
+
+
+def _bounds(name: str, curves: ClassCurves) -> tuple[float, float] | None:
+    """Between which a statistic lies, if any."""
+    if name.endswith("_share"):
+        return 0.0, 1.0
+    return (1.0, float(_shells(curves)[-1])) if name.startswith("centroid") else None  # DC has no part in a centroid
 
 
 def _shells(curves: ClassCurves) -> np.ndarray:
