@@ -9,6 +9,7 @@ in forward and backward passes, of which an attack with k steps needs k + 1, as 
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -64,7 +65,7 @@ def plain_fit(
     generator: Generator,
 ) -> Iterator[dict[str, Any]]:
     """`loop.fit` as one would usually write it: yields the same accuracies after each epoch."""
-    inner, out = held_out.split(train.labels, settings.held_out)
+    inner, out = held_out.split(train, settings.held_out)
     device = next(model.parameters()).device
     validation = train.pixels[out].to(device), train.labels[out].to(device)
     pictures = Pictures(train.pixels[inner], train.labels[inner], settings.augmentation.crop)
@@ -147,8 +148,8 @@ def main(
     settings = settings.model_copy(update={"epochs": epochs, "batch_size": batch_size})
     attack = build_adversary(settings.validation_attack)
     data = registry.load(params.load("dataset", registry.DatasetSettings, study)).train.head(images)
-    train = io.Images(data.pixels / 255, data.labels, data.classes)
-    n = len(held_out.split(train.labels, settings.held_out)[0])
+    train = replace(data, pixels=data.pixels / 255)
+    n = len(held_out.split(train, settings.held_out)[0])
     runs = []
     for name, kind in LOOPS:
         network = initial_network(model, train, seed=0).to(machine.device())

@@ -5,27 +5,42 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from spectroscope.pipeline import machine, processes
+from spectroscope.pipeline import io, machine, processes
 from spectroscope.training.hooks import Adversary
 
 COLLAPSE = 0.5
 VALIDATION_BATCH_SIZE = 256  # on every machine: a batch's number seeds its attack
 
 
-def split(labels: Tensor, held_out: float) -> tuple[Tensor, Tensor]:
-    """Indices (training, held out): of each class the last `held_out` fraction, at least one image on either side.
+def split(images: io.Images, held_out: float) -> tuple[Tensor, Tensor]:
+    """Indices (training, held out). No cluster is on both sides, and each class is on both.
 
-    ValueError for a class with fewer than two images.
+    Of each class whole clusters are held out, from that of its last image back, until they have the fraction `held_out`
+    of its images; one cluster stays in any case. ValueError for a class with a single cluster.
     """
-    training, out = [], []
+    labels, clusters = images.labels, images.clusters
+    out = torch.zeros(len(labels), dtype=torch.bool)
     for label in range(int(labels.max()) + 1):
         members = (labels == label).nonzero().flatten()
-        if len(members) < 2:
-            raise ValueError(f"expected at least 2 training images of class {label}, got {len(members)}")
-        n = max(1, round(held_out * len(members)))
-        training.append(members[:-n])
-        out.append(members[-n:])
-    return torch.cat(training).sort().values, torch.cat(out).sort().values
+        n_clusters = len(clusters[members].unique())
+        if n_clusters < 2:
+            raise ValueError(f"expected training images of class {label} from at least 2 clusters, got {n_clusters}")
+        # Clusters of another class may hold images of this one: labels can be permuted.
+        missing = max(1, round(held_out * len(members))) - int(out[members].sum())
+        out |= torch.isin(clusters, _last_clusters(clusters[members[~out[members]]], missing))
+    for label in range(int(labels.max()) + 1):
+        if out[labels == label].all():
+            raise ValueError(f"expected training images of class {label} in clusters of their own, got none")
+    return (~out).nonzero().flatten(), out.nonzero().flatten()
+
+
+def _last_clusters(clusters: Tensor, n: int) -> Tensor:
+    """Of the clusters of N images, those that end last, n images or more together; never the one that ends first."""
+    names, place, sizes = clusters.unique(return_inverse=True, return_counts=True)
+    last = torch.zeros(len(names), dtype=torch.int64).scatter_reduce(0, place, torch.arange(len(clusters)), "amax")
+    backwards = last.argsort(descending=True)
+    before = sizes[backwards].cumsum(0) - sizes[backwards]  # images in the clusters that come later
+    return names[backwards][:-1][before[:-1] < n]
 
 
 def accuracies(model: nn.Module, images: Tensor, labels: Tensor, attack: Adversary, *keys: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """The training loop of every regime; what a regime does in a step is given as hooks.
 
 The data set is one tensor on the device; augmentation works on whole batches. A held-out part of the training images,
-the same for every seed and regime, is evaluated after each epoch. Test images are never seen here.
+whole clusters and the same for every seed and regime, is evaluated after each epoch. Test images are never seen here.
 """
 
 import copy
@@ -51,7 +51,7 @@ def fit(
             f"expected batch_size >= {processes.world_size()}, one image a process, got {settings.batch_size}"
         )
     device = next(model.parameters()).device
-    inner, out = held_out.split(train.labels, settings.held_out)
+    inner, out = held_out.split(train, settings.held_out)
     images, labels = train.pixels[inner].to(device), train.labels[inner].to(device)
     validation = train.pixels[out].to(device), train.labels[out].to(device)
     state = initial_state(model, settings, math.ceil(len(images) / settings.batch_size), generator)

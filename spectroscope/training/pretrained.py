@@ -59,7 +59,7 @@ def examine(
 
     ValueError for logits that are not finite or not (N, n_classes).
     """
-    _, held_out = split(train.labels, settings.held_out)
+    _, held_out = split(train, settings.held_out)
     x, y = train.pixels[held_out].to(machine.device()), train.labels[held_out].to(machine.device())
     with torch.no_grad():
         logits = torch.cat([model(chunk) for chunk in x.split(VALIDATION_BATCH_SIZE)])

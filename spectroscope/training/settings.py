@@ -17,7 +17,7 @@ class TrainingSettings(Settings):
     `average`: decay of a moving average of the weights, which is then evaluated and kept; null for no average.
     `keep`: the weights of the last epoch, or of the best one (early stopping, Rice et al. 2020).
     `batch_norm`: with several processes, statistics over the whole batch or over the share of each process.
-    `held_out`: fraction of the training images that is only evaluated.
+    `held_out`: least fraction of the training images that is only evaluated, in whole clusters.
     `validation_attack`: measures robust accuracy on the held-out images after each epoch; no effect on the training.
     """
 

@@ -38,7 +38,7 @@ def test_an_averaged_network_is_what_is_evaluated_and_kept():
     rows = fit(averaged, validation_attack=attack, epochs=3, average=0.9)
     assert met[0] is not averaged and not any(weight.requires_grad for weight in met[0].parameters())
     images = bright_or_dark()
-    _, out = split(images.labels, 0.25)
+    _, out = split(images, 0.25)
     assert accuracy(averaged, images.pixels[out], images.labels[out]) == rows[-1]["clean"]
     assert torch.equal(averaged[1].weight, met[0][1].weight)
     assert (averaged[1].weight - plain[1].weight).abs().max() > 1e-4

@@ -1,30 +1,83 @@
 """Held-out images: how they are split off, accuracy on them, collapse, and the epoch that is kept."""
 
+import itertools
 import math
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
+from spectroscope.bands import PermutedLabels, apply_band
+from spectroscope.dataset.registry import DatasetSettings, load
+from spectroscope.pipeline import io, params
 from spectroscope.training import held_out
 from spectroscope.training.held_out import collapsed, select_epoch, split
 from spectroscope.training.hooks import TrainingHooks
 from tests.trainings import bright_or_dark, fit, network, random
 
+ROOT = Path(__file__).parents[2]
+
+
+def labelled(labels, clusters=None):
+    labels = torch.as_tensor(labels)
+    clusters = None if clusters is None else torch.as_tensor(clusters)
+    return io.Images(torch.zeros(len(labels), 1, 1, 1), labels, ("a", "b", "c"), clusters)
+
 
 @pytest.mark.parametrize("fraction", [0.1, 0.45])
-def test_the_split_is_stratified_and_never_overlaps(fraction):
+def test_of_images_that_are_a_cluster_each_the_last_of_every_class_are_held_out(fraction):
     labels = torch.tensor([0] * 20 + [1] * 40 + [2] * 2)[torch.randperm(62, generator=random())]
-    training, out = split(labels, fraction)
+    training, out = split(labelled(labels), fraction)
     assert sorted([*training.tolist(), *out.tolist()]) == list(range(62))
-    assert labels[out].bincount().tolist() == [max(1, round(fraction * n)) for n in (20, 40, 2)]
-    assert training.tolist() == sorted(training.tolist()) and out.tolist() == sorted(out.tolist())
+    numbers = {label: max(1, round(fraction * n)) for label, n in enumerate((20, 40, 2))}
+    last = [(labels == label).nonzero().flatten()[-n:].tolist() for label, n in numbers.items()]
+    assert out.tolist() == sorted(itertools.chain(*last)) and training.tolist() == sorted(training.tolist())
 
 
-@pytest.mark.parametrize("labels", [[0, 0, 1], [0, 0, 2, 2]], ids=["one image", "no image"])
-def test_a_class_that_cannot_be_split_is_named(labels):
-    with pytest.raises(ValueError, match=r"expected at least 2 training images of class 1, got [01]"):
-        split(torch.tensor(labels), 0.1)
+@pytest.mark.parametrize("fraction", [0.05, 0.45])
+@pytest.mark.parametrize("permuted", [False, True], ids=["labels", "permuted labels"])
+def test_no_held_out_patch_of_a_photograph_shares_its_tile_with_a_training_patch(fraction, permuted):
+    train = load(params.load("dataset", DatasetSettings, ROOT / "params.yaml")).train
+    if permuted:
+        train = apply_band(train, PermutedLabels(keep="permuted", seed=0), training=True)
+    training, out = split(train, fraction)
+    assert sorted([*training.tolist(), *out.tolist()]) == list(range(len(train)))
+    assert not set(train.clusters[training].tolist()) & set(train.clusters[out].tolist())
+    of_class = train.labels[out].bincount(minlength=12)
+    largest = train.clusters.bincount().max()
+    wanted = round(fraction * 400)
+    assert wanted <= of_class.min() and (permuted or of_class.max() < wanted + largest)
+    assert len(out) < (1.5 if fraction < 0.1 else 1.2) * fraction * len(train)
+
+
+@pytest.mark.parametrize(
+    ("labels", "clusters", "fraction", "expected"),
+    [
+        ([0, 0, 0, 0, 0, 0], [0, 1, 1, 0, 2, 1], 0.3, [1, 2, 5]),  # two images wanted, the last cluster has three
+        ([0, 0, 0, 0], [5, 5, 5, 1], 0.45, [3]),  # the one cluster that is left stays
+        ([0, 1, 0, 1], [3, 3, 4, 4], 0.3, [2, 3]),  # a cluster of two classes
+    ],
+    ids=["whole clusters", "one stays", "two classes"],
+)
+def test_whole_clusters_are_held_out_from_the_last_one_back(labels, clusters, fraction, expected):
+    training, out = split(labelled(labels, clusters), fraction)
+    assert out.tolist() == expected and sorted([*training.tolist(), *expected]) == list(range(len(labels)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "clusters", "n"),
+    [([0, 0, 1], None, 1), ([0, 0, 2, 2], None, 0), ([0, 0, 1, 1, 1], [0, 1, 2, 2, 2], 1)],
+    ids=["one image", "no image", "one cluster"],
+)
+def test_a_class_that_cannot_be_split_is_named(labels, clusters, n):
+    with pytest.raises(ValueError, match=rf"expected training images of class 1 from at least 2 clusters, got {n}"):
+        split(labelled(labels, clusters), 0.1)
+
+
+def test_a_class_whose_clusters_all_go_with_other_classes_is_named():
+    with pytest.raises(ValueError, match="expected training images of class 2 in clusters of their own, got none"):
+        split(labelled([0, 1, 0, 1, 2, 2], [0, 1, 2, 3, 2, 3]), 0.4)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 10, 64])
@@ -116,7 +169,7 @@ def test_held_out_images_are_never_trained_on_and_only_they_are_evaluated():
 
     hooks = TrainingHooks(adversary=note(trained))
     fit(network(), hooks, note(evaluated), images=images, augmentation={"flip": False, "crop": 0})
-    training, out = split(images.labels, 0.25)
+    training, out = split(images, 0.25)
     assert trained == {float(image.sum()) for image in images.pixels[training]}
     assert evaluated == {float(image.sum()) for image in images.pixels[out]}
     assert len(trained) == 60 and len(evaluated) == 20

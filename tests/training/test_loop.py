@@ -108,7 +108,7 @@ def test_every_epoch_meets_every_training_image_once_in_an_order_of_its_own_and_
         met, images = [], bright_or_dark()
         note = lambda model, x, y, generator: met.extend(x.sum((1, 2, 3))) or x  # noqa: E731
         fit(linear(), against(note), seed=seed, images=images, augmentation={"flip": False, "crop": 0})
-        inner, _ = held_out.split(images.labels, 0.25)
+        inner, _ = held_out.split(images, 0.25)
         sums = images.pixels[inner].sum((1, 2, 3))
         places = [int((sums - total).abs().argmin()) for total in met]
         return places[: len(inner)], places[len(inner) :], list(range(len(inner)))

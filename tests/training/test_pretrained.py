@@ -106,7 +106,7 @@ def test_a_bad_setting_is_named(change, message):
 def test_accuracy_and_loss_are_those_of_the_held_out_images(settings):
     data = images()
     (model,), (row,) = pretrained.adopt(regime(weights=None), OWN, data, settings, untouched)
-    _, held_out = split(data.labels, settings.held_out)
+    _, held_out = split(data, settings.held_out)
     logits = own(3, CLASSES, True)(data.pixels[held_out])
     assert row["loss"] == pytest.approx(nn.functional.cross_entropy(logits, data.labels[held_out]).item(), rel=1e-4)
     assert row["clean"] == row["robust"] == float((logits.argmax(1) == data.labels[held_out]).float().mean())
