@@ -73,6 +73,9 @@ class Study(Settings):
                 raise ValueError(f"{key}: expected {kind} among {', '.join(known)}, got {name!r}")
         if "clean" in self.attacks:
             raise ValueError("attacks.clean: expected another name, since `clean` stands for no attack")
+        named = self.attacks.get("autoattack")
+        if named is not None and named.method != "autoattack":  # another ensemble is weaker than that name says
+            raise ValueError(f"attacks.autoattack: expected the method autoattack under this name, got {named.method}")
         return self
 
     def _attack_names(self) -> list[str]:

@@ -9,7 +9,7 @@ from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 from stages import In, Out
 
 
@@ -18,8 +18,8 @@ def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> No
     settings = params.load("attack_checks", AttackChecksSettings)
     statistics = params.load("statistics", StatisticsSettings)
     study, test = params.read(), io.read_images(images)
-    runs, described, bands = list(study["runs"]), describe.describe(entries), describe.bands(entries)
-    shared = test.head(min(entry.n_images for entry in entries.values()))  # images that every attack was run on
+    runs, described, subspaces = list(study["runs"]), describe.describe(entries), describe.subspaces(entries)
+    attacked, clusters = test.head(max(entry.n_images for entry in entries.values())), test.clusters.numpy()
     files = [(run, attacks / run / f"{entry}.parquet") for run in runs for entry in entries]
     found = {(run, attack): cell for run, file in files for attack, cell in io.read_attack(file).items()}
 
@@ -30,16 +30,16 @@ def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> No
         model = study["runs"][run]["model"]
         networks = inference.restore_all(weights / run, model, test.pixels.shape[1:], len(test.classes))
         for position, (seed, network) in enumerate(networks):
-            flags.append(sanity.checks(network, shared.pixels, shared.labels).assign(run=run))
-            relied.append(sanity.relied_on(network, shared.pixels, shared.labels, bands).assign(run=run))
+            flags.append(sanity.checks(network, attacked.pixels, attacked.labels).assign(run=run))
+            relied.append(sanity.relied_on(network, attacked.pixels, attacked.labels, subspaces).assign(run=run))
             rows = transfer.transferred(network, test.pixels, elsewhere, position)
             transferred.append(rows.assign(run=run, seed=seed))
-    cells = strength.cells({key: outcomes for key, (_, outcomes) in found.items()}, described, runs)
+    cells = strength.cells({key: outcomes for key, (_, outcomes) in found.items()}, described, runs, clusters)
     results = {
         "attacks": strength.success_table(cells, statistics),
         "queries": strength.query_table(cells, statistics),
         "confined": strength.confined_table(cells, pd.concat(relied), statistics),
-        "attack_transfer": transfer.transfer_table(pd.concat(transferred), runs, statistics),
+        "attack_transfer": transfer.transfer_table(pd.concat(transferred), clusters, statistics),
     }
     signs = sanity.warnings(cells, pd.concat(flags), pd.concat(transferred), statistics)
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from spectroscope.attack_checks import strength
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 
-SETTINGS = StatisticsSettings(confidence=0.9, resamples=200, seed=0)
+SETTINGS = StatisticsSettings(confidence=0.9, groups=20)
 NONE, HALF, ALL = np.zeros((2, 20)), np.tile([0, 1], (2, 10)), np.ones((2, 20))
 
 
@@ -36,7 +36,7 @@ def described(*rows):
 
 
 def attack(name, fooled, l2=1.0, first=5, run="a", right=None):
-    """Rows of two seeds; fooled, right: (seeds, images)."""
+    """A row for each seed and image; fooled, right: (seeds, images); l2 of the successes: a number, or one for each."""
     fooled = np.array(fooled, bool)
     right = np.ones_like(fooled) if right is None else np.array(right, bool)
     rows = []
@@ -53,7 +53,8 @@ def attack(name, fooled, l2=1.0, first=5, run="a", right=None):
                 "success": success,
                 "queries": 20,
                 "queries_to_success": first if success else -1,
-                "l2": l2 if success else 0.0,
+                "l2": np.broadcast_to(l2, fooled.shape)[seed, image] if success else 0.0,
+                "linf": 0.1 if success else 0.0,
             }
         )
     return pd.DataFrame(rows)
@@ -62,4 +63,4 @@ def attack(name, fooled, l2=1.0, first=5, run="a", right=None):
 def cells(rows, *attacks):
     """Cells of the run a: rows of `attack`, and a row of `described` for each."""
     outcomes = {("a", table["attack"].iloc[0]): table for table in rows}
-    return strength.cells(outcomes, described(*attacks), ["a"])
+    return strength.cells(outcomes, described(*attacks), ["a"], np.arange(1000))

@@ -53,7 +53,10 @@ def tables(
     probes = table(band=["all", "0", "1"], features=["signed", "magnitude"], labels=["true", "permuted"])
     score = table(**cell, shape=["linf", "radial"], shell=shell)
     strength = {"kind": "white box", "norm": "linf", "eps": 0.03, "l2": 1.0, "queries": 9.0}
-    confined = table(run=runs, entry=["confined"], band=BANDS)
+    strength |= dict.fromkeys(("median_l2", "median_l2_low", "median_l2_high"), np.nan)
+    whole, equal = (table(run=runs, entry=[entry], band=BANDS) for entry in ("confined", "confined-16"))
+    whole["coefficients"] = whole["band"].map(dict(zip(BANDS, (64, 16, 48), strict=True)))
+    confined = pd.concat([whole, equal.assign(coefficients=16)], ignore_index=True)
     transfer = table(attack=attacks[:1], source=runs, run=runs)
     return {
         "accuracy": table(run=runs, attack=["clean", *attacks]).assign(clean=0.75),

@@ -45,7 +45,8 @@ def toy_study() -> dict:
     study = yaml.safe_load((ROOT / "studies" / "smoke.yaml").read_text())
     study["dataset"]["per_class"] = {"train": 30, "test": 12}
     study["runs"]["adversarial"]["band"] = "low"
-    study["attacks"]["pgd"]["n_images"], study["attacks"]["simba-dct"]["n_images"] = 20, 12
+    for attack, n_images in {"pgd": 20, "square": 12, "simba-dct": 12}.items():
+        study["attacks"][attack]["n_images"] = n_images
     study["evaluation"]["n_images"] = 48
     study["information"] |= {"n_train": 100, "n_test": 48, "steps": 3}
     study["perturbation"] |= {"n_images": 20, "noise_draws": 3, "splits": 2}
@@ -158,7 +159,7 @@ def test_a_run_of_pretrained_weights_is_not_trained_and_computes_only_its_own_ce
     (copy / "mine.py").write_text(MINE)
     (copy / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     stages = stages_run(call(copy, "dvc", "repro", "findings"))
-    own = {"training@theirs", "attacks@theirs-pgd", "attacks@theirs-simba-dct", "attribution@theirs"}
+    own = {f"attacks@theirs-{attack}" for attack in settings["attacks"]} | {"training@theirs", "attribution@theirs"}
     assert stages == own | {"study", "evaluation", "attack_checks", "findings"}
     files_after = cells(copy)
     assert all(files_after[name] == content for name, content in cells(project).items())  # those of the other runs

@@ -102,11 +102,20 @@ def test_the_full_study_runs_every_attack_there_is():
             SMOKE["attacks"]["pgd"],
             "attacks.clean: expected another name, since `clean` stands for no attack",
         ),
-        ("probing.masks.attack", "fgsm", "probing.masks.attack: expected an attack among pgd, simba-dct, got 'fgsm'"),
+        (
+            "attacks.autoattack",
+            SMOKE["attacks"]["pgd"],
+            "attacks.autoattack: expected the method autoattack under this name, got pgd",
+        ),
+        (
+            "probing.masks.attack",
+            "fgsm",
+            "probing.masks.attack: expected an attack among pgd, square, simba-dct, got 'fgsm'",
+        ),
         (
             "attack_checks.transfer",
             ["pgd", "pdg"],
-            "attack_checks.transfer: expected attacks among pgd, simba-dct, got 'pdg'",
+            "attack_checks.transfer: expected attacks among pgd, square, simba-dct, got 'pdg'",
         ),
         ("training.validation_attack", ..., "training.validation_attack: expected this setting, found none"),
         ("trainin", 1, "trainin: unknown setting (misspelt?), got 1"),

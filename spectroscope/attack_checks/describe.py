@@ -1,5 +1,7 @@
 """Kind, variant and ball of each attack of a study."""
 
+from typing import NamedTuple
+
 import pandas as pd
 
 from spectroscope.attacks.band_projection import AttackedBand
@@ -25,7 +27,18 @@ def describe(entries: dict[str, AttackSettings]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"eps": float})
 
 
-def bands(entries: dict[str, AttackSettings]) -> dict[tuple[str, str], AttackedBand]:
-    """The band of each confined attack, by entry and variant."""
-    banded = {entry: getattr(settings, "bands", None) or {} for entry, settings in entries.items()}
-    return {(entry, variant): band for entry, bands in banded.items() for variant, band in bands.items()}
+class Subspace(NamedTuple):
+    """What a confined attack may change: a band, of it all (None) or a number of coefficients; and its n_images."""
+
+    band: AttackedBand
+    coefficients: int | None
+    n_images: int
+
+
+def subspaces(entries: dict[str, AttackSettings]) -> dict[tuple[str, str], Subspace]:
+    """The subspace of each confined attack, by entry and variant."""
+    return {
+        (entry, variant): Subspace(band, getattr(settings, "coefficients", None), settings.n_images)
+        for entry, settings in entries.items()
+        for variant, band in (getattr(settings, "bands", None) or {}).items()
+    }

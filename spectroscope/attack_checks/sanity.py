@@ -1,17 +1,22 @@
 """Signs that an attack fails because gradients are masked, not because the network is robust."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from spectroscope.attack_checks.describe import Subspace
 from spectroscope.attack_checks.strength import Cell, among_right, summarise
-from spectroscope.attacks.band_projection import AttackedBand, projection
+from spectroscope.attacks.band_projection import coefficients, projection, subspace_projection
 from spectroscope.attacks.counting_model import evaluating, log_odds, logits_of
 from spectroscope.models import inference
 from spectroscope.pipeline import machine
-from spectroscope.statistics.bootstrap import StatisticsSettings, grid
+from spectroscope.statistics import estimates
+from spectroscope.statistics.estimates import Estimates, StatisticsSettings
 
+NO_BLACK_BOX = "no_black_box"
 CHECKS = {
     "zero_gradients": "the gradient is zero on {share:.0%} of the images: gradient attacks are blind there",
     "varies": "two passes over the same images give different logits on {share:.0%} of them: attacks need averaging",
@@ -41,19 +46,28 @@ def checks(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataFrame:
 
 
 def relied_on(
-    model: nn.Module, images: Tensor, labels: Tensor, bands: dict[tuple[str, str], AttackedBand]
+    model: nn.Module, images: Tensor, labels: Tensor, subspaces: dict[tuple[str, str], Subspace]
 ) -> pd.DataFrame:
-    """Mean drop of the label's logit when a whole band is removed from the images: rows entry, variant, relied.
+    """Mean drop of the label's probability without the coefficients that an attack may change.
 
-    Occluded Frequency (Wang et al. 2020, Def. 1) with the band as the component and zeros as the baseline.
+    Rows entry, variant, coefficients (their number), relied. images (N, C, H, W): the first N of the set; an entry
+    takes its own n_images of them, and removes of each image what it may change. Probabilities of two networks have one
+    unit, which logits have not. Occluded Frequency (Wang et al. 2020, Def. 1) with the probability as the score, the
+    coefficients as the component and zeros as the baseline.
     """
-    rows, clean = [], inference.logits(model, images).gather(1, labels[:, None])
-    for (entry, variant), band in bands.items():
-        height, width = images.shape[-2:]
-        removed = images - projection(band, height, width)(images)
-        drop = clean - inference.logits(model, removed).gather(1, labels[:, None])
-        rows.append({"entry": entry, "variant": variant, "relied": float(drop.mean())})
-    return pd.DataFrame(rows, columns=["entry", "variant", "relied"])
+    rows, clean = [], _label_probability(model, images, labels)
+    size = (images.shape[-2], images.shape[-1])
+    for (entry, variant), (band, count, n) in subspaces.items():
+        project = subspace_projection(band, count, torch.arange(n), *size) if count else projection(band, *size)
+        removed = images[:n] - project(images[:n])
+        drop = float((clean[:n] - _label_probability(model, removed, labels[:n])).mean())
+        used = count or int(coefficients(band, *size).sum())
+        rows.append({"entry": entry, "variant": variant, "coefficients": used, "relied": drop})
+    return pd.DataFrame(rows, columns=["entry", "variant", "coefficients", "relied"])
+
+
+def _label_probability(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    return inference.logits(model, images).softmax(1).gather(1, labels[:, None])[:, 0]
 
 
 def warnings(
@@ -63,7 +77,8 @@ def warnings(
 
     flags: rows of `checks`, with the run. At each radius the strongest white box is compared with all other attacks but
     ensembles and with perturbations transferred from other runs (rows of `transfer.transferred`): one that succeeds
-    more often on the same images, by more than chance, is a sign.
+    more often on the same images, by more than chance, is a sign. A sign is about these networks: its interval is over
+    images alone. `no_black_box`: radii of white boxes at which nothing without gradients was tried.
     """
     signs: dict[str, dict[str, str]] = {cell.run: {} for cell in cells}
     for run, rows in flags.groupby("run", sort=False):
@@ -71,9 +86,14 @@ def warnings(
         signs[run] = {name: CHECKS[name].format(share=share) for name, share in shares.items() if share > 0}
     for run in signs:
         own, rows = [cell for cell in cells if cell.run == run], transferred[transferred["run"] == run]
+        unchecked = []
         for norm, radius in dict.fromkeys((cell.norm, cell.eps) for cell in own):
             if norm is not None and radius is not None:
+                kinds = {cell.kind for cell in own if _fooled(cell, norm, radius) is not None}
+                unchecked += [f"{norm} {radius:.4g}"] if "white box" in kinds and "black box" not in kinds else []
                 signs[run] |= _stronger(own, rows, norm, radius, statistics)
+        if unchecked:
+            signs[run][NO_BLACK_BOX] = f"no black box at this radius: masking is not checked ({', '.join(unchecked)})"
     return {run: found for run, found in signs.items() if found}
 
 
@@ -94,18 +114,38 @@ def _stronger(
     same_ball = [cell.attack for cell in own if cell.in_ball(norm, radius)]
     rows = transferred[transferred["attack"].isin(same_ball)]
     for (attack, source), group in rows.groupby(["attack", "source"], sort=False):
-        rivals[f"{attack} from {source}"] = grid(group, ["fooled"])[:, :, 0]
+        rivals[f"{attack} from {source}"] = estimates.grid(group, ["fooled"])[:, :, 0]
+    clusters = max((cell.clusters for cell in own), key=len)
     stronger = {}
     for name, hits in rivals.items():
-        best = fooled[strongest][1]
-        n = min(hits.shape[1], best.shape[1])  # attacks may have run on different numbers of images
-        (excess,) = summarise((hits[:, :n] - best[:, :n])[:, :, None], own[0].stream, statistics)
+        (excess,) = summarise(_excess(hits, fooled[strongest][1], clusters), statistics)
         if excess["low"] > 0:
             stronger[name] = (
                 f"{name} fools {excess['mean']:.1%} [{excess['low']:.1%}, {excess['high']:.1%}] more images "
                 f"than the strongest white box, {strongest}, at {norm} {radius:.4g}: gradients may be masked"
             )
     return stronger
+
+
+def _excess(hits: np.ndarray, best: np.ndarray, clusters: np.ndarray) -> Estimates:
+    """Share fooled by one attack minus that by another, on the networks and images that both were tried on.
+
+    (seeds, images) twice, NaN where an image does not count. The networks are taken as they are: their mean stands as
+    one network, so that intervals are over images alone, however few networks there are.
+    """
+    s, n = min(len(hits), len(best)), min(hits.shape[1], best.shape[1])
+    both = np.isfinite(hits[:s, :n]) & np.isfinite(best[:s, :n])
+    one, other = (
+        estimates.means(np.where(both, values[:s, :n], np.nan)[:, :, None], clusters[:n]) for values in (hits, best)
+    )
+    paired, there = estimates.subtract(one, other), both.any(1)
+    if not there.any():
+        return paired
+    return replace(
+        paired,
+        by_network=paired.by_network[there].mean(0, keepdims=True),
+        cells=paired.cells[there].mean(0, keepdims=True),
+    )
 
 
 def _fooled(cell: Cell, norm: str, radius: float) -> np.ndarray | None:

@@ -1,30 +1,31 @@
-"""How strong the attacks of a study are: success, success by number of queries, and success inside a band.
+"""How strong the attacks of a study are: success, success by number of queries, median norms, success inside a band.
 
-Success is a share of the images that the network classifies right, which alone are attacked. Every row of a table ends
-in SUMMARY, with a bootstrap interval over seeds and images.
+Success is a share of the images that the network classifies right, which alone are attacked. A share is computed for
+each network and averaged over networks. Every row of a table ends in SUMMARY.
 """
 
-from typing import NamedTuple
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from spectroscope.statistics import bootstrap
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics import estimates
+from spectroscope.statistics.estimates import SUMMARY, Estimates, StatisticsSettings
 
-SUMMARY = ["mean", "low", "high", "n_images", "n_seeds"]
 CURVE_POINTS = 16  # query budgets of a curve
 
 
 class Cell(NamedTuple):
     """One attack on one run; without a ball norm and eps are None.
 
-    stream: the position of the run, as in `bootstrap.counts`. outcomes: a row for each seed and image.
+    outcomes: a row for each seed and image. clusters: of each attacked image, in the order of its index.
     """
 
     run: str
-    stream: int
     outcomes: pd.DataFrame
+    clusters: np.ndarray
     attack: str
     entry: str
     variant: str
@@ -36,25 +37,75 @@ class Cell(NamedTuple):
         """Whether the attack stays in this ball."""
         return self.norm == norm and self.eps is not None and bool(np.isclose(self.eps, radius))
 
+    def share(self, *successes: pd.Series) -> Estimates:
+        """Share of the images that a network had right in which it is fooled, for each of K criteria of success."""
+        return estimates.means(among_right(self.outcomes, *successes), self.clusters, share=True)
 
-def cells(outcomes: dict[tuple[str, str], pd.DataFrame], described: pd.DataFrame, runs: list[str]) -> list[Cell]:
-    """The cells of a study in the order of runs and attacks, from outcomes by (run, attack) and `describe`'s table."""
+
+def cells(
+    outcomes: dict[tuple[str, str], pd.DataFrame], described: pd.DataFrame, runs: list[str], clusters: np.ndarray
+) -> list[Cell]:
+    """The cells of a study in the order of runs and attacks, from outcomes by (run, attack) and `describe`'s table.
+
+    clusters (N,): of the test images, by their index.
+    """
     attacks = described[["attack", "entry", "variant", "kind", "norm", "eps"]].astype(object)
     rows = attacks.where(attacks.notna(), None).to_dict("records")
-    numbered = [(stream, run, row) for stream, run in enumerate(runs) for row in rows]
-    return [Cell(run, stream, outcomes[run, row["attack"]], **row) for stream, run, row in numbered]
+    found = []
+    for run, row in [(run, row) for run in runs for row in rows]:
+        table = outcomes[run, row["attack"]]
+        found.append(Cell(run, table, clusters[estimates.per_image(table, "image")], **row))
+    return found
 
 
 def success_table(cells: list[Cell], statistics: StatisticsSettings) -> pd.DataFrame:
-    """run, attack, kind, norm, eps, l2, queries: success of each attack; l2 and queries: medians over successes."""
+    """run, attack, kind, norm, eps, l2, linf, queries, median_l2 with its interval, clean, n_attacked: one row a cell.
+
+    l2, linf, queries: medians over the successes of all networks. median_l2, median_l2_low, median_l2_high: see
+    `median_norm`, for attacks without a ball, whose norm is their result. clean: accuracy without an attack on exactly
+    the n_attacked images that the attack ran on. mean to networks: success.
+    """
     table = []
     for cell in cells:
-        fooled = cell.outcomes[cell.outcomes["success"]]
+        fooled, whole = cell.outcomes[cell.outcomes["success"]], cell.outcomes
         row = {"run": cell.run, "attack": cell.attack, "kind": cell.kind, "norm": cell.norm, "eps": cell.eps}
-        row |= {"l2": fooled["l2"].median(), "queries": fooled["queries_to_success"].median()}
-        success = among_right(cell.outcomes, cell.outcomes["success"])
-        table.append({**row, **summarise(success, cell.stream, statistics)[0]})
+        row |= {"l2": fooled["l2"].median(), "linf": fooled["linf"].median()}
+        row |= {"queries": fooled["queries_to_success"].median()}
+        row |= median_norm(cell, statistics) if cell.eps is None else dict.fromkeys(MEDIAN_NORM, math.nan)
+        right = (whole["before"] == whole["label"]).groupby(whole["seed"]).mean()
+        row |= {"clean": right.mean(), "n_attacked": len(cell.clusters)}
+        table.append({**row, **summarise(cell.share(whole["success"]), statistics)[0]})
     return pd.DataFrame(table)
+
+
+MEDIAN_NORM = ["median_l2", "median_l2_low", "median_l2_high"]
+
+
+def median_norm(cell: Cell, statistics: StatisticsSettings) -> dict[str, float]:
+    """Median l2 norm over the images that a network had right, a failure counted as infinite: MEDIAN_NORM.
+
+    The median of each network, averaged over networks. Its interval leaves out one of about sqrt(n) groups of images at
+    a time: leaving out single images, a jackknife of medians is not consistent (Shao & Wu 1989). NaN where the attack
+    fails on half of a network's images or more; no interval where it does so without one of the groups.
+    """
+    norms = cell.outcomes["l2"].where(cell.outcomes["success"], math.inf)
+    labels, n_clusters = estimates.per_image(cell.outcomes, "label"), len(np.unique(cell.clusters))
+    if n_clusters < 2:
+        return dict.fromkeys(MEDIAN_NORM, math.nan)
+    groups = estimates.image_groups(cell.clusters, labels, max(2, round(math.sqrt(n_clusters))))
+    with np.errstate(invalid="ignore"):  # infinity minus infinity: a group without which the median is infinite
+        medians = estimates.jackknife(among_right(cell.outcomes, norms), _median, groups)
+    if np.isinf(medians.by_network).any():
+        return dict.fromkeys(MEDIAN_NORM, math.nan)
+    medians = replace(medians, cells=np.where(np.isfinite(medians.cells), medians.cells, math.nan))
+    (found,) = summarise(medians, statistics)
+    return dict(zip(MEDIAN_NORM, (found["mean"], found["low"], found["high"]), strict=True))
+
+
+def _median(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Median of the values (I, 1) that count: (1,), NaN where none does."""
+    counted = values[~np.isnan(values)]
+    return np.array([np.median(counted) if len(counted) else math.nan])
 
 
 def query_table(cells: list[Cell], statistics: StatisticsSettings) -> pd.DataFrame:
@@ -66,20 +117,20 @@ def query_table(cells: list[Cell], statistics: StatisticsSettings) -> pd.DataFra
             continue
         budgets = np.unique(np.geomspace(1, rows["queries"].max(), CURVE_POINTS).round().astype(int))
         within = [rows["success"] & (rows["queries_to_success"] <= budget) for budget in budgets]
-        shares = summarise(among_right(rows, *within), cell.stream, statistics)
-        for budget, share in zip(budgets, shares, strict=True):
+        for budget, share in zip(budgets, summarise(cell.share(*within), statistics), strict=True):
             table.append({"run": cell.run, "attack": cell.attack, "queries": budget, **share})
     return pd.DataFrame(table, columns=["run", "attack", "queries", *SUMMARY])
 
 
 def confined_table(cells: list[Cell], relied: pd.DataFrame, statistics: StatisticsSettings) -> pd.DataFrame:
-    """run, entry, band, norm, l2, relied: success of attacks confined to a band, at an l2 norm that bands share.
+    """run, entry, band, coefficients, norm, l2, relied: success of attacks in a band, at an l2 norm that bands share.
 
     In the l2 ball that norm is its radius. In another ball the l2 norm differs from band to band: a success counts
     where it is at most the smallest of the bands' median l2 norms, over all runs. relied: the mean over networks of
-    `relied_on` (rows run, entry, variant, relied).
+    `relied_on` (rows run, entry, variant, coefficients, relied).
     """
-    drops = relied.groupby(["run", "entry", "variant"])["relied"].mean()
+    bands_of_entries = relied.groupby(["run", "entry", "variant"])
+    drops, sizes = bands_of_entries["relied"].mean(), bands_of_entries["coefficients"].first()
     balls: dict[tuple[str, str | None, float | None], list[Cell]] = {}
     for cell in cells:
         if cell.kind == "confined" and cell.variant:
@@ -91,21 +142,20 @@ def confined_table(cells: list[Cell], relied: pd.DataFrame, statistics: Statisti
         radius = eps if eps is not None and norm == "l2" else medians.min()
         for cell in bands:
             within = cell.outcomes["success"] & (cell.outcomes["l2"] <= radius * (1 + 1e-5))
-            (share,) = summarise(among_right(cell.outcomes, within), cell.stream, statistics)
-            row = {"run": cell.run, "entry": entry, "band": cell.variant, "norm": norm, "l2": radius}
-            table.append({**row, "relied": drops[cell.run, entry, cell.variant], **share})
-    return pd.DataFrame(table, columns=["run", "entry", "band", "norm", "l2", "relied", *SUMMARY])
+            (share,) = summarise(cell.share(within), statistics)
+            key = cell.run, entry, cell.variant
+            row = {"run": cell.run, "entry": entry, "band": cell.variant, "coefficients": sizes[key]}
+            table.append({**row, "norm": norm, "l2": radius, "relied": drops[key], **share})
+    return pd.DataFrame(table, columns=["run", "entry", "band", "coefficients", "norm", "l2", "relied", *SUMMARY])
 
 
 def among_right(outcomes: pd.DataFrame, *values: pd.Series) -> np.ndarray:
     """Values of each seed and image, NaN where the network was wrong before: (seeds, images, values)."""
     right = outcomes["before"] == outcomes["label"]
     columns = {str(number): value.astype(float).where(right) for number, value in enumerate(values)}
-    return bootstrap.grid(outcomes[["seed", "image"]].assign(**columns), list(columns))
+    return estimates.grid(outcomes[["seed", "image"]].assign(**columns), list(columns))
 
 
-def summarise(values: np.ndarray, stream: int, statistics: StatisticsSettings) -> list[dict[str, float | int]]:
-    """SUMMARY of each of K values (seeds, images, K); n_images: those with a value for at least one seed."""
-    point, drawn, _ = bootstrap.means(values, statistics, stream)
-    shape = (len(values), int(np.isfinite(values).all(2).any(0).sum()))
-    return pd.DataFrame(bootstrap.summary(point, drawn, shape, statistics)).to_dict("records")
+def summarise(found: Estimates, statistics: StatisticsSettings) -> list[dict[str, Any]]:
+    """SUMMARY of each of K statistics."""
+    return pd.DataFrame(estimates.summary(found, statistics)).to_dict("records")

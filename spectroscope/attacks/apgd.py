@@ -101,11 +101,12 @@ def climb(
 ) -> Tensor:
     """The first iterate of each image that fools, x where there is none: (N, C, H, W).
 
-    Each image starts at a random point of the ball, drawn from its own generator, and makes at most 1 + `steps`
-    queries. Deviation: an image that is fooled takes no further step.
+    Each image starts at a random point on the surface of the ball, as in the authors' code: uniform pixels in l-inf,
+    normal ones in l2, scaled to norm eps. They come from its own generator. It makes at most 1 + `steps` queries.
+    Deviation: an image that is fooled takes no further step.
     """
     adversaries, rows = x.clone(), torch.arange(len(x), device=x.device)
-    start = balls.random_start(x, *ball, generators)
+    start = balls.inside(x, balls.scaled(balls.random_point(x, *ball, generators), *ball), *ball)
     logits, value, gradient = losses.value_and_gradient(model, start, rows, loss)
     zero = torch.zeros_like(value)
     state = _State(

@@ -1,11 +1,13 @@
 """Perturbations within a band of frequencies: projection onto the band, and into band, ball and [0, 1] together.
 
+A band has a number of coefficients of its own. To compare bands at equal dimension, a perturbation is confined to a
+subspace: a given number of coefficients drawn at random within the band, others for each image.
+
 A clip to [0, 1], a step along the sign and the l-inf ball all spread energy over the whole spectrum. The perturbations
 of attacks have at most `MAX_LEAK` of their energy outside their band, after the clip.
 """
 
-from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import AfterValidator, Field
@@ -15,12 +17,18 @@ from spectroscope.frequency import balls
 from spectroscope.frequency.balls import Ball
 from spectroscope.frequency.passbands import Band, FullBand, PassBand, band_mask
 from spectroscope.frequency.spectrum import Basis, dct2, dft2, idct2, idft2
+from spectroscope.pipeline import machine
 from spectroscope.pipeline.params import Settings
 
 MAX_LEAK = 1e-4  # energy outside the band over all energy: 1 % of the norm
 MAX_CYCLES = 200  # of alternating projection, after which a step is given up
+_SUBSPACE_STREAM = 2  # a third key of the generators that draw subspaces
 
-Projection = Callable[[Tensor], Tensor]
+
+class Projection(Protocol):
+    """Keeps a band of images (m, C, H, W). `rows` (m,): which images they are, None for all of them in their order."""
+
+    def __call__(self, x: Tensor, rows: Tensor | None = None) -> Tensor: ...
 
 
 class Lowest(Settings):
@@ -44,16 +52,51 @@ AttackedBand = Annotated[
 
 
 def projection(band: Band | Lowest, height: int, width: int) -> Projection:
-    """The function that keeps a band of images (..., H, W); ValueError for a band without coefficients."""
-    mask = lowest(band.ratio, height, width) if isinstance(band, Lowest) else band_mask(band, height, width)
-    basis: Basis = band.basis if band.keep in ("inside", "outside") else "dct"
+    """The function that keeps a whole band of images (..., H, W); ValueError for a band without coefficients."""
+    mask = coefficients(band, height, width)
 
-    def project(x: Tensor) -> Tensor:
-        if basis == "dct":
+    def project(x: Tensor, rows: Tensor | None = None) -> Tensor:
+        if _basis(band) == "dct":
             return idct2(dct2(x) * mask.to(x.device))
         return idft2(dft2(x) * mask[:, : width // 2 + 1].to(x.device), width)
 
     return project
+
+
+def subspace_projection(band: Band | Lowest, count: int, places: Tensor, height: int, width: int) -> Projection:
+    """The function that keeps `count` DCT coefficients of each image, drawn at random within the band.
+
+    places (N,): of the images in their set. An image has the same coefficients, in all channels, for every network.
+    The band is one of the DCT: coefficients of the DFT come in pairs. ValueError for a band with fewer coefficients.
+    """
+    inside = coefficients(band, height, width).flatten().nonzero()[:, 0]
+    if len(inside) < count:
+        raise ValueError(f"expected a band of at least {count} coefficients, got {len(inside)} ({height} x {width})")
+    masks = torch.zeros(len(places), height * width, dtype=torch.bool)
+    for mask, place in zip(masks, places.tolist(), strict=True):
+        order = torch.randperm(len(inside), generator=machine.generator(0, place, _SUBSPACE_STREAM))
+        mask[inside[order[:count]]] = True
+    masks = masks.view(-1, 1, height, width)
+
+    def project(x: Tensor, rows: Tensor | None = None) -> Tensor:
+        own = masks if rows is None else masks[rows.cpu()]
+        return idct2(dct2(x) * own.to(x.device))
+
+    return project
+
+
+def of_rows(project: Projection, rows: Tensor) -> Projection:
+    """The projection of the images `rows` (n,) as one of images 0..n-1."""
+    return lambda x, own=None: project(x, rows if own is None else rows[own])
+
+
+def coefficients(band: Band | Lowest, height: int, width: int) -> Tensor:
+    """The coefficients of a band: (H, W) booleans; ValueError where there is none."""
+    return lowest(band.ratio, height, width) if isinstance(band, Lowest) else band_mask(band, height, width)
+
+
+def _basis(band: Band | Lowest) -> Basis:
+    return band.basis if band.keep in ("inside", "outside") else "dct"
 
 
 def lowest(ratio: float, height: int, width: int) -> Tensor:
@@ -77,11 +120,11 @@ def confine(
     then outside the band. Some images admit no such perturbation, such as a constant one of an image that has black and
     white pixels.
     """
-    in_band, placed = project(change), torch.zeros(len(x), dtype=torch.bool, device=x.device)
-    reached, rows = torch.zeros_like(change), torch.arange(len(x), device=x.device)
+    placed, rows = torch.zeros(len(x), dtype=torch.bool, device=x.device), torch.arange(len(x), device=x.device)
+    in_band, reached = project(change), torch.zeros_like(change)
     for _ in range(cycles):
         in_box = balls.inside(x[rows], in_band, *ball) - x[rows]
-        in_band = project(in_box)
+        in_band = project(in_box, rows)
         done = energy(in_box - in_band) <= max_leak * energy(in_box)
         reached[rows], placed[rows] = in_box, done
         rows, in_band = rows[~done], in_band[~done]

@@ -20,14 +20,15 @@ from spectroscope.frequency.balls import Ball, norms, tolerance
 from spectroscope.pipeline import machine
 
 UNTARGETED = -1
+_CONTROL_STREAM = 1  # a third key of the generators of controls: noise must not be the random start of an attack
 
 
 @dataclass(frozen=True)
 class Batch:
     """Images (N, C, H, W) and labels (N,) to attack.
 
-    keys: of each image's random generator. partners (N, C, H, W): another image of the set for each, which a control
-    moves towards. targets: (N,), or None to let the settings choose.
+    keys: of each image's random generator: the seed, and the place of the image in its set. partners (N, C, H, W):
+    another image of the set for each, which a control moves towards. targets: (N,), or None to let the settings choose.
     """
 
     images: Tensor
@@ -99,11 +100,13 @@ def attack_batch(attack: Attack, radii: list[AttackSettings], model: Model, batc
                 None if targets is None else targets[attacked],
                 None if attack.project else settings.ball,
                 batch.partners[attacked],
+                torch.tensor([place for _, place in batch.keys], dtype=torch.int64)[attacked.cpu()],
             )
             change = torch.zeros_like(x[attacked])
             if len(attacked) and not (settings.ball and settings.ball.eps == 0):
                 if search is None or not attack.project:
-                    generators = [machine.generator(*batch.keys[row]) for row in attacked.tolist()]
+                    stream = (_CONTROL_STREAM,) if attack.kind == "control" else ()
+                    generators = [machine.generator(*batch.keys[row], *stream) for row in attacked.tolist()]
                     search = attack.function(settings, counting, x[attacked], generators), counting
                 adversaries, counting = search
                 if attack.project:

@@ -1,13 +1,22 @@
-"""Confined PGD: projected gradient steps whose perturbation stays within one band of frequencies."""
+"""Confined PGD: projected gradient steps whose perturbation stays within one band of frequencies, or a part of it."""
 
 from functools import partial
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from spectroscope.attacks.band_projection import MAX_CYCLES, MAX_LEAK, AttackedBand, confine, leak, projection
+from spectroscope.attacks.band_projection import (
+    MAX_CYCLES,
+    MAX_LEAK,
+    AttackedBand,
+    confine,
+    leak,
+    of_rows,
+    projection,
+    subspace_projection,
+)
 from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.pgd import Rows, ascent, projected_gradient
 from spectroscope.attacks.sizes import Count, StepsInL2, StepsInLinf, Target
@@ -18,6 +27,8 @@ from spectroscope.pipeline.params import Settings
 class _Confined(Settings):
     """Projected gradient steps within a band; each of `bands` is a variant.
 
+    `coefficients`: null for the whole band; else the perturbation of an image lies in that many of its coefficients,
+    drawn at random, so that bands are compared at equal dimension.
     `direction`: along the sign of the gradient, along the gradient scaled to norm 1, or along it as it is; see
     `balls.step`.
     """
@@ -26,9 +37,19 @@ class _Confined(Settings):
     n_images: Count
     target: Target
     bands: Annotated[dict[str, AttackedBand], Field(min_length=1)]
+    coefficients: Count | None
     direction: Literal["sign", "l2", "raw"]
     steps: Count
     random_start: bool
+
+    @model_validator(mode="after")
+    def _subspaces_are_of_the_dct(self) -> "_Confined":
+        for name, band in self.bands.items():
+            if self.coefficients is not None and getattr(band, "basis", "dct") != "dct":
+                raise ValueError(
+                    f"expected coefficients null where the basis of {name} is dft, got {self.coefficients}"
+                )
+        return self
 
 
 class ConfinedLinf(StepsInLinf, _Confined):
@@ -49,17 +70,18 @@ def confined(settings: Confined, model: CountingModel, x: Tensor, generators: li
     whose next step cannot satisfy all three, stays where it is. Records the leak out of the band.
     """
     ((name, band),) = settings.bands.items()
+    count, size = settings.coefficients, (x.shape[-2], x.shape[-1])
     try:
-        project = projection(band, *x.shape[-2:])
+        project = subspace_projection(band, count, model.places, *size) if count else projection(band, *size)
     except ValueError as error:
         raise ValueError(f"bands.{name}: {error}") from None
 
     def gradient(z: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
         rows, slope = ascend(z, rows)
-        return rows, project(slope) if len(rows) else slope  # an FFT of no images is an error
+        return rows, project(slope, rows) if len(rows) else slope  # an FFT of no images is an error
 
     def allowed(change: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
-        moved, placed = confine(change, x[rows], settings.ball, project, MAX_CYCLES, MAX_LEAK)
+        moved, placed = confine(change, x[rows], settings.ball, of_rows(project, rows), MAX_CYCLES, MAX_LEAK)
         return rows[placed], x[rows[placed]] + moved[placed]
 
     ascend, start = ascent(model, stop_early=True), x.clone()

@@ -19,7 +19,8 @@ class CountingModel:
     """A model that an attack queries about n images x (n, C, H, W) and that counts the queries of each image.
 
     labels: (n,). targets: (n,), or None where any class but the label will do. partners: (n, C, H, W), another image of
-    the set for each, the image itself where none is given. queries: (n,) int64, evaluations of each image.
+    the set for each, the image itself where none is given. places: (n,), of each image in its set, 0..n-1 where none is
+    given: what is drawn from them is the same for every network. queries: (n,) int64, evaluations of each image.
     queries_to_success: (n,) int64, evaluations up to the first that succeeded, within the ball if there is one; 0 where
     none did.
 
@@ -36,9 +37,11 @@ class CountingModel:
         targets: Tensor | None = None,
         ball: Ball | None = None,
         partners: Tensor | None = None,
+        places: Tensor | None = None,
     ) -> None:
         self.n_classes, self.labels, self.targets = n_classes, labels, targets
         self.partners = x if partners is None else partners
+        self.places = torch.arange(len(labels)) if places is None else places
         self._model, self._x, self._ball = model, x, ball
         self._queries, self._queries_to_success = torch.zeros_like(labels), torch.zeros_like(labels)
         self._rows = torch.arange(len(labels), device=labels.device)
@@ -81,6 +84,7 @@ class CountingModel:
         """The same model for the images `rows`; its queries are counted here too."""
         subset = copy.copy(self)  # shallow: the counts stay one tensor
         subset.labels, subset.partners, subset._rows = self.labels[rows], self.partners[rows], self._rows[rows]
+        subset.places = self.places[rows.cpu()]
         subset.targets = None if self.targets is None else self.targets[rows]
         return subset
 

@@ -19,7 +19,8 @@ class Cw(Settings):
     """The smallest l2 change found by `search_steps` runs of Adam of `steps` steps (Carlini & Wagner 2017, l2 attack).
 
     `eps`: the change is then projected onto the l2 ball of this radius, as in Wang et al. 2020, who do not give their
-    radius; null leaves it as it is.
+    radius; null leaves it as it is. The search ignores the ball, so `queries_to_success` counts up to its first
+    adversary at any distance: there is no number of queries to an adversary in the ball.
     """
 
     method: Literal["cw"]

@@ -19,8 +19,8 @@ _LAST_STEP = 0.01  # the step size falls from 1 to this along a cosine (section 
 class Ddn(Unbounded):
     """The smallest l2 change found in `steps` steps (Rony et al. 2019).
 
-    `initial_norm`: norm of the first perturbation; `gamma`: the norm is multiplied by 1 - gamma where an image is
-    fooled and by 1 + gamma where not (1 and 0.05 in the paper).
+    `initial_norm`: the norm before the first step; `gamma`: at each step the norm is multiplied by 1 - gamma where the
+    iterate fools and by 1 + gamma where not (1 and 0.05 in the paper). The first iterate is the image, which does not.
     """
 
     method: Literal["ddn"]
@@ -34,7 +34,8 @@ class Ddn(Unbounded):
 def ddn(settings: Ddn, model: CountingModel, x: Tensor, generators: list[torch.Generator]) -> Tensor:
     """The nearest adversary among the iterates, x where there is none: (N, C, H, W) (Rony et al. 2019, Algorithm 1).
 
-    No randomness. Deviations: pixels are not rounded to grey levels, and the last iterate is evaluated too.
+    No randomness. Deviations: pixels are not rounded to grey levels, the last iterate is evaluated too, and where the
+    gradient is zero the perturbation keeps its direction (the authors' code draws one).
     """
     rows = torch.arange(len(x), device=x.device)
     loss = losses.cross_entropy(model)
@@ -44,8 +45,7 @@ def ddn(settings: Ddn, model: CountingModel, x: Tensor, generators: list[torch.G
         logits, _, gradient = losses.value_and_gradient(model, x + change, rows, loss)
         fooled = model.fooled(logits, rows)
         nearest, distance = _nearer(x, change, fooled, nearest, distance)
-        if index:  # the first iterate is the image itself, which says nothing about the first radius
-            radius = radius * torch.where(fooled, 1 - settings.gamma, 1 + settings.gamma)
+        radius = radius * torch.where(fooled, 1 - settings.gamma, 1 + settings.gamma)
         step = _LAST_STEP + (1 - _LAST_STEP) * (1 + math.cos(math.pi * index / settings.steps)) / 2
         change = balls.scaled(change + balls.scaled(gradient, "l2", step), "l2", radius)
         change = (x + change).clamp(0, 1) - x

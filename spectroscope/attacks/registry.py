@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spectroscope.attacks import cw as carlini_wagner
 from spectroscope.attacks.apgd import Apgd, apgd
-from spectroscope.attacks.autoattack import Autoattack, autoattack
+from spectroscope.attacks.autoattack import Autoattack, ReducedAutoattack, autoattack, reduced_autoattack
 from spectroscope.attacks.confined import Confined, confined
 from spectroscope.attacks.cw import Cw, cw
 from spectroscope.attacks.ddn import Ddn, ddn
@@ -33,6 +33,7 @@ AttackSettings = Annotated[
     | Deepfool
     | Apgd
     | Autoattack
+    | ReducedAutoattack
     | Square
     | Simba
     | Nes
@@ -69,6 +70,7 @@ ATTACKS: dict[str, Attack] = {
     "deepfool": Attack(deepfool, "white box", variants="bands"),
     "apgd": Attack(apgd, "white box"),
     "autoattack": Attack(autoattack, "ensemble"),
+    "autoattack-reduced": Attack(reduced_autoattack, "ensemble"),
     "square": Attack(square, "black box"),
     "simba": Attack(simba, "black box"),
     "nes": Attack(nes, "black box"),

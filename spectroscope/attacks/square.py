@@ -57,10 +57,11 @@ def search(
     max_queries: int,
     generators: list[torch.Generator],
 ) -> Tensor:
-    """Random search that accepts every proposal that does not lower the margin loss: (N, C, H, W).
+    """Random search that accepts a proposal that raises the margin loss, or that fools: (N, C, H, W).
 
     Andriushchenko et al. 2020, Algorithm 1. The first query of an image evaluates its first perturbation, each later
-    one a proposal, which changes a window. An image that is fooled takes no further query.
+    one a proposal, which changes a window. An image that is fooled takes no further query. Deviation: each image draws
+    windows of its own, at any place; the authors' code draws one for a batch, never at the lower or right edge.
     """
     first_perturbation, propose = _FIRST_PERTURBATIONS[ball.norm], _PROPOSALS[ball.norm]
     channels, height, width = x.shape[1:]
@@ -86,7 +87,7 @@ def search(
         proposal = propose(x, z, ball.eps, side, draws[:, place])
         logits = model(proposal, rows)
         proposal_value, fooled = loss(logits, rows), model.fooled(logits, rows)
-        accepted = fooled | (proposal_value >= value)
+        accepted = fooled | (proposal_value > value)
         z = torch.where(balls.each(accepted), proposal, z)
         value = torch.where(accepted, proposal_value, value)
     reached[rows] = z

@@ -191,7 +191,7 @@ def band_loss(run: str, rows: pd.DataFrame, clusters: np.ndarray, statistics: St
 
 def _bounds(name: str, curves: ClassCurves) -> tuple[float, float] | None:
     """Between which a statistic lies, if any."""
-    if name.endswith("_share"):
+    if name.endswith(("_share", "_negative")):
         return 0.0, 1.0
     return (1.0, float(_shells(curves)[-1])) if name.startswith("centroid") else None  # DC has no part in a centroid
 

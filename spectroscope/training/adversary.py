@@ -47,7 +47,7 @@ def pgd_adversary(
     step = partial(balls.step, direction="sign" if norm == "linf" else "l2", norm=norm, length=step_size)
 
     def attack(model: Model, images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
-        project = projection(band, *images.shape[-2:]) if band else lambda change: change
+        project = projection(band, *images.shape[-2:]) if band else lambda change, rows=None: change
 
         def gradient(z: Tensor, rows: Rows) -> tuple[Rows, Tensor]:
             z = z.detach().requires_grad_()

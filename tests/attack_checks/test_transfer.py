@@ -7,7 +7,7 @@ import torch
 from attack_outcomes import SETTINGS, SHAPE, Linear
 
 from spectroscope.attack_checks import transfer
-from spectroscope.attack_checks.strength import SUMMARY
+from spectroscope.statistics.estimates import SUMMARY
 
 
 @pytest.fixture
@@ -30,6 +30,17 @@ def test_only_what_fooled_its_own_network_and_is_right_here_is_counted(x):
     assert first["fooled"].isna().all()
 
 
+def test_a_network_without_a_partner_in_the_other_run_is_left_out(x):
+    """The source has two networks: the third network here has nothing to be tried on."""
+    rows = pd.DataFrame({"seed": [3] * 4 + [7] * 4, "image": [0, 1, 2, 3] * 2, "label": 0, "success": True})
+    attacks = {("other", "pgd"): (torch.cat([-2 * x, 0 * x]), rows)}
+    found = [transfer.transferred(Linear(torch.ones(SHAPE)), x, attacks, position) for position in range(3)]
+    assert [len(part) for part in found] == [4, 4, 0] and list(found[2]) == list(found[0])
+    rows = pd.concat(part.assign(run="a", seed=seed) for seed, part in enumerate(found))
+    table = transfer.transfer_table(rows, np.arange(4), SETTINGS)
+    assert table["mean"].tolist() == [0.5] and table["n_seeds"].tolist() == [2]
+
+
 def test_a_study_of_one_run_has_no_transfer(x):
     found = transfer.transferred(Linear(torch.ones(SHAPE)), x, {}, 0)
     assert len(found) == 0 and list(found) == ["image", "label", "attack", "source", "fooled"]
@@ -39,6 +50,6 @@ def test_transfer_leaves_out_what_does_not_count():
     rows = pd.DataFrame(
         {"run": "a", "source": "b", "attack": "pgd", "seed": [0, 0, 1, 1], "image": [0, 1, 0, 1], "label": 0}
     ).assign(fooled=[1.0, np.nan, 0.0, 1.0])
-    table = transfer.transfer_table(rows, ["a", "b"], SETTINGS)
+    table = transfer.transfer_table(rows, np.arange(2), SETTINGS)
     assert list(table) == ["attack", "source", "run", *SUMMARY]
-    assert table["mean"].tolist() == [pytest.approx(2 / 3)] and table["n_images"].tolist() == [2]
+    assert table["mean"].tolist() == [pytest.approx((1 + 1 / 2) / 2)] and table["n_images"].tolist() == [2]

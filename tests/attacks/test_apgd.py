@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from attack_cases import settings_of
+from attack_cases import SHAPE, exact, settings_of
 
 from spectroscope.attacks import apgd, runner
 
@@ -49,6 +49,21 @@ def test_apgd_is_at_least_as_strong_as_pgd_of_as_many_steps(model, data):
         plain = runner.run(settings_of("pgd-linf", eps_255=eps, step_255=eps / 4, steps=20), model, *data, seed=3)
         auto = runner.run(settings_of("apgd-linf", eps_255=eps), model, *data, seed=3)
         assert auto.success.sum() >= plain.success.sum()
+
+
+@pytest.mark.parametrize(("case", "size"), [("apgd-linf", 8 / 255), ("apgd-l2", 0.5)])
+def test_the_start_is_a_random_point_on_the_surface_of_the_ball(case, size):
+    x, queries = torch.full((2, *SHAPE), 0.5), []
+
+    def watched(z):
+        queries.append(z.detach() - x)
+        return exact(z) + 100 * torch.eye(4)[0]  # never fooled
+
+    runner.run(settings_of(case), watched, x, torch.tensor([0, 0]), seed=0)
+    start = queries[1].flatten(1)
+    reached = start.abs().amax(1) if case == "apgd-linf" else start.norm(dim=1)
+    torch.testing.assert_close(reached, torch.full((2,), size), rtol=1e-5, atol=0)
+    assert not torch.allclose(start[0], start[1])
 
 
 def test_queries_are_one_and_the_steps_where_an_image_resists(outcomes, data):

@@ -1,9 +1,10 @@
 """AutoAttack: as strong as each of its members, which attack only what those before them left."""
 
 import pytest
-from attack_cases import settings_of
+import torch
+from attack_cases import exact, settings_of
 
-from spectroscope.attacks import apgd, fab, runner, square
+from spectroscope.attacks import apgd, autoattack, fab, runner, square
 from spectroscope.attacks.counting_model import ENSEMBLE_MEMBERS
 
 
@@ -32,6 +33,37 @@ def test_later_members_attack_only_the_images_that_earlier_ones_left(model, data
     assert easy.min() <= 22  # the clean image and at most one run of APGD
     resisted = ~outcome.success & (outcome.before == data[1])
     assert (outcome.queries[resisted] == 1 + 4 * 21 + (3 * 2 * 10 + 5) + 50).all()  # FAB makes two queries in a step
+
+
+@pytest.mark.parametrize(("n_classes", "n_targets"), [(4, 3), (10, 9), (12, 9)])
+def test_autoattack_is_the_ensemble_at_its_standard_settings(n_classes, n_targets, monkeypatch):
+    calls = {}
+
+    def record(name, *places):
+        def member(model, x, *given):
+            calls[name] = [given[place].shape[1] if place == 0 else given[place] for place in places]
+            return x
+
+        return member
+
+    monkeypatch.setattr(apgd, "climb", record("apgd_ce", 2))
+    monkeypatch.setattr(apgd, "climb_towards_targets", record("apgd_t", 0, 2))
+    monkeypatch.setattr(fab, "search", record("fab_t", 0, 2))
+    monkeypatch.setattr(square, "search", record("square", 1, 2))
+    x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def scores(z):
+        return torch.cat([exact(z), torch.full((len(z), n_classes - 4), -99.0)], 1)
+
+    runner.run(settings_of("autoattack"), scores, x, scores(x).argmax(1), seed=0)
+    expected = {"apgd_ce": [100], "apgd_t": [n_targets, 100], "fab_t": [n_targets, 100], "square": [0.8, 5000]}
+    assert calls == expected
+
+
+@pytest.mark.parametrize("key", autoattack.Effort._fields)
+def test_the_settings_of_autoattack_are_not_for_choice(key):
+    with pytest.raises(ValueError, match=rf"attacks\.autoattack\.{key}: unknown setting"):
+        settings_of("autoattack", **{key: 5})
 
 
 def test_too_few_classes_are_refused(model, data):

@@ -136,6 +136,55 @@ def _odds(logits):
     return logits[0, 0] - logits[0, 1:].logsumexp(0)
 
 
+# ---- a number of coefficients within a band
+
+
+def used(outcome):
+    """The DCT coefficients that the successful perturbations use: (n, H, W) booleans, the same in every channel."""
+    spectrum = scipy.fft.dctn(outcome.perturbation[outcome.success].double().numpy(), axes=(-2, -1), norm="ortho")
+    power = spectrum**2
+    return power.sum(1) > 1e-3 * power.sum((1, 2, 3))[:, None, None]
+
+
+@pytest.mark.parametrize("name", ["low", "high", "all"])
+def test_perturbations_lie_in_the_chosen_number_of_coefficients_of_the_band(name):
+    x, labels = DATA[0][5:], DATA[1][5:]
+    outcome = runner.run(in_band(name, coefficients=8, eps=9.0, step_size=2.0), model, x, labels, seed=0)
+    masks = used(outcome)
+    assert outcome.success.sum() >= 3 and (outcome.leak[outcome.success] <= 1e-4).all()
+    counts = masks.sum((1, 2))
+    assert counts.max() <= 8 and counts.min() >= 5
+    assert not (masks & ~mask_of(name).numpy()).any()
+    assert len({mask.tobytes() for mask in masks}) == len(masks)  # other coefficients for each image
+
+
+def test_an_image_has_the_same_coefficients_for_every_network_and_in_every_batch():
+    settings = in_band("low", coefficients=8, eps=9.0, step_size=2.0)
+    x, labels = DATA[0][5:], DATA[1][5:]
+    one = runner.run(settings, model, x, labels, seed=0)
+    other = runner.run(settings, model, x, labels, seed=1, batch_size=2)
+    both = one.success & other.success
+    assert both.sum() >= 3 and not torch.equal(one.perturbation[both], other.perturbation[both])
+    masks = [used(outcome)[both[outcome.success].numpy()] for outcome in (one, other)]
+    drawn = masks[0] | masks[1]
+    assert drawn.sum((1, 2)).max() <= 8
+
+
+def test_a_subspace_of_all_coefficients_is_the_band():
+    whole, subspace = (runner.run(in_band("low", coefficients=n), model, *DATA, seed=0) for n in (None, 16))
+    assert whole.success.any()
+    torch.testing.assert_close(subspace.perturbation, whole.perturbation, rtol=0, atol=1e-6)
+
+
+def test_more_coefficients_than_a_band_has_are_refused_by_its_name():
+    with pytest.raises(
+        ValueError, match=r"bands\.low: expected a band of at least 17 coefficients, got 16 \(12 x 14\)"
+    ):
+        runner.run(in_band("low", coefficients=17), model, *DATA, seed=0)
+    with pytest.raises(ValueError, match="expected coefficients null where the basis of ring is dft, got 4"):
+        in_band("ring", coefficients=4)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [

@@ -71,6 +71,28 @@ def test_pink_noise_falls_as_one_over_f():
     assert slope == pytest.approx(-1, abs=0.05)
 
 
+def test_noise_is_not_the_random_start_of_an_attack_on_the_same_image():
+    """A control in the direction of the start it is compared with would be no control."""
+    x, labels = DATA[0][5:], DATA[1][5:]
+
+    def second_query(settings):
+        queries = []
+
+        def watched(z):
+            queries.append(z.detach())
+            return model(z) + 100 * torch.nn.functional.one_hot(labels, 4)  # never fooled
+
+        runner.run(settings, watched, x, labels, seed=0)
+        return (queries[1] - x).double().flatten(1)
+
+    radius = {"norm": "linf", "eps_255": 8}
+    steps = {"step_255": 2, "steps": 1, "direction": "sign"}
+    pgd = {"method": "pgd", "target": None, "random_start": True, "momentum": 0, "stop_early": False, **radius, **steps}
+    start, noise = (second_query(settings_of(entry)) for entry in (pgd, {**NOISE, **radius, "kinds": ["uniform"]}))
+    alike = torch.nn.functional.cosine_similarity(start, noise)
+    assert alike.abs().max() < 0.2  # 504 pixels: a standard deviation of 0.045
+
+
 def test_the_other_image_is_the_one_before():
     x, labels = DATA[0][3:], DATA[1][3:]
     settings = settings_of({**NOISE, "norm": "l2", "eps": 0.5, "kinds": ["other_image"]})

@@ -19,6 +19,7 @@ CW |= {"search_steps": 3, "steps": 20}
 SIMBA = {"method": "simba", "target": None, "basis": "dct", "freq_dims": None, "eps_255": None, "step_size": 0.5}
 PROBES = {"target": None, **LINF, "step_255": 10, "samples": 20, "radius": 0.01, "max_queries": 300}
 CONFINED = {"method": "confined", "target": None, **LINF, **STEPS, "random_start": True, "direction": "l2"}
+CONFINED |= {"coefficients": None}
 APGD = {"method": "apgd", "target": None, **LINF, "n_targets": None, "steps": 20}
 SQUARE = {"method": "square", "target": None, "first_share": 0.5, "max_queries": 300}
 TARGETED = {

@@ -79,6 +79,21 @@ def test_square_keeps_what_raises_the_margin_and_nothing_else():
         assert abs(queried[query] - best[query - 1]) <= 2 * 0.1 * pixels / 144 + 1e-6  # one window from the best so far
 
 
+@pytest.mark.parametrize("size", [{"norm": "linf", "eps_255": 25}, {"norm": "l2", "eps": 1.0}], ids=["linf", "l2"])
+def test_a_proposal_that_changes_nothing_of_the_margin_is_not_accepted(size):
+    """Every query about a network of constant scores is then one proposal away from the first perturbation."""
+    x, queries = torch.full((1, 3, 12, 12), 0.5), []
+
+    def constant(z):
+        queries.append(z)
+        return torch.tensor([[1.0, 0.0]]).expand(len(z), 2)
+
+    settings = settings_of({"method": "square", "target": None, "first_share": 0.1, "max_queries": 200, **size})
+    outcome = runner.run(settings, constant, x, torch.tensor([0]), seed=0)
+    assert outcome.queries.tolist() == [200] and not outcome.success.any()
+    assert torch.equal(queries[-1], queries[1])  # verified is the point reached: the first perturbation
+
+
 def test_an_image_that_is_fooled_takes_no_further_query(model, data):
     outcome = runner.run(settings_of("square-linf", eps_255=16), model, *data, seed=0)
     queried = outcome.queries[outcome.success]

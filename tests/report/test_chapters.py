@@ -390,6 +390,8 @@ def test_an_adversary_stands_beside_its_image_and_what_became_of_it(monkeypatch)
     (_, (original,)), (attack, (adversary,)), *_ = rows
     expected = (report_tables.images().pixels[1] * 255).round()
     assert attack == "fgsm" and original.note == "grass" and adversary.note == "grass → grass"
+    assert attacks.outcome(study(1).adversaries, 1) == "Here 3 of 3 cells show a success."
+    assert attacks.outcome(study(1).adversaries, 2) == "Here 0 of 3 cells show a success."
     for picture in (original.pictures[0], adversary.pictures[0]):
         np.testing.assert_array_equal(decoded(picture), expected)
 
@@ -408,6 +410,43 @@ def test_the_images_of_every_attack_and_what_it_needed_are_shown():
     assert frame["images"].tolist() == ["200", "180 to 190", "40"]
     assert set(frame["kind"]) == {"white box"} and set(frame["radius"]) == {"linf 0.03"}
     assert "".join(frame[RUNS[0]] + frame[RUNS[1]]).count("· l2 1 · 9 queries") == 5
+
+
+def test_an_attack_without_a_radius_shows_its_median_norm():
+    rows = tables(1)["attacks"]
+    rows.loc[0, ["eps", "median_l2", "median_l2_low", "median_l2_high"]] = [float("nan"), 0.312, 0.25, 0.41]
+    rows.loc[1, ["eps", "median_l2"]] = [float("nan"), 0.312]
+    cells = attack_checks.strength(rows, report_tables.run_colours(1))[RUNS[0]].tolist()
+    assert "· median l2 0.31 [0.25, 0.41] · 9 queries" in cells[0] and "· median l2 0.31 · 9" in cells[1]
+    assert "· l2 1 · 9 queries" in cells[2]
+
+
+def test_the_captions_of_the_checks_say_what_the_study_shows():
+    table = tables(2)
+    colours = report_tables.run_colours(2)
+    table["attacks"].loc[table["attacks"]["attack"] == "fgsm", "mean"] = 0.99
+    assert attack_checks.strongest(table["attacks"]).endswith("by: standard fgsm, adversarial fgsm.")
+    assert attack_checks.strongest(table["attacks"].assign(eps=float("nan"))) == ""
+    table["queries"]["mean"] = [0, 0.1, 0.25, 0, 0.1, 0.5]
+    assert "over runs: simba 25% to 50%." in attack_checks.queries(table["queries"], colours).to_dict()["description"]
+    table["confined"]["mean"] = [0.5, 0.25, 0.375, 0, 0, 0, 0.125, 0.75, 0.375, 0, 0, 0]
+    caption = attack_checks.confined(table["confined"], colours).to_dict()["description"]
+    shares = (
+        "confined (whole bands) full 50%, low 25%, high 38%; confined-16 (16 coefficients) full 12%, low 75%, high 38%"
+    )
+    assert f"Fooled of standard: {shares}." in caption
+    table["attack_transfer"]["mean"] = [0.2, 0.6]
+    caption = attack_checks.transfer(table["attack_transfer"], colours).to_dict()["description"]
+    assert (
+        "Most transfers fgsm from adversarial to standard 60%, least fgsm from standard to adversarial 20%." in caption
+    )
+
+
+def test_both_kinds_of_subspace_have_a_panel(table, specs):
+    titles = [title for title in below(specs["confined"], "title") if str(title).startswith("Fooled inside")]
+    kinds = ("confined (whole bands), l2 0.5", "confined-16 (16 coefficients), l2 0.5")
+    assert titles == [f"Fooled inside the band: {kind}" for kind in kinds]
+    assert set(held(specs["confined"])["coefficients"]) == {16, 48, 64}
 
 
 def test_a_study_without_black_boxes_has_no_query_curve():

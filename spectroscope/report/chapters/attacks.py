@@ -5,7 +5,7 @@ from torch import Tensor
 
 from spectroscope.pipeline import io
 from spectroscope.questions import QUESTIONS
-from spectroscope.report import page, pictures
+from spectroscope.report import page, pictures, words
 from spectroscope.report.pictures import Cell
 from spectroscope.report.results import CANDIDATES, Results
 from spectroscope.report.style import RunColours
@@ -16,8 +16,8 @@ CAPTION = (
     "One image under every attack on every run; below it the prediction before and after. The perturbation is "
     f"{ENLARGED} times enlarged, around mid grey; an attack that fails changes nothing. Not a typical image: of "
     f"the first {CANDIDATES} images, those that the most runs classify correctly were picked. Of these it is the one "
-    "that the most attacks fooled. Each run shows its network of the lowest seed. How often an attack succeeds: see "
-    "evaluation and attack checks."
+    "that the most attacks fooled. Each run shows its network of the lowest seed. One image does not show how often an "
+    "attack succeeds: see evaluation and attack checks. "
 )
 
 Adversaries = dict[tuple[str, str], tuple[Tensor, pd.DataFrame]]
@@ -44,7 +44,13 @@ def pictures_of_attacks(
     original = Cell((pictures.picture(test.pixels[image], "original"),), test.classes[test.labels[image]])
     rows = [("original", [original]), *((name, [cell(run, name) for run in run_colours]) for name in attacks)]
     legend = f"adversary · perturbation x {ENLARGED}"
-    return page.grid(list(run_colours), rows, CAPTION, run_colours, legend)
+    return page.grid(list(run_colours), rows, CAPTION + outcome(adversaries, image), run_colours, legend)
+
+
+def outcome(adversaries: Adversaries, image: int) -> str:
+    """How many cells (run, attack) fooled on this image: `Here 5 of 8 cells show a success.`"""
+    tried = [rows.loc[rows["image"] == image, "success"] for _, rows in adversaries.values()]
+    return f"Here {sum(int(success.sum()) for success in tried)} of {words.count(len(tried), 'cell')} show a success."
 
 
 def most_fooled(adversaries: Adversaries) -> int:
