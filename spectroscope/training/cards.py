@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from spectroscope.pipeline import io, machine
+from spectroscope.pipeline import io
 
 
 def describe(
@@ -22,7 +22,6 @@ def describe(
         "classes": list(images.classes),
         "data": {**facts, "images": len(images)},
         "held_out": {f"seed{seed}": {"clean": row["clean"], "robust": row["robust"]} for seed, row in kept.iterrows()},
-        "made_by": machine.describe(),
     }
 
 
@@ -37,5 +36,4 @@ def markdown(card: dict[str, Any], statistics: dict[str, dict[str, Any]]) -> str
     for name, row in statistics.items():
         cells = ["-" if row[key] is None else f"{row[key]:.4g}" for key in ("mean", "low", "high")]
         lines.append(f"| {name} | {' | '.join(cells)} | {row['n_images']} | {row['n_seeds']} |")
-    made_by = ", ".join(f"{key} {value}" for key, value in card["made_by"].items())
-    return "\n".join([*lines, "", f"Made by {made_by}.", ""])
+    return "\n".join([*lines, ""])
