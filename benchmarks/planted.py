@@ -53,7 +53,7 @@ def dataset(rule: str, low: dict, high: dict) -> PlantedSettings:
 
 def trained(train: io.Images, regime: dict, seed: int) -> torch.nn.Module:
     settings = params.validate(STUDY["training"], TrainingSettings, "training")
-    hooks = build_hooks(params.validate(regime, Regime, "regime"), *train.pixels.shape[-2:])
+    hooks = build_hooks(params.validate(regime, Regime, "regime"), settings.validation_attack, *train.pixels.shape[-2:])
     model, attack = initial_network("resnet8", train, seed), build_adversary(settings.validation_attack)
     list(fit(model, train, settings, hooks, attack, machine.generator(seed)))
     return inference.freeze(model)

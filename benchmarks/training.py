@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from spectroscope.dataset import registry
 from spectroscope.pipeline import io, machine, params
 from spectroscope.training import held_out, loop
+from spectroscope.training.augmentation import MODES, Augmentation
 from spectroscope.training.hooks import Adversary, TrainingHooks
 from spectroscope.training.networks import initial_network
 from spectroscope.training.regimes.adversarial import AdversarialLinf, build_adversary
@@ -41,11 +42,12 @@ Rows = list[dict[str, Any]]
 class Pictures(Dataset):
     """Images (N, 3, H, W), augmented and turned into tensors one by one by torchvision's transforms."""
 
-    def __init__(self, images: Tensor, labels: Tensor, crop: int) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, augmentation: Augmentation) -> None:
         from torchvision import transforms
 
         size = tuple(images.shape[-2:])
-        steps = [transforms.RandomCrop(size, crop), transforms.RandomHorizontalFlip(), transforms.ToTensor()]
+        crop = transforms.RandomCrop(size, augmentation.crop, padding_mode=MODES[augmentation.padding])
+        steps = [crop, transforms.RandomHorizontalFlip(), transforms.ToTensor()]
         self.pictures = [transforms.ToPILImage()(image) for image in (images * 255).round().to(torch.uint8)]
         self.labels, self.transform = labels, transforms.Compose(steps)
 
@@ -68,7 +70,7 @@ def plain_fit(
     inner, out = held_out.split(train, settings.held_out)
     device = next(model.parameters()).device
     validation = train.pixels[out].to(device), train.labels[out].to(device)
-    pictures = Pictures(train.pixels[inner], train.labels[inner], settings.augmentation.crop)
+    pictures = Pictures(train.pixels[inner], train.labels[inner], settings.augmentation)
     loader = DataLoader(pictures, settings.batch_size, shuffle=True, num_workers=2, persistent_workers=True)
     next(iter(loader))  # starts the workers
     rate = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
@@ -93,7 +95,7 @@ def plain_fit(
             optimiser.step()
             schedule.step()
         speed = len(inner) / (time.perf_counter() - started)
-        accuracies = held_out.accuracies(model.eval(), *validation, validation_attack, epoch)
+        accuracies = held_out.accuracies(model.eval(), *validation, validation_attack, None, epoch)
         yield {**accuracies, "images_per_second": speed}
 
 
@@ -103,7 +105,7 @@ def hooks_of(attack: AdversarialLinf, name: str) -> TrainingHooks:
         return TrainingHooks()
     steps, step_255 = ATTACKS[name]
     settings = attack.model_copy(update={"steps": steps, "step_255": step_255})
-    return TrainingHooks(adversary=build_adversary(settings), robust=True)
+    return TrainingHooks(adversary=build_adversary(settings))
 
 
 def seconds_to(rows: Rows, n: int, column: str, target: float) -> str:

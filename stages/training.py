@@ -3,6 +3,7 @@
 import pandas as pd
 
 from spectroscope.pipeline import checkpoint, io, params, processes
+from spectroscope.pipeline.machine import describe
 from spectroscope.pipeline.supervision import start
 from spectroscope.training import cards, pretrained
 from spectroscope.training.networks import train_networks
@@ -10,10 +11,10 @@ from spectroscope.training.regimes.adversarial import build_adversary
 from spectroscope.training.regimes.pretrained import Pretrained
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
-from stages import In, Name, Out
+from stages import In, Name, Out, Record
 
 
-def main(run: Name, images: In, out: Out) -> None:
+def main(run: Name, images: In, out: Out, machine: Record) -> None:
     settings = params.load("training", TrainingSettings)
     regime = params.load(f"runs.{run}.regime", Regime)
     architecture = params.load(f"runs.{run}.model", str)
@@ -32,6 +33,9 @@ def main(run: Name, images: In, out: Out) -> None:
             epochs = pd.DataFrame(rows)
             for seed, model in zip(epochs["seed"].unique(), networks, strict=True):
                 io.write_weights(out / f"seed{seed}.safetensors", model)
+            speed = ["images_per_second", "processes"]
+            io.write_table(machine, epochs[["seed", "epoch", *speed]].assign(**describe()))
+            epochs = epochs.drop(columns=speed)
             io.write_table(out / "epochs.csv", epochs)
             recipe = {**network, "training": settings.model_dump(exclude={"validation_attack"})}
             io.write_json(out / "card.json", cards.describe(run, recipe, train, io.read_facts(images), epochs))

@@ -103,7 +103,12 @@ def train_stage(folder: Path, count: int, seconds: str) -> None:
         os.environ.pop(name, None)
     os.environ |= {"OMP_NUM_THREADS": "1", processes.COUNT: str(count), checkpoint.SECONDS: seconds}
     torch.set_num_threads(1)
-    options = {"run": "standard", "images": Path("train.parquet"), "out": Path("models")}
+    options = {
+        "run": "standard",
+        "images": Path("train.parquet"),
+        "out": Path("models"),
+        "machine": Path("machine.csv"),
+    }
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     with processes.in_every_process("stages.training", arguments):
         stage.main(**options)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PIPELINE = """
 stages:
   training:
-    cmd: python -m stages.training --run standard --images train.parquet --out models
+    cmd: python -m stages.training --run standard --images train.parquet --out models --machine machine.csv
     params: [runs.standard, training]
     deps: [train.parquet]
     outs: [models]
@@ -196,4 +196,4 @@ def test_two_processes_killed_with_or_without_their_launcher_give_the_weights_of
         launcher.join()
         assert launcher.exitcode != 0 and not weights(project).get("seed1.safetensors")
     assert finished(project, begin(project, 2)) == undisturbed(2)
-    assert set(io.read_table(project / "models" / "epochs.csv")["processes"]) == {2}
+    assert set(io.read_table(project / "machine.csv")["processes"]) == {2}

@@ -310,7 +310,9 @@ def test_a_damaged_image_file_is_one_message_and_no_file(workspace, monkeypatch)
 
 
 def test_a_run_that_is_not_in_the_study_is_named(workspace, monkeypatch):
-    message = run(monkeypatch, workspace, "training", run="standrad", images="train.parquet", out="out")
+    message = run(
+        monkeypatch, workspace, "training", run="standrad", images="train.parquet", out="out", machine="m.csv"
+    )
     assert message.startswith(
         "stages.training: params.yaml: runs.standrad.regime: expected key 'standrad' in runs, which has"
     )
@@ -324,23 +326,41 @@ def test_a_file_that_is_not_there_is_an_error_of_usage(workspace, monkeypatch, c
 
 
 def test_training_writes_weights_of_every_seed_and_a_row_for_every_epoch(workspace, monkeypatch, capsys):
-    options = {"run": "adversarial", "images": "train.parquet", "out": "out"}
+    options = {"run": "adversarial", "images": "train.parquet", "out": "out", "machine": "machine.csv"}
     assert run(monkeypatch, workspace, "training", **options) == 0
     names = {"seed0.safetensors", "seed1.safetensors", "epochs.csv", "card.json"}
     assert {file.name for file in (workspace / "out").iterdir()} == names
     rows = io.read_table(workspace / "out" / "epochs.csv")
     assert rows[["seed", "epoch"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1], [1, 2]]
     assert rows["kept"].tolist() == [False, True, False, True] and not rows["overfitted"].any()
-    first = (workspace / "out" / "seed0.safetensors").read_bytes()
-    assert run(monkeypatch, workspace, "training", **{**options, "out": "again"}) == 0
-    assert (workspace / "again" / "seed0.safetensors").read_bytes() == first
-    assert (workspace / "again" / "seed1.safetensors").read_bytes() != first
+    assert rows["own_robust"].between(0, 1).all()
+    again = {**options, "out": "again", "machine": "again.csv"}
+    assert run(monkeypatch, workspace, "training", **again) == 0
+    first, second = ({name: (workspace / out / name).read_bytes() for name in names} for out in ("out", "again"))
+    assert first == second and first["seed0.safetensors"] != first["seed1.safetensors"]
+
+
+def test_training_writes_facts_of_the_machine_to_a_file_of_their_own(workspace, monkeypatch):
+    options = {"run": "standard", "images": "train.parquet", "out": "out", "machine": "reports/machine.csv"}
+    assert run(monkeypatch, workspace, "training", **options) == 0
+    rows = io.read_table(workspace / "reports" / "machine.csv")
+    columns = ["seed", "epoch", "images_per_second", "processes", "device", "threads", "torch"]
+    assert list(rows) == columns and len(rows) == 4
+    assert (rows["images_per_second"] > 0).all() and (rows["processes"] == 1).all()
+    assert (rows["threads"] == torch.get_num_threads()).all() and (rows["torch"] == torch.__version__).all()
+    epochs = io.read_table(workspace / "out" / "epochs.csv")
+    assert list(epochs) == ["seed", "epoch", "loss", "clean", "robust", "own_robust", "overfitted", "kept"]
+    assert epochs["own_robust"].isna().all()
+    card = io.read_json(workspace / "out" / "card.json")
+    assert set(card) == {"run", "settings", "input", "classes", "data", "held_out"}
 
 
 def test_every_network_has_the_generator_of_its_seed(workspace, monkeypatch):
     keys, generator = [], machine.generator
     monkeypatch.setattr(machine, "generator", lambda *seeds: keys.append(seeds) or generator(*seeds))
-    assert run(monkeypatch, workspace, "training", run="standard", images="train.parquet", out="out") == 0
+    assert (
+        run(monkeypatch, workspace, "training", run="standard", images="train.parquet", out="out", machine="m.csv") == 0
+    )
     assert {(0,), (1,)} <= set(keys)
 
 

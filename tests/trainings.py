@@ -30,8 +30,10 @@ SETTINGS = {
         "steps": 2,
         "random_start": True,
     },
-    "augmentation": {"flip": True, "crop": 1},
+    "augmentation": {"flip": True, "crop": 1, "padding": "zero"},
 }
+
+NO_CHANGE = {"flip": False, "crop": 0, "padding": "zero"}
 
 
 def settings(**changes) -> TrainingSettings:

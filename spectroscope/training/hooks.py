@@ -17,10 +17,11 @@ class TrainingHooks(NamedTuple):
     `transform`: (images, labels, generator) -> images. `adversary`: (model, images, labels, generator) -> images.
     `regulariser`: (model, images, labels, logits, generator) -> scalar that is added to the loss; the logits depend on
     the images in the autograd graph, so it may differentiate by them.
-    `robust`: the regime trains for accuracy under attack, so that losing it is a failure.
+    `own_attack`: PGD in the ball that the regime trains against, for held-out images: losing accuracy under it is a
+    failure of the training.
     """
 
     transform: Transform | None = None
     adversary: Adversary | None = None
     regulariser: Regulariser | None = None
-    robust: bool = False
+    own_attack: Adversary | None = None

@@ -36,11 +36,11 @@ def fit(
 ) -> Iterator[dict[str, Any]]:
     """Train `model` in place on its own device; yield the epoch's row of epochs.csv after each epoch.
 
-    The row: epoch, loss (mean over the training images), clean and robust (held-out accuracy, without and under
-    `validation_attack`), overfitted (robust accuracy that the regime trains for has collapsed), images_per_second,
-    processes. Hooks see the model in training mode. `validation_attack` sees it in evaluation mode and has generators
-    of its own, so that it never changes the training. The model ends in evaluation mode, with the weights of the epoch
-    that `select_epoch` chooses.
+    The row: epoch, loss (mean over the training images), clean, robust and own_robust (held-out accuracy: without an
+    attack, under `validation_attack`, and under that of the hooks, None where they have none), overfitted (own_robust
+    has collapsed), images_per_second, processes. The hooks of a training step see the model in training mode. Attacks
+    on held-out images see it in evaluation mode and have generators of their own, so that they never change the
+    training. The model ends in evaluation mode, with the weights of the epoch that `select_epoch` chooses.
 
     With a `slot`, the state is saved there after each epoch and every few minutes, and training continues from a state
     found there: it ends with the same weights, bit for bit, as one that was never interrupted.
@@ -68,16 +68,16 @@ def fit(
             raise ValueError(f"expected a finite training loss, got {loss} in epoch {epoch}: lower the learning rate")
         network = state.evaluated.eval()
         processes.broadcast_(network.buffers())  # BatchNorm per process: the statistics of the first are kept
-        row = held_out.accuracies(network, *validation, validation_attack, generator.initial_seed(), epoch)
-        overfitted = hooks.robust and held_out.collapsed(row["robust"], rows, len(train.classes))
+        attacks, keys = (validation_attack, hooks.own_attack), (generator.initial_seed(), epoch)
+        row = held_out.accuracies(network, *validation, *attacks, *keys)
+        overfitted = held_out.collapsed(row["own_robust"], rows, validation[1])
         row = {"epoch": epoch, "loss": loss, **row, "overfitted": overfitted}
         rows.append({**row, "images_per_second": speed, "processes": processes.world_size()})
-        if held_out.select_epoch(rows, "best") == epoch - 1:
-            state.progress.best = copy.deepcopy(network.state_dict())
+        if held_out.select_epoch(rows, settings.keep) == epoch - 1:
+            state.progress.kept = copy.deepcopy(network.state_dict())
         if epoch == settings.epochs:
-            last_is_kept = held_out.select_epoch(rows, settings.keep) == epoch - 1
-            model.eval().load_state_dict(network.state_dict() if last_is_kept else state.progress.best)
-        state.progress = Progress(rows, state.progress.best)
+            model.eval().load_state_dict(state.progress.kept)
+        state.progress = Progress(rows, state.progress.kept)
         if slot:
             state.save(slot)
         yield rows[-1]

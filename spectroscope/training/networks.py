@@ -19,7 +19,7 @@ def train_networks(
     run: str, regime: TrainedRegime, architecture: str, train: io.Images, settings: TrainingSettings, store: Store
 ) -> tuple[list[nn.Module], list[dict[str, Any]]]:
     """A network for each seed, and the rows of epochs.csv; continues from the checkpoints in `store`."""
-    hooks = build_hooks(regime, *train.pixels.shape[-2:])
+    hooks = build_hooks(regime, settings.validation_attack, *train.pixels.shape[-2:])
     attack = build_adversary(settings.validation_attack)
     networks: list[nn.Module] = []
     table: list[dict[str, Any]] = []

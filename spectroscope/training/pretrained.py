@@ -66,6 +66,6 @@ def examine(
     wanted = (len(y), len(train.classes))
     if tuple(logits.shape) != wanted or not logits.isfinite().all():
         raise ValueError(f"expected finite logits of shape {wanted}, got shape {tuple(logits.shape)}")
-    row = {"epoch": 0, "loss": F.cross_entropy(logits, y).item()}
-    row |= accuracies(model, x, y, attack, generator.initial_seed())
+    row: dict[str, Any] = {"epoch": 0, "loss": F.cross_entropy(logits, y).item()}
+    row |= accuracies(model, x, y, attack, None, generator.initial_seed())
     return {**row, "overfitted": False, "images_per_second": None, "processes": None}

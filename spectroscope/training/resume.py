@@ -13,10 +13,10 @@ from spectroscope.pipeline.checkpoint import Checkpoint, CheckpointFile
 
 @dataclass
 class Progress:
-    """Rows of the finished epochs, weights of the best one, and how far the current epoch is."""
+    """Rows of the finished epochs, weights of the one to keep so far, and how far the current epoch is."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
-    best: dict[str, Tensor] = field(default_factory=dict)
+    kept: dict[str, Tensor] = field(default_factory=dict)
     order: Tensor | None = None  # of the images in the current epoch; None before its first batch
     n_batches: int = 0
     loss_sum: float = 0.0  # over images

@@ -19,6 +19,7 @@ class TrainingSettings(Settings):
     `batch_norm`: with several processes, statistics over the whole batch or over the share of each process.
     `held_out`: least fraction of the training images that is only evaluated, in whole clusters.
     `validation_attack`: measures robust accuracy on the held-out images after each epoch; no effect on the training.
+    With the same steps, at least 2, and its step relative to the radius, each regime's own ball is searched.
     """
 
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
@@ -42,3 +43,10 @@ class TrainingSettings(Settings):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"expected seeds that differ, got {seeds}")
         return seeds
+
+    @field_validator("validation_attack")
+    @classmethod
+    def _has_steps(cls, attack: Adversarial) -> Adversarial:
+        if attack.steps < 2:  # catastrophic overfitting is robustness against one step alone (Wong et al. 2020)
+            raise ValueError(f"expected at least 2 steps, got {attack.steps}")
+        return attack

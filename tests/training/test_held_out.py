@@ -14,7 +14,7 @@ from spectroscope.pipeline import io, params
 from spectroscope.training import held_out
 from spectroscope.training.held_out import collapsed, select_epoch, split
 from spectroscope.training.hooks import TrainingHooks
-from tests.trainings import bright_or_dark, fit, network, random
+from tests.trainings import NO_CHANGE, bright_or_dark, fit, network, random
 
 ROOT = Path(__file__).parents[2]
 
@@ -86,7 +86,11 @@ def test_accuracy_is_right_over_total_with_a_short_last_batch(monkeypatch, batch
     labels = torch.tensor([0, 0, 0, 0, 0, 0, 0, 0, 1, 1])
     model = lambda x: F.one_hot(x.long(), 2).float()  # noqa: E731
     to_ones = lambda model, x, y, generator: torch.ones(len(x))  # noqa: E731
-    assert held_out.accuracies(model, torch.zeros(10), labels, to_ones, 0) == {"clean": 0.8, "robust": 0.2}
+    assert held_out.accuracies(model, torch.zeros(10), labels, to_ones, to_ones, 0) == {
+        "clean": 0.8,
+        "robust": 0.2,
+        "own_robust": 0.2,
+    }
 
 
 def test_the_validation_attack_gets_batches_of_bounded_size_and_a_stream_for_each(monkeypatch):
@@ -105,7 +109,7 @@ def test_the_validation_attack_gets_batches_of_bounded_size_and_a_stream_for_eac
 def rows_of(robust, clean=None, overfitted=()):
     clean = clean or [0.5] * len(robust)
     return [
-        {"robust": r, "clean": c, "overfitted": i in overfitted}
+        {"robust": r, "own_robust": r, "clean": c, "overfitted": i in overfitted}
         for i, (r, c) in enumerate(zip(robust, clean, strict=True))
     ]
 
@@ -117,7 +121,7 @@ def rows_of(robust, clean=None, overfitted=()):
         (rows_of([0.3, 0.4, 0.35]), "best", 1),
         (rows_of([0.4, 0.4, 0.3], [0.6, 0.5, 0.9]), "best", 0),
         (rows_of([0.4, 0.4, 0.3]), "best", 1),
-        (rows_of([0.3, 0.4, 0.0, 0.1], overfitted=(2,)), "last", 1),
+        (rows_of([0.3, 0.4, 0.0, 0.1], overfitted=(2,)), "last", 3),
     ],
     ids=["last", "best", "tie by clean", "tie by age", "collapsed"],
 )
@@ -127,11 +131,30 @@ def test_the_epoch_that_is_kept(rows, keep, expected):
 
 @pytest.mark.parametrize(
     ("robust", "previous", "expected"),
-    [(0.1, [0.2, 0.4], True), (0.2, [0.4], False), (0.19, [0.4, 0.2], True), (0.0, [0.1], False), (0.0, [], False)],
-    ids=["fell", "half is no collapse", "from the best", "chance to nothing", "first epoch"],
+    [
+        (0.1, [0.2, 0.4], True),
+        (0.2, [0.4], False),
+        (0.19, [0.4, 0.2], True),
+        (0.0, [0.1], False),
+        (0.0, [27 / 150], False),  # ten classes: a guess reaches 27 of 150 with probability .0019, 28 with .0009
+        (0.0, [28 / 150], True),
+        (0.0, [], False),
+    ],
+    ids=["fell", "half is no collapse", "from the best", "chance", "chance varies", "above it", "first epoch"],
 )
 def test_collapse_is_a_fall_below_half_of_what_was_better_than_chance(robust, previous, expected):
-    assert collapsed(robust, rows_of(previous), n_classes=10) is expected
+    assert collapsed(robust, rows_of(previous), torch.arange(150) % 10) is expected
+
+
+def test_without_an_adversary_nothing_collapses():
+    rows = [{"own_robust": None}, {"own_robust": None}]
+    assert collapsed(None, rows, torch.arange(150) % 10) is False
+
+
+def test_a_guess_names_the_most_frequent_class():
+    """Half of the images are of one class: 60 % of 150 are reached by always naming it with probability .0088."""
+    labels = torch.tensor([0] * 75 + [1] * 40 + [2] * 35)
+    assert collapsed(0.1, rows_of([0.6]), labels) is False and collapsed(0.1, rows_of([0.7]), labels) is True
 
 
 def falling(accuracies):
@@ -168,7 +191,7 @@ def test_held_out_images_are_never_trained_on_and_only_they_are_evaluated():
         return adversary
 
     hooks = TrainingHooks(adversary=note(trained))
-    fit(network(), hooks, note(evaluated), images=images, augmentation={"flip": False, "crop": 0})
+    fit(network(), hooks, note(evaluated), images=images, augmentation=NO_CHANGE)
     training, out = split(images, 0.25)
     assert trained == {float(image.sum()) for image in images.pixels[training]}
     assert evaluated == {float(image.sum()) for image in images.pixels[out]}

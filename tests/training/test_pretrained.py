@@ -134,9 +134,10 @@ def test_the_stage_writes_the_same_files_for_a_pretrained_network(tmp_path, monk
     study["runs"]["theirs"] = {"band": "full", "regime": {**PRETRAINED, "weights": None}, "model": OWN}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     io.write_images(tmp_path / "train.parquet", images(), source="noise", digest="abc")
-    stage.main("theirs", tmp_path / "train.parquet", tmp_path / "out")
+    stage.main("theirs", tmp_path / "train.parquet", tmp_path / "out", tmp_path / "machine.csv")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"seed0.safetensors", "epochs.csv", "card.json"}
     rows = io.read_table(tmp_path / "out" / "epochs.csv")
+    assert io.read_table(tmp_path / "machine.csv")["processes"].isna().all()
     assert rows[["seed", "epoch", "kept"]].to_numpy().tolist() == [[0, 0, True]] and rows["clean"].tolist() == [1.0]
     ((_, model),) = inference.restore_all(tmp_path / "out", OWN, SHAPE, CLASSES)
     assert torch.equal(inference.predict(model, images().pixels), images().labels)

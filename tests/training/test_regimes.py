@@ -14,12 +14,13 @@ from spectroscope.training.adversary import cross_entropy, pgd_adversary
 from spectroscope.training.regimes import trades
 from spectroscope.training.regimes.frequencies import Frequencies
 from spectroscope.training.regimes.registry import HOOKS, Regime, build_hooks
-from tests.trainings import random
+from tests.trainings import random, settings
 
 LOW = {"basis": "dct", "shape": "linf", "low": 0, "high": 0.25}
 HIGH = {"basis": "dct", "shape": "linf", "low": 0.5, "high": 1}
 LINF = {"name": "adversarial", "norm": "linf", "eps_255": 8, "step_255": 2, "steps": 5, "random_start": True}
 L2 = {"name": "adversarial", "norm": "l2", "eps": 0.5, "step_size": 0.2, "steps": 5, "random_start": True}
+VALIDATION = settings().validation_attack
 
 EXAMPLES = {
     "standard": {},
@@ -38,7 +39,7 @@ def load(**values):
 
 
 def hooks(size=16, **values):
-    return build_hooks(load(**values), size, size)
+    return build_hooks(load(**values), VALIDATION, size, size)
 
 
 def outside(delta, frequencies):
@@ -138,6 +139,28 @@ def test_settings_are_in_the_units_of_their_names(linear, images, labels, regime
     eps, step = {"linf": (8 / 255, 2 / 255), "l2": (0.5, 0.2)}[regime["norm"]]
     expected = pgd_adversary(regime["norm"], eps, step, 5, True)(linear, images.double(), labels, random())
     assert torch.equal(hooks(**regime).adversary(linear, images.double(), labels, random()), expected)
+
+
+@pytest.mark.parametrize(
+    ("regime", "expected"),
+    [
+        ({**LINF, "eps_255": 2, "step_255": 2.5, "steps": 1}, ("linf", 2 / 255, 1 / 255)),
+        (L2, ("l2", 0.5, 0.25)),
+        ({"name": "trades", "beta": 6, "adversary": L2}, ("l2", 0.5, 0.25)),
+    ],
+    ids=["linf", "l2", "trades"],
+)
+def test_the_own_attack_has_the_regimes_ball_and_the_validation_attacks_steps(linear, images, labels, regime, expected):
+    assert (VALIDATION.eps_255, VALIDATION.step_255, VALIDATION.steps) == (8, 4, 2)
+    x = images.double()
+    wanted = pgd_adversary(*expected, 2, True)(linear, x, labels, random())
+    assert torch.equal(hooks(**regime).own_attack(linear, x, labels, random()), wanted)
+
+
+def test_the_own_attack_of_a_confined_regime_is_confined(linear, images, labels):
+    own = hooks(name="confined", frequencies=LOW, adversary=L2).own_attack
+    change = own(linear, images.double(), labels, random()) - images.double()
+    assert outside(change, LOW).max() < 1e-9 and change.flatten(1).norm(dim=1).max() == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("adversary", [LINF, L2], ids=["linf", "l2"])
@@ -247,8 +270,8 @@ def test_the_gradient_penalty_and_its_gradient_equal_finite_differences(frequenc
 
 # ---- registry and settings
 
-FILLED = {"standard": "", "adversarial": "adversary robust", "confined": "adversary robust"}
-FILLED |= {"trades": "regulariser robust", "gaussian": "transform", "filtered": "transform", "swap": "transform"}
+FILLED = {"standard": "", "adversarial": "adversary own_attack", "confined": "adversary own_attack"}
+FILLED |= {"trades": "regulariser own_attack", "gaussian": "transform", "filtered": "transform", "swap": "transform"}
 FILLED |= {"gradient_penalty": "regulariser"}
 
 
@@ -307,4 +330,4 @@ def test_a_bad_regime_names_its_setting(name, change, message):
 def test_frequencies_without_a_coefficient_of_these_images_are_refused_before_training():
     narrow = load(name="filtered", frequencies={**LOW, "high": 0.02}, share=1)
     with pytest.raises(ValueError, match=r"regime\.frequencies: expected a band at least one shell wide, got shells 0"):
-        build_hooks(narrow, 16, 16)
+        build_hooks(narrow, VALIDATION, 16, 16)

@@ -45,7 +45,7 @@ def train(store=None, life=math.inf, validations=math.inf, images=None, **change
     """What a stage's process does for one seed: (rows without times, weights)."""
     model, slot = network(), store and store.checkpoint_file("seed0")
     images = images or bright_or_dark(channels=2, signal=0.3)
-    hooks, attack = TrainingHooks(adversary=Mortal(life), robust=True), Mortal(validations)
+    hooks, attack = TrainingHooks(adversary=Mortal(life), own_attack=PGD), Mortal(validations)
     epochs = loop.fit(model, images, settings(epochs=5, **changes), hooks, attack, machine.generator(0), slot)
     rows = [{key: value for key, value in row.items() if key != "images_per_second"} for row in epochs]
     assert not model.training
@@ -168,7 +168,7 @@ def test_any_state_comes_back_as_it_was():
     members = {"layer": other_layer, "optimiser": other_optimiser, "progress": other_progress, "average": None}
     resume.restore(saved, members)
     assert (other_progress.rows, other_progress.order, other_progress.n_batches) == (progress.rows, None, 4)
-    assert torch.equal(other_progress.best["w"], progress.best["w"])
+    assert torch.equal(other_progress.kept["w"], progress.kept["w"])
     assert torch.equal(other_layer.weight, layer.weight) and other_optimiser.param_groups[0]["lr"] == 0.1
     for mine, theirs in zip(optimiser.state.values(), other_optimiser.state.values(), strict=True):
         assert all(torch.equal(mine[key], theirs[key]) for key in mine)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tests.trainings import settings
+from tests.trainings import NO_CHANGE, SETTINGS, settings
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,13 @@ from tests.trainings import settings
         ({"average": 1.0}, r"training\.average: .*less than 1, got 1\.0"),
         ({"keep": "first"}, r"training\.keep: expected 'last' or 'best', got 'first'"),
         ({"schedule": "step"}, r"training\.schedule: expected 'cyclic' or 'cosine', got 'step'"),
-        ({"augmentation": {"flip": 1, "crop": 2}}, r"training\.augmentation\.flip: expected a valid boolean, got 1"),
-        ({"augmentation": {"flip": True}}, r"training\.augmentation\.crop: expected this setting, found none"),
+        ({"augmentation": {**NO_CHANGE, "flip": 1}}, r"training\.augmentation\.flip: expected a valid boolean, got 1"),
+        ({"augmentation": {"flip": True, "padding": "zero"}}, r"augmentation\.crop: expected this setting, found none"),
+        ({"augmentation": {**NO_CHANGE, "padding": "edge"}}, r"padding: expected 'reflect' or 'zero', got"),
+        (
+            {"validation_attack": {**SETTINGS["validation_attack"], "steps": 1}},
+            r"attack: expected at least 2 steps, got 1",
+        ),
         ({"lr": 0.1}, r"training\.lr: unknown setting"),
     ],
 )

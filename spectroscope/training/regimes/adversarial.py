@@ -37,13 +37,28 @@ Adversarial = Annotated[AdversarialLinf | AdversarialL2, Field(discriminator="no
 
 def build_adversary(settings: Adversarial, loss: Loss = cross_entropy, band: PassBand | None = None) -> Adversary:
     """PGD with these settings that increases `loss`, confined to `band` if there is one."""
-    if isinstance(settings, AdversarialLinf):
-        eps, step_size = settings.eps_255 / 255, settings.step_255 / 255
-    else:
-        eps, step_size = settings.eps, settings.step_size
+    eps, step_size = radius_and_step(settings)
     return pgd_adversary(settings.norm, eps, step_size, settings.steps, settings.random_start, loss, band)
+
+
+def own_attack(settings: Adversarial, validation: Adversarial, band: PassBand | None = None) -> Adversary:
+    """PGD in the ball (and band) of `settings` that increases the cross-entropy, with the validation attack's steps.
+
+    The step has the validation attack's size relative to the radius.
+    """
+    eps, _ = radius_and_step(settings)
+    validation_eps, validation_step = radius_and_step(validation)
+    step_size = eps * (validation_step / validation_eps)
+    return pgd_adversary(settings.norm, eps, step_size, validation.steps, validation.random_start, band=band)
+
+
+def radius_and_step(settings: Adversarial) -> tuple[float, float]:
+    """Radius and step size, in pixels of [0, 1]."""
+    if isinstance(settings, AdversarialLinf):
+        return settings.eps_255 / 255, settings.step_255 / 255
+    return settings.eps, settings.step_size
 
 
 def hooks(settings: Adversarial) -> TrainingHooks:
     """PGD on the cross-entropy."""
-    return TrainingHooks(adversary=build_adversary(settings), robust=True)
+    return TrainingHooks(adversary=build_adversary(settings))

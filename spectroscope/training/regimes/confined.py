@@ -16,4 +16,4 @@ class Confined(Settings):
 
 def hooks(settings: Confined) -> TrainingHooks:
     """PGD, with gradient and perturbation projected onto the band."""
-    return TrainingHooks(adversary=build_adversary(settings.adversary, band=settings.frequencies.band), robust=True)
+    return TrainingHooks(adversary=build_adversary(settings.adversary, band=settings.frequencies.band))

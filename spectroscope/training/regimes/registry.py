@@ -44,12 +44,23 @@ TrainedRegime = (
 Regime = Annotated[TrainedRegime | Pretrained, Field(discriminator="name")]
 
 
-def build_hooks(regime: TrainedRegime, height: int, width: int) -> TrainingHooks:
-    """The hooks of a regime for images of this size; ValueError if its frequencies hold no coefficient of them."""
+def build_hooks(
+    regime: TrainedRegime, validation_attack: adversarial.Adversarial, height: int, width: int
+) -> TrainingHooks:
+    """The hooks of a regime for images of this size; `validation_attack` has the steps of its own attack.
+
+    ValueError if its frequencies hold no coefficient of the images.
+    """
     frequencies = getattr(regime, "frequencies", None)
     if frequencies is not None:
         try:
             band_mask(frequencies.band, height, width)
         except ValueError as error:
             raise ValueError(f"regime.frequencies: {error}") from None
-    return HOOKS[type(regime)](regime)
+    hooks = HOOKS[type(regime)](regime)
+    if isinstance(regime, adversarial.AdversarialLinf | adversarial.AdversarialL2):
+        return hooks._replace(own_attack=adversarial.own_attack(regime, validation_attack))
+    if isinstance(regime, trades.Trades | confined.Confined):
+        band = frequencies.band if frequencies else None
+        return hooks._replace(own_attack=adversarial.own_attack(regime.adversary, validation_attack, band))
+    return hooks

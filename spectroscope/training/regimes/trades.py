@@ -38,7 +38,7 @@ def hooks(settings: Trades) -> TrainingHooks:
         attacked = adversary(model, images.detach(), logits.detach(), generator)
         return settings.beta * kl_divergence(model(attacked), logits) / len(images)
 
-    return TrainingHooks(regulariser=regularise, robust=True)
+    return TrainingHooks(regulariser=regularise)
 
 
 def kl_divergence(logits: Tensor, reference: Tensor) -> Tensor:
