@@ -6,6 +6,7 @@ study. Prints a table in Markdown: mean ± standard deviation over seeds.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -88,9 +89,7 @@ def main(n_seeds: int) -> None:
     columns = {}
     for case, (rule, low, high, regime) in CASES.items():
         data = load(dataset(rule, low, high))
-        train, test = (
-            io.Images(split.pixels.float() / 255, split.labels, split.classes) for split in (data.train, data.test)
-        )
+        train, test = (replace(split, pixels=split.pixels.float() / 255) for split in (data.train, data.test))
         rows = (test.labels == 1).nonzero()[:, 0] if rule == "all" else torch.arange(len(test))
         table = pd.DataFrame(
             [statistics(trained(train, regime, seed), test, seed, rows[:N_IMAGES]) for seed in range(n_seeds)]

@@ -9,6 +9,7 @@ in forward and backward passes, of which an attack with k steps needs k + 1, as 
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -147,7 +148,7 @@ def main(
     settings = settings.model_copy(update={"epochs": epochs, "batch_size": batch_size})
     attack = build_adversary(settings.validation_attack)
     data = registry.load(params.load("dataset", registry.DatasetSettings, study)).train.head(images)
-    train = io.Images(data.pixels / 255, data.labels, data.classes)
+    train = replace(data, pixels=data.pixels / 255)
     n = len(held_out.split(train.labels, settings.held_out)[0])
     runs = []
     for name, kind in LOOPS:

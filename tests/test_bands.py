@@ -19,7 +19,7 @@ BANDS = params.validate(ENTRIES, dict[str, BandSettings], "bands")
 
 def images() -> Images:
     pixels = torch.rand(300, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    return Images(pixels, torch.arange(300) % 3, ("a", "b", "c"))
+    return Images(pixels, torch.arange(300) % 3, ("a", "b", "c"), torch.arange(300) // 4)
 
 
 def band(low=0, high=1, keep="inside", basis="dct", unit="shells", clip=False) -> PassBand:
@@ -39,6 +39,11 @@ def test_test_images_and_filtered_images_keep_their_labels():
     assert apply_band(images(), BANDS["permuted"], False).labels.equal(images().labels)
     low = apply_band(images(), BANDS["low"], True)
     assert low.labels.equal(images().labels) and low.pixels.equal(band_filter(images().pixels, BANDS["low"]))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_images_keep_their_clusters(name):
+    assert apply_band(images(), BANDS[name], True).clusters.equal(torch.arange(300) // 4)
 
 
 def test_two_bands_that_give_the_same_images_are_refused():

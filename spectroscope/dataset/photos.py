@@ -1,11 +1,12 @@
 """Patches of the photographs that come with scikit-image: real pixels without a download.
 
 Each photograph is a class. It is divided into square tiles with a gap between them; some tiles are for testing, the
-others for training, and a patch lies wholly within one tile: no pixel serves both. Patches of one split may overlap,
-so n patches are fewer than n independent images.
+others for training, and a patch lies wholly within one tile: no pixel serves both. Patches of one tile may overlap, so
+n patches are fewer than n independent images: the tile is the cluster of its patches.
 """
 
 import hashlib
+import math
 from importlib.resources import files
 from typing import Annotated, Literal
 
@@ -49,10 +50,13 @@ class PhotosSettings(Settings):
 def load(settings: PhotosSettings) -> Dataset:
     """Patches (N, 3, size, size) of three equal channels: luminance as Pillow computes it, nothing normalised.
 
-    The digest is that of the photographs. ValueError for one that is not bundled or has too few patches.
+    The cluster of a patch is its tile; tiles are numbered through all photographs and both splits. The digest is that
+    of the photographs. ValueError for one that is not bundled or has too few patches.
     """
     total = hashlib.sha256()
     patches: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
+    tiles: dict[str, list[Tensor]] = {split: [] for split in SPLITS}
+    tiles_before = 0
     for label, name in enumerate(settings.photographs):
         encoded = _bundled(name)
         total.update(encoded)
@@ -60,8 +64,11 @@ def load(settings: PhotosSettings) -> Dataset:
         corners = positions(photograph, name, settings, generator(settings.seed, 0, label))
         windows = photograph.unfold(0, settings.size, 1).unfold(1, settings.size, 1)  # (H', W', size, size)
         for split in SPLITS:
-            patches[split].append(windows[corners[split][:, 0], corners[split][:, 1]])
-    train, test = (_ordered(patches[split], settings, key) for key, split in enumerate(SPLITS, start=1))
+            top, left = corners[split].unbind(1)
+            patches[split].append(windows[top, left])
+            tiles[split].append(tiles_before + _tile(top, left, photograph, settings))
+        tiles_before += math.prod(_grid(photograph, settings))
+    train, test = (_ordered(patches[split], tiles[split], settings, key) for key, split in enumerate(SPLITS, start=1))
     return Dataset(train, test, total.hexdigest())
 
 
@@ -76,7 +83,7 @@ def positions(photograph: Tensor, name: str, settings: PhotosSettings, generator
         raise ValueError(f"photograph {name}: expected at least {size}x{size} pixels, got {tuple(photograph.shape)}")
     top, left = (torch.arange(length - size + 1) for length in photograph.shape)
     within = torch.outer(top % period <= settings.tile - size, left % period <= settings.tile - size)
-    tile = (top // period)[:, None] * (len(left) // period + 1) + left // period  # (H', W') tile of each position
+    tile = _tile(top[:, None], left, photograph, settings)  # (H', W')
     usable = within & (_std(photograph, size) >= settings.min_std_255)
     tiles = tile[usable].unique()
     tiles = tiles[torch.randperm(len(tiles), generator=generator)]
@@ -93,6 +100,18 @@ def positions(photograph: Tensor, name: str, settings: PhotosSettings, generator
     return corners
 
 
+def _grid(photograph: Tensor, settings: PhotosSettings) -> tuple[int, int]:
+    """Number of tiles of a photograph (H, W) from top to bottom and from left to right, cut off ones included."""
+    rows, columns = (math.ceil(length / (settings.tile + settings.gap)) for length in photograph.shape)
+    return rows, columns
+
+
+def _tile(top: Tensor, left: Tensor, photograph: Tensor, settings: PhotosSettings) -> Tensor:
+    """Number of the tile at each position of a photograph (H, W), row by row."""
+    period = settings.tile + settings.gap
+    return top // period * _grid(photograph, settings)[1] + left // period
+
+
 def _std(photograph: Tensor, size: int) -> Tensor:
     """Standard deviation of the patch at each position, from integer sums: (H - size + 1, W - size + 1) float64."""
     values = photograph.long()
@@ -107,11 +126,11 @@ def _window_sums(values: Tensor, size: int) -> Tensor:
     return rows[:, size:] - rows[:, :-size]
 
 
-def _ordered(patches: list[Tensor], settings: PhotosSettings, key: int) -> Images:
+def _ordered(patches: list[Tensor], tiles: list[Tensor], settings: PhotosSettings, key: int) -> Images:
     pixels = torch.cat(patches)[:, None].expand(-1, 3, -1, -1)  # (N, 3, size, size)
     labels = torch.arange(len(patches)).repeat_interleave(torch.tensor([len(of_class) for of_class in patches]))
     order = class_balanced_order(labels, settings.photographs, None, generator(settings.seed, key), "photos")
-    return Images(pixels[order].contiguous(), labels[order], tuple(settings.photographs))
+    return Images(pixels[order].contiguous(), labels[order], tuple(settings.photographs), torch.cat(tiles)[order])
 
 
 def _bundled(name: str) -> bytes:

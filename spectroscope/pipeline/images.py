@@ -24,11 +24,22 @@ _METADATA_KEY = b"spectroscope"
 
 @dataclass(frozen=True)
 class Images:
-    """Labelled images: pixels (N, C, H, W) float32, labels (N,) int64, and the name of each class."""
+    """Labelled images: pixels (N, C, H, W) float32, labels (N,) int64, and the name of each class.
+
+    `clusters` (N,) int64: images with the same number are not independent, as patches that overlap. Where it is not
+    given, each image is a cluster of its own: 0..N-1.
+    """
 
     pixels: Tensor
     labels: Tensor
     classes: tuple[str, ...]
+    clusters: Tensor = None  # type: ignore[assignment]  # a tensor once the images are made
+
+    def __post_init__(self) -> None:
+        if self.clusters is None:
+            object.__setattr__(self, "clusters", torch.arange(len(self.labels)))
+        if len(self.clusters) != len(self.labels):
+            raise ValueError(f"expected a cluster for each of {len(self.labels)} images, got {len(self.clusters)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -37,7 +48,7 @@ class Images:
         """The first n images; ValueError when there are fewer."""
         if n > len(self):
             raise ValueError(f"expected at least {n} images, got {len(self)}")
-        return Images(self.pixels[:n], self.labels[:n], self.classes)
+        return Images(self.pixels[:n], self.labels[:n], self.classes, self.clusters[:n])
 
 
 def write_arrays(path: Path, arrays: Tensor, table: pd.DataFrame, **facts: Any) -> None:
@@ -132,19 +143,20 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
 
 def write_images(path: Path, images: Images, **facts: Any) -> None:
     """Images as Parquet, in the dtype of their pixels: float32, or uint8 where `images` has uint8 pixels."""
-    table = pd.DataFrame({"label": images.labels.numpy()})
+    table = pd.DataFrame({"label": images.labels.numpy(), "cluster": images.clusters.numpy()})
     write_arrays(path, images.pixels, table, classes=list(images.classes), **facts)
 
 
 def read_images(path: Path) -> Images:
     """Images with float32 pixels: uint8 pixels divided by 255, float pixels as they were written."""
     pixels, table, facts = read_arrays(path)
-    if "label" not in table or "classes" not in facts:
+    if not {"label", "cluster"} <= set(table) or "classes" not in facts:
         raise ValueError(f"{path}: expected labelled images, got columns {list(table)} and facts {list(facts)}")
-    labels, classes = torch.from_numpy(table["label"].to_numpy(np.int64, copy=True)), tuple(facts["classes"])
+    labels, clusters = (torch.from_numpy(table[name].to_numpy(np.int64, copy=True)) for name in ("label", "cluster"))
+    classes = tuple(facts["classes"])
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
         raise ValueError(f"{path}: expected labels 0..{len(classes) - 1}, got {labels.min()}..{labels.max()}")
-    return Images(pixels.div(255) if pixels.dtype == torch.uint8 else pixels, labels, classes)
+    return Images(pixels.div(255) if pixels.dtype == torch.uint8 else pixels, labels, classes, clusters)
 
 
 def read_facts(path: Path) -> dict[str, Any]:

@@ -41,6 +41,19 @@ def test_a_patch_is_a_piece_of_its_photograph_under_its_label():
         assert any(torch.equal(windows[top, left], patch) for top, left in corners)
 
 
+def test_the_cluster_of_a_patch_is_its_tile_of_its_photograph():
+    dataset, owners, places = load(settings(**PHOTOS)), {}, {}
+    period = PHOTOS["tile"] + PHOTOS["gap"]
+    for split, images in (("train", dataset.train), ("test", dataset.test)):
+        for pixels, label, cluster in zip(images.pixels, images.labels.tolist(), images.clusters.tolist(), strict=True):
+            windows = photograph(PHOTOS["photographs"][label]).unfold(0, 32, 1).unfold(1, 32, 1)
+            corners = torch.nonzero(windows[:, :, 0, 0] == pixels[0, 0, 0])
+            (corner,) = [corner for corner in corners.tolist() if torch.equal(windows[tuple(corner)], pixels[0])]
+            tile = (label, corner[0] // period, corner[1] // period)
+            assert places.setdefault(cluster, tile) == tile and owners.setdefault(cluster, split) == split
+    assert len(set(places.values())) == len(places) < len(dataset.train)
+
+
 @pytest.mark.parametrize(("name", "gap"), [("coins", 0), ("coins", 20), ("moon", 8)])
 def test_train_and_test_patches_lie_apart_by_the_gap(name, gap):
     chosen = settings(**PHOTOS | {"gap": gap, "per_class": {"train": 300, "test": 80}})

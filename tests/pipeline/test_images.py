@@ -1,5 +1,7 @@
 """Images and perturbations as Parquet files: a round trip keeps every value, and a foreign file is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -53,6 +55,19 @@ def test_uint8_images_are_scaled_once(tmp_path):
     written = images(dtype=torch.uint8)
     io.write_images(tmp_path / "a.parquet", written)
     assert torch.equal(io.read_images(tmp_path / "a.parquet").pixels, written.pixels.float() / 255)
+
+
+def test_clusters_are_kept_and_without_any_each_image_is_one(tmp_path):
+    alone = images(5)
+    assert alone.clusters.tolist() == [0, 1, 2, 3, 4]
+    together = replace(alone, clusters=torch.tensor([7, 7, 0, 7, 1]))
+    assert together.head(4).clusters.tolist() == [7, 7, 0, 7]
+    for written in (alone, together):
+        io.write_images(tmp_path / "a.parquet", written)
+        found = io.read_images(tmp_path / "a.parquet").clusters
+        assert found.dtype == torch.int64 and torch.equal(found, written.clusters)
+    with pytest.raises(ValueError, match="expected a cluster for each of 5 images, got 4"):
+        replace(alone, clusters=torch.arange(4))
 
 
 @pytest.mark.parametrize("view", ["rows", "mirrored", "channels_last", "transposed"])
