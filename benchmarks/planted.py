@@ -39,7 +39,7 @@ CASES = {
 METHODS = {
     "OF": {"method": "occluded", "baseline": "zero", "channels": "each", "clip": False},
     "Shapley": {"method": "shapley", "baseline": "zero", "clip": False},
-    "IG": {"method": "integrated_gradients", "baseline": "zero", "steps": 16},
+    "IG": {"method": "integrated_gradients", "baseline": "zero", "steps": 16, "tolerance": 0.05, "most_steps": 256},
     "heat map": {"method": "heat_map", "eps": 1, "value": "logit", "clip": False},
 }
 N_IMAGES = 80
