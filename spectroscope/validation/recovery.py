@@ -32,23 +32,23 @@ def recovery(
     control: there is nothing to find in them. planted: as of `planted_positions`; a band is planted where its position
     lies within a cue.
 
-    run, method, labels (`true` or `permuted`), hurt_named (accuracy lost without the named band), hurt_other (without
-    an equal energy of the others), hurts_more (share of networks where the former is larger), chance (planted bands
-    over bands, without DC), p (of so many hits or more by chance: exact binomial, one-sided), control and control_p
-    (mean and p of the method in the networks of the permuted runs; NaN in their own rows, or without such a run), then
-    SUMMARY: mean is the share of networks whose top band above DC is planted, its interval Clopper and Pearson's over
-    networks.
+    run, method, labels (`original` or `permuted`), hurt_named (accuracy lost without the named band), hurt_other
+    (without an equal energy of the others), hurts_more (share of networks where the former is larger), chance (planted
+    bands over bands, without DC), p (of so many hits or more by chance: exact binomial, one-sided), control and
+    control_p (mean and p of the method in the networks of the permuted runs; NaN in their own rows, or without such a
+    run), then SUMMARY: mean is the share of networks whose top band above DC is planted, its interval Clopper and
+    Pearson's over networks.
     """
     if not planted:
         return pd.DataFrame()
-    tables = [_of_run(run, read, "permuted" if run in permuted else "true", planted) for run, read in runs.items()]
+    tables = [_of_run(run, read, "permuted" if run in permuted else "original", planted) for run, read in runs.items()]
     named = pd.concat(tables, ignore_index=True)
     of_control = {method: rows["hit"] for method, rows in named[named["labels"] == "permuted"].groupby("method")}
     rows = []
     for (run, method), networks in named.groupby(["run", "method"], sort=False):
         labels, chance = networks[["labels", "chance"]].iloc[0]
         control = {"control": np.nan, "control_p": np.nan}
-        if labels == "true" and method in of_control:
+        if labels == "original" and method in of_control:
             control = {"control": of_control[method].mean(), "control_p": _p(of_control[method], chance)}
         found, of = int(networks["hit"].sum()), len(networks)
         low, high = binomtest(found, of).proportion_ci(settings.confidence, "exact")

@@ -47,7 +47,7 @@ def test_recovery_counts_the_networks_that_name_a_planted_band_and_what_its_remo
 def test_what_the_control_finds_stands_beside_what_the_networks_find():
     read = {"standard": tables({"it": [FINDS] * 5}), "permuted": tables({"it": [FINDS] * 3 + [MISSES]})}
     found = recovery(read, ["permuted"], [(0.5, 0.7)], STATISTICS).set_index("run")
-    assert found["labels"].to_dict() == {"standard": "true", "permuted": "permuted"}
+    assert found["labels"].to_dict() == {"standard": "original", "permuted": "permuted"}
     p = binom.sf(2, 4, 1 / 3)
     assert found.loc["standard", "control"] == found.loc["permuted", "mean"] == 0.75
     assert found.loc["standard", "control_p"] == pytest.approx(p) == found.loc["permuted", "p"]
