@@ -48,7 +48,8 @@ N_IMAGES = 80
 def dataset(rule: str, low: dict, high: dict) -> PlantedSettings:
     plain = {"contrast": 1, "gain": 1, "agreement": 1}
     cues = [{"low": 1, "high": 4, **plain, **low}, {"low": 10, "high": 13, **plain, **high}]
-    return params.validate(STUDY["dataset"] | {"rule": rule, "cues": cues}, PlantedSettings, "dataset")
+    changes = {"rule": rule, "cues": cues, "per_class": {"train": 400, "test": 40}}
+    return params.validate(STUDY["dataset"] | changes, PlantedSettings, "dataset")
 
 
 def trained(train: io.Images, regime: dict, seed: int) -> torch.nn.Module:
