@@ -39,7 +39,7 @@ CASES = {
 METHODS = {
     "OF": {"method": "occluded", "baseline": "zero", "channels": "each", "clip": False},
     "Shapley": {"method": "shapley", "baseline": "zero", "clip": False},
-    "IG": {"method": "integrated_gradients", "baseline": "zero", "steps": 16},
+    "IG": {"method": "integrated_gradients", "baseline": "zero", "steps": 16, "tolerance": 0.05, "most_steps": 256},
     "heat map": {"method": "heat_map", "eps": 1, "value": "logit", "clip": False},
 }
 N_IMAGES = 80
@@ -48,7 +48,8 @@ N_IMAGES = 80
 def dataset(rule: str, low: dict, high: dict) -> PlantedSettings:
     plain = {"contrast": 1, "gain": 1, "agreement": 1}
     cues = [{"low": 1, "high": 4, **plain, **low}, {"low": 10, "high": 13, **plain, **high}]
-    return params.validate(STUDY["dataset"] | {"rule": rule, "cues": cues}, PlantedSettings, "dataset")
+    changes = {"rule": rule, "cues": cues, "per_class": {"train": 400, "test": 40}}
+    return params.validate(STUDY["dataset"] | changes, PlantedSettings, "dataset")
 
 
 def trained(train: io.Images, regime: dict, seed: int) -> torch.nn.Module:

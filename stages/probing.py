@@ -8,7 +8,7 @@ from spectroscope.pipeline.machine import device
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
 from spectroscope.probing.tables import ProbingSettings, probe
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 from stages import In, Out
 
 
@@ -17,13 +17,13 @@ def main(weights: In, images: In, attacks: In, tables: Out) -> None:
     statistics = params.load("statistics", StatisticsSettings)
     n_images = max(settings.margins.n_images, settings.masks.n_images, settings.counterparts.n_images)
     study, test = params.read(), io.read_images(images).head(n_images)
-    pixels, labels = test.pixels.to(device()), test.labels.to(device())
+    pixels, labels, clusters = test.pixels.to(device()), test.labels.to(device()), test.clusters.numpy()
 
     results: dict[str, list[pd.DataFrame]] = {"margins": [], "masks": [], "counterparts": []}
     for run, entry in track(study["runs"].items(), "probing"):
         networks = inference.restore_all(weights / run, entry["model"], test.pixels.shape[1:], len(test.classes))
         attack, *_ = io.read_attack(attacks / run / f"{settings.masks.attack}.parquet").values()
-        for name, table in probe(networks, pixels, labels, attack, settings, statistics).items():
+        for name, table in probe(networks, pixels, labels, clusters, attack, settings, statistics).items():
             table.insert(0, "run", run)
             results[name].append(table)
 

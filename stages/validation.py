@@ -8,31 +8,28 @@ from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.supervision import start
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.validation import summary
 from spectroscope.validation.recovery import planted_positions
 from spectroscope.validation.settings import ValidationSettings
 from stages import In, Out
 
 
-def main(attribution: In, tables: Out) -> None:
+def main(attribution: In, images: In, tables: Out) -> None:
     checks = params.load("validation", ValidationSettings)
     statistics = params.load("statistics", StatisticsSettings)
     hf_from = params.load("attribution", AttributionSettings).hf_from
     reference = params.load("findings", FindingsSettings).reference
     planted = planted_positions(params.load("dataset", DatasetSettings))
-    study = params.read()
+    study, clusters = params.read(), io.read_images(images).clusters.numpy()
     permuted = [run for run, entry in study["runs"].items() if study["bands"][entry["band"]]["keep"] == "permuted"]
     runs = {
         run: {name: io.read_table(attribution / run / f"{name}.parquet") for name in summary.READ}
         for run in study["runs"]
     }
 
-    found = [
-        summary.of_run(run, stream, read, planted, hf_from, statistics)
-        for stream, (run, read) in enumerate(runs.items())
-    ]
-    found.append(summary.across_runs(runs, permuted, reference, hf_from, checks, statistics))
+    found = [summary.of_run(run, read, hf_from, clusters, statistics) for run, read in runs.items()]
+    found.append(summary.across_runs(runs, permuted, reference, planted, hf_from, checks, clusters, statistics))
 
     for name, table in stacked(found).items():
         io.write_table(tables / f"{name}.csv", table if len(table.columns) else pd.DataFrame(columns=["run"]))

@@ -19,7 +19,7 @@ METHODS = {
     "sampled_shapley": {"baseline": "zero", "clip": False, "pairs": 4},
     "gradient": {},
     "gradient_x_coefficient": {},
-    "integrated_gradients": {"baseline": "zero", "steps": 6},
+    "integrated_gradients": {"baseline": "zero", "steps": 6, "tolerance": 1e9, "most_steps": 1000},
     "smooth_grad": {"samples": 3, "sigma_255": 10.0},
     "heat_map": {"eps": 0.5, "value": "logit", "clip": False},
     "fourier_attack": {"eps_255": 20.0, "clip": True},

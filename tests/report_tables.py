@@ -88,18 +88,23 @@ def tables(
 def _validation_tables(table, runs: list[str]) -> dict[str, pd.DataFrame]:
     methods = table(run=runs, method=["occluded", "waves"], band=[0, 1, 2])
     across = [
-        table(run=runs, method=["all"], across=["measures"]).assign(raters=2),
+        table(run=runs, method=["all"], across=["methods"]).assign(raters=2),
         table(run=runs, method=["occluded", "waves"], across=["seeds"]).assign(raters=3),
     ]
     choices = {name: ["a"] for name in CHOICES} | {"score": ["logit", "margin"]}
     sign = {"run": runs[-1], "statistic": "hf_share", "n_choices": 2, "same_sign": 1.0, "sure": 0.5}
     lost = {"hurt_named": 0.4, "hurt_other": 0.1, "hurts_more": 1.0}
+    found = {"labels": "original", "chance": 0.2, "p": 0.0001, "control": 0.45, "control_p": 0.012}
+    faithfulness = table(run=runs, order=["occluded", "energy"], unit=["band"], kind=["deletion", "insertion"])
+    less = [f"less_energy{end}" for end in ("", "_low", "_high")]
+    faithfulness[less] = faithfulness[["mean", "low", "high"]].sub([0.5, 0.5, 0.5])
+    faithfulness.loc[faithfulness["order"] == "energy", less] = np.nan
     return {
         "methods": methods.assign(position=methods["band"] / 2),
         "agreement": table(run=runs, method=["occluded"], other=["waves"]),
         "concordance": pd.concat(across),
-        "faithfulness": table(run=runs, order=["occluded", "energy"], unit=["band"], kind=["deletion", "insertion"]),
-        "recovery": table(run=runs[:1], method=["occluded"]).assign(**lost),
+        "faithfulness": faithfulness,
+        "recovery": table(run=runs[:1], method=["occluded"]).assign(**lost, **found),
         "multiverse": table(run=runs[1:], reference=runs[:1], statistic=["hf_share"], **choices),
         "signs": pd.DataFrame([sign]),
     }

@@ -9,7 +9,7 @@ from torch import nn
 
 from spectroscope.attribution.task import Task
 from spectroscope.frequency.partitions import partition
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 
 EXACT = {"rtol": 0, "atol": 1e-10}
 SHAPE, CLASSES, BANDS, N = (2, 7, 10), 3, 4, 6
@@ -25,7 +25,13 @@ SETTINGS = {
     "compared": {"n_images": N, "shape": "linf", "bands": BANDS, "score": "logit"},
     "methods": {
         "occluded": {"method": "occluded", "baseline": "zero", "channels": "each", "clip": False},
-        "integrated": {"method": "integrated_gradients", "baseline": "zero", "steps": 4},
+        "integrated": {
+            "method": "integrated_gradients",
+            "baseline": "zero",
+            "steps": 4,
+            "tolerance": 0.05,
+            "most_steps": 16,
+        },
         "waves": {"method": "heat_map", "eps": 1, "value": "logit", "clip": True},
     },
 }
@@ -42,8 +48,8 @@ CHECKS = {
     },
 }
 
-STATISTICS = StatisticsSettings(confidence=0.9, resamples=100, seed=0)
-ENDING = ["mean", "low", "high", "n_images", "n_seeds"]
+STATISTICS = StatisticsSettings(confidence=0.9, groups=20)
+CLUSTERS = np.arange(60)  # every image stands for itself
 BAND_TABLE = pd.DataFrame(
     {"basis": "dct", "shape": "linf", "band": range(4), "size": [1, 2, 4, 8], "energy": [9.0, 4.0, 2.0, 1.0]}
 ).assign(position=[0, 0.2, 0.6, 0.9], seed=0)
@@ -76,5 +82,13 @@ def values(curves: dict[str, list[float]], seeds: int = 2, n: int = 4, spread: f
             for image in range(n):
                 noisy = np.array(curve) + spread * rng.normal(size=len(curve))
                 bands = {f"band_{k}": value for k, value in enumerate(noisy)}
-                rows.append({"method": method, "seed": seed, "image": image, "label": image % 2, "error": 0.5, **bands})
-    return pd.DataFrame(rows)
+                rows.append({"method": method, "seed": seed, "image": image, "label": image % 2, **bands})
+    return pd.DataFrame(rows).assign(error=0.5, beyond=np.nan)
+
+
+def assert_points_lie_in_their_intervals(table: pd.DataFrame) -> None:
+    """Every row has a point within its interval, or no interval at all."""
+    low, mean, high = (table[name].to_numpy(float) for name in ("low", "mean", "high"))
+    assert (np.isnan(low) == np.isnan(high)).all()
+    there = ~np.isnan(low)
+    assert (low[there] <= mean[there] + 1e-12).all() and (mean[there] <= high[there] + 1e-12).all()

@@ -44,7 +44,7 @@ def attribute_all(task: Task, methods: dict[str, MethodSettings], store: Store) 
 
     saved = store.load_or_compute([f"{task.seed}-{name}" for name in names], compute, "attribution methods")
     return {
-        name: Attribution(tensors["values"], tensors.get("coefficients"), tensors["error"])
+        name: Attribution(tensors["values"], tensors.get("coefficients"), tensors["error"], tensors.get("beyond"))
         for name, tensors in zip(names, saved, strict=True)
     }
 
@@ -52,7 +52,7 @@ def attribute_all(task: Task, methods: dict[str, MethodSettings], store: Store) 
 def tables(task: Task, attributions: dict[str, Attribution], settings: AttributionSettings) -> dict[str, pd.DataFrame]:
     """The attributions of one network as three tables, each with a column seed.
 
-    values: band_0, ..., image, error, method, right (whether the prediction is the label), label. bands: see
+    values: band_0, ..., image, error, beyond, method, right (whether the prediction is the label), label. bands: see
     `describe_bands`. maps: u, v, value, method: mean over images of each coefficient, heat maps with DC in the centre.
     """
     right = (task.clean_logits().argmax(1) == task.labels).cpu().numpy()
@@ -80,9 +80,12 @@ def stacked(found: list[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
 
 
 def value_rows(attribution: Attribution) -> pd.DataFrame:
-    """One row for each image: band_0, band_1, ..., image, error."""
+    """One row for each image: band_0, band_1, ..., image, error, beyond (NaN for a method without a tolerance)."""
     rows = band_table(attribution.values)
-    return rows.assign(image=np.arange(len(rows)), error=attribution.error.cpu().double().numpy())
+    beyond = torch.full((len(rows),), torch.nan) if attribution.beyond is None else attribution.beyond
+    columns = {"error": attribution.error, "beyond": beyond}
+    numbers = {name: values.cpu().double().numpy() for name, values in columns.items()}
+    return rows.assign(image=np.arange(len(rows)), **numbers)
 
 
 def band_table(values: Tensor) -> pd.DataFrame:

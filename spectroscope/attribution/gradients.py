@@ -4,10 +4,11 @@ The transforms are orthonormal, so the gradient with respect to the coefficients
 (Krishnamachari et al. 2023). A value belongs to one coefficient (u, v) and is summed over channels.
 """
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from spectroscope.attribution.baselines import Baseline
@@ -126,16 +127,44 @@ def _scores(model: Model, images: Tensor, labels: Tensor, score: Score, chunk: i
 
 
 class IntegratedGradientsSettings(Settings):
-    """Integrated gradients in the spectrum, `steps` of the midpoint rule; their error is the completeness gap."""
+    """Integrated gradients in the spectrum by the midpoint rule; their error is the completeness gap.
+
+    `steps`: of every image, doubled for those whose gap is above `tolerance` (a fraction of |score of the image - score
+    of the baseline|), as long as there are no more than `most_steps`.
+    """
 
     method: Literal["integrated_gradients"]
     baseline: Baseline
     steps: Annotated[int, Field(ge=1)]
+    tolerance: Annotated[float, Field(gt=0)]
+    most_steps: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _room(self) -> "IntegratedGradientsSettings":
+        if self.most_steps < self.steps:
+            raise ValueError(f"expected most_steps >= steps, got {self.most_steps} and {self.steps}")
+        return self
 
 
 def integrated(task: Task, settings: IntegratedGradientsSettings) -> Attribution:
-    network, baseline = (task.model, task.images, task.labels), task.baseline(settings.baseline)
-    values, gap = integrated_gradients(
-        *network, steps=settings.steps, basis=task.basis, baseline=baseline, score=task.score, chunk=task.chunk
-    )
-    return summed_by_band(values, task.index, gap)
+    """Integrated gradients, with more steps for images that need them; `beyond`: images that need still more."""
+    images, labels, baseline = task.images, task.labels, task.baseline(settings.baseline)
+    start = torch.zeros_like(images) if baseline is None else baseline.to(images).expand_as(images)
+    ends = [_scores(task.model, x, labels, task.score, task.chunk) for x in (images, start)]
+    allowed = settings.tolerance * (ends[0] - ends[1]).abs()
+    values = images.new_zeros(len(images), *images.shape[-2:])
+    gap = torch.full_like(allowed, torch.inf)
+    rows, steps = torch.arange(len(images), device=images.device), settings.steps
+    while len(rows) and steps <= settings.most_steps:
+        values[rows], gap[rows] = integrated_gradients(
+            task.model,
+            images[rows],
+            labels[rows],
+            steps=steps,
+            basis=task.basis,
+            baseline=start[rows],
+            score=task.score,
+            chunk=task.chunk,
+        )
+        rows, steps = (gap > allowed).nonzero()[:, 0], 2 * steps
+    return replace(summed_by_band(values, task.index, gap), beyond=(gap > allowed).to(gap))

@@ -5,7 +5,7 @@ Sec. 3). U_ij of a frequency and of its mirror are equal, so half of the plane i
 """
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +41,7 @@ def fourier_heat_map(  # nine arguments: a public function; each option but `chu
     the wave is scaled to a largest value of eps and always has sign + (single Fourier attack, Tsuzuku & Sato 2019).
     clip: to [0, 1] afterwards. value: `error` (1 where the prediction is wrong), `loss` (cross-entropy), `logit` (its
     drop), `changed` (1 where the prediction is no longer that of the image). The mean over images is the map.
+    ValueError for another norm or value.
 
     >>> wave = torch.cos(2 * math.pi * 3 * torch.arange(8) / 8)  # three periods along the width
     >>> model = lambda x: (x * wave).sum((1, 2, 3))[:, None].square()  # one logit
@@ -51,6 +52,8 @@ def fourier_heat_map(  # nine arguments: a public function; each option but `chu
     [[4, 1], [4, 7]]
     """
     check_images(images, labels)
+    if norm not in get_args(Norm):
+        raise ValueError(f"expected norm {' or '.join(get_args(Norm))}, got {norm!r}")
     n, channels, height, width = images.shape
     labels = labels.to(images.device)
     frequencies = half_plane(height, width)

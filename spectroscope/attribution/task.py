@@ -15,7 +15,10 @@ from spectroscope.frequency.spectrum import Basis
 from spectroscope.pipeline import machine
 
 # Random streams of one network; the place of a name, from 1, is part of the seed: add names at the end.
-STREAMS = ("baseline", "orders", "smooth_grad", "heat_map", "random_coefficients", "random_bands", "shuffled_weights")
+STREAMS = (
+    *("baseline", "orders", "smooth_grad", "heat_map", "random_coefficients", "random_bands", "shuffled_weights"),
+    "other_draws",
+)
 
 
 @dataclass(frozen=True)
@@ -78,12 +81,14 @@ class Attribution:
 
     Values are signed, unless the method gives squares or rates, and not normalised. error of integrated_gradients and
     shapley: the completeness gap, |sum of the values - (score of the image - score of the baseline)|; of
-    sampled_shapley: the largest standard error among the bands; of every other method: 0.
+    sampled_shapley: the largest standard error among the bands; of every other method: 0. beyond (N,): 1 where the
+    error is larger than the method's tolerance, 0 where it is not; None for a method without one.
     """
 
     values: Tensor
     coefficients: Tensor | None
     error: Tensor
+    beyond: Tensor | None = None
 
 
 def from_bands(values: Tensor, error: Tensor | None = None) -> Attribution:

@@ -19,8 +19,8 @@ from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.params import Settings
-from spectroscope.probing.shells import replicates, shell_means, shell_table
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.probing.shells import shell_means, shell_table
+from spectroscope.statistics.estimates import StatisticsSettings, image_groups, jackknife, means, ratio
 
 
 class CounterpartSettings(Settings):
@@ -60,21 +60,24 @@ def counterparts(
 
     Gradient descent on |g(x_r) - g(x)|, whose minimum is 0. A step is the fraction `learning_rate` of Polyak's (1969),
     distance / |gradient|^2 times the gradient, and is followed by a clip to [0, 1]. Adam is not used: its first steps
-    are signs, which flatten a spectrum. No image depends on its batch mates.
+    are signs, which flatten a spectrum. No image depends on its batch mates. An image without a gradient (dead units)
+    stays where it is; one whose start has the same features has distance 1, as nothing was searched.
     """
     with torch.no_grad():
         target = features(images)
         before = (features(start) - target).norm(dim=1)
-    x, tiny = start.clone(), torch.finfo(start.dtype).tiny
+    x = start.clone()
     for _ in range(settings.steps):
         x.requires_grad_()
         distance = (features(x) - target).norm(dim=1)
         (gradient,) = torch.autograd.grad(distance.sum(), x)
-        length = distance.detach() / gradient.flatten(1).square().sum(1).clamp_min(tiny)
-        x = (x.detach() - settings.learning_rate * length[:, None, None, None] * gradient).clamp(0, 1)
+        squared = gradient.double().flatten(1).square().sum(1)  # float64: no overflow where it is small
+        length = torch.where(squared > 0, distance.detach() / squared.clamp_min(torch.finfo(squared.dtype).tiny), 0.0)
+        step = settings.learning_rate * length[:, None, None, None] * gradient
+        x = (x.detach() - step).clamp(0, 1).to(start.dtype)
     with torch.no_grad():
         after = (features(x) - target).norm(dim=1)
-    return x, after / before.clamp_min(tiny)
+    return x, torch.where(before > 0, after / before, 1.0)
 
 
 def counterparts_by_shell(
@@ -88,16 +91,24 @@ def counterparts_by_shell(
     return {"change": change, "control": control, "left": left[:, None]}
 
 
-def counterpart_table(values: dict[str, np.ndarray], statistics: StatisticsSettings) -> pd.DataFrame:
-    """statistic, shell, mean, low, high, n_images, n_seeds; values: (seeds, images, shells) by name.
+def counterpart_table(
+    values: dict[str, np.ndarray], labels: np.ndarray, clusters: np.ndarray, statistics: StatisticsSettings
+) -> pd.DataFrame:
+    """statistic, shell, then SUMMARY; values: (seeds, images, shells) by name, labels and clusters of the images.
 
     change: mean |difference of DCT coefficients| between counterpart and image (Wang et al. 2020, Fig. 3); control: the
-    same between start image and image; remaining: log of their ratio, 0 where nothing of the image came back. left
-    (shell 0): distance of the features, 1 at the start.
+    same between start image and image; remaining: log of the ratio of each network's means, 0 where nothing of the
+    image came back. left (shell 0): distance of the features, 1 at the start.
     """
-    n_seeds, n_images = len(values["change"]), len(values["change"][0])
-    both = replicates(np.concatenate([values["change"], values["control"]], 2), statistics)
-    change, control = np.split(both, 2, axis=1)
-    means = {"change": change, "control": control, "remaining": np.log(change / control)}
-    means["left"] = replicates(values["left"], statistics)
-    return shell_table("statistic", means, dict.fromkeys(means, n_images), n_seeds, statistics)
+    both = np.stack([values["change"], values["control"]], 3)  # (S, I, shells, 2)
+    found = {name: means(values[name], clusters) for name in ("change", "control", "left")}
+    found["remaining"] = jackknife(both, _log_ratio, image_groups(clusters, labels, statistics.groups))
+    order = ("change", "control", "remaining", "left")
+    return shell_table("statistic", {name: found[name] for name in order}, statistics)
+
+
+def _log_ratio(network: np.ndarray, _: np.ndarray) -> np.ndarray:
+    """Log of mean change over mean control in each shell: (images, shells, 2) -> (shells,); NaN where one is 0."""
+    change, control = np.moveaxis(network.mean(0), -1, 0)
+    quotient = ratio(change, control)
+    return np.log(np.where(quotient > 0, quotient, np.nan))

@@ -9,14 +9,13 @@ from torch import Tensor, nn
 
 from spectroscope.attribution.margins import MarginSearchSettings, margins
 from spectroscope.frequency.partitions import Partition, partition
-from spectroscope.statistics import bootstrap
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import Estimates, StatisticsSettings, image_groups, jackknife, summary
 
 
 class MarginSettings(MarginSearchSettings):
     """Margins of the first `n_images` test images, inside the bands of a partition of the DCT."""
 
-    n_images: Annotated[int, Field(ge=1)]
+    n_images: Annotated[int, Field(ge=2)]
     partition: Partition
     bands: Annotated[int, Field(ge=2)] | None
 
@@ -31,30 +30,35 @@ def band_margins(model: nn.Module, images: Tensor, labels: Tensor, settings: Mar
     return margins(model, images[: settings.n_images], labels[: settings.n_images], index, settings)
 
 
-def margin_table(values: np.ndarray, statistics: StatisticsSettings) -> pd.DataFrame:
-    """Median margin of each band: band, unreached, mean, low, high, n_images, n_seeds; values (seeds, images, bands).
+def margin_table(
+    values: np.ndarray, labels: np.ndarray, clusters: np.ndarray, statistics: StatisticsSettings
+) -> pd.DataFrame:
+    """Median margin of each band: band, unreached, then SUMMARY; values (seeds, images, bands), labels and clusters.
 
-    The bootstrap draws seeds and images, crossed. `mean` is the median, missing (NaN) where half of the margins are
-    infinite. unreached: share of infinite margins. n_images: images that at least one seed classified right.
+    `mean` is the mean over networks of each network's median over the images that it has right: infinite where half of
+    a network's margins are, NaN without an image that is right. The interval leaves out one of about sqrt(images)
+    groups of images at a time: a median needs larger groups than one image (Shao & Wu 1989). A nominal 95 % interval of
+    16 to 128 images of one network holds the median in 87 to 91 % of simulations. It is NaN where a median is infinite,
+    with or without a group. unreached: share of infinite margins. n_images: those that a network has right.
     """
-    rng = bootstrap.stream(statistics, "margins")
-    seeds, images, bands = values.shape
-    draws = []
-    for _ in range(statistics.resamples):
-        draws.append(_median(values[rng.integers(0, seeds, seeds)][:, rng.integers(0, images, images)]))
+    n_images = len(np.unique(clusters))
+    groups = image_groups(clusters, labels, max(2, round(n_images**0.5)))
     right = ~np.isnan(values).any(2)
     unreached = np.isinf(values[right]).sum(0) / max(int(right.sum()), 1)
-    shape = (seeds, int(right.any(0).sum()))
-    figures = bootstrap.summary(_median(values), np.stack(draws), shape, statistics)
-    return pd.DataFrame({"band": range(bands), "unreached": unreached, **figures})
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        medians = jackknife(values, lambda network, _: _median(network), groups)
+    cells = np.where(np.isfinite(medians.cells), medians.cells, np.nan)
+    figures = summary(Estimates(medians.by_network, cells, int(right.any(0).sum())), statistics)
+    infinite = np.isinf(medians.by_network).any(0)
+    figures |= {name: np.where(infinite, np.nan, figures[name]) for name in ("low", "high")}
+    figures["mean"] = np.where(infinite, np.inf, figures["mean"])
+    figures["n_seeds"] = (~np.isnan(medians.by_network)).sum(0)
+    return pd.DataFrame({"band": range(values.shape[2]), "unreached": unreached, **figures})
 
 
 def _median(values: np.ndarray) -> np.ndarray:
-    """Median over seeds and images without NaN rows, NaN where it is infinite: (seeds, images, bands) -> (bands,)."""
-    rows = values.reshape(-1, values.shape[2])
-    rows = rows[~np.isnan(rows).any(1)]
+    """Median over the images without NaN, infinite where half of the margins are: (images, bands) -> (bands,)."""
+    rows = np.sort(values[~np.isnan(values).any(1)], axis=0)
     if not len(rows):
-        return np.full(values.shape[2], np.nan)
-    ordered = np.sort(rows, axis=0)
-    middle = (ordered[(len(rows) - 1) // 2] + ordered[len(rows) // 2]) / 2
-    return np.where(np.isfinite(middle), middle, np.nan)
+        return np.full(values.shape[1], np.nan)
+    return (rows[(len(rows) - 1) // 2] + rows[len(rows) // 2]) / 2

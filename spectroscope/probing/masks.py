@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from spectroscope.attribution.masks import MaskLearningSettings, image_masks, network_mask
 from spectroscope.pipeline import machine
-from spectroscope.probing.shells import replicates, shell_means, shell_table
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.probing.shells import shell_means, shell_table
+from spectroscope.statistics.estimates import Estimates, StatisticsSettings, means
 
 MASKS = ("network", "essential", "adversarial")
 
@@ -60,8 +60,25 @@ def masks_by_shell(
     return masks
 
 
-def mask_table(masks: dict[str, np.ndarray], n_images: int, statistics: StatisticsSettings) -> pd.DataFrame:
-    """mask, shell, mean, low, high, n_images, n_seeds; masks: (seeds, images, shells) for each of MASKS."""
-    means = {name: replicates(masks[name], statistics) for name in MASKS}
-    counts = {name: int(np.isfinite(masks[name]).all(2).any(0).sum()) for name in MASKS}
-    return shell_table("mask", means, counts | {"network": n_images}, len(masks["network"]), statistics)
+def mask_table(
+    masks: dict[str, np.ndarray], n_images: int, clusters: np.ndarray, statistics: StatisticsSettings
+) -> pd.DataFrame:
+    """mask, over, shell, then SUMMARY; masks: (seeds, images, shells) for each of MASKS, clusters (n_images,).
+
+    over: what the intervals are over, `networks and images` or, for the one mask of each network, `networks` alone: of
+    a single network it has none.
+    """
+    found = {name: means(masks[name], clusters) for name in MASKS if name != "network"}
+    table = shell_table("mask", {"network": _over_networks(masks["network"], n_images)} | found, statistics)
+    table.insert(1, "over", np.where(table["mask"] == "network", "networks", "networks and images"))
+    return table
+
+
+def _over_networks(values: np.ndarray, n_images: int) -> Estimates:
+    """Estimates of one row for each network (S, 1, K): the same for every group of images, which thus add no variance.
+
+    A single network has no variance to go by: its pseudo-values are NaN, and it has no interval.
+    """
+    by_network = values[:, 0]
+    cells = np.repeat(values, 2, axis=1) if len(values) > 1 else np.full((1, 2, values.shape[2]), np.nan)
+    return Estimates(by_network, cells, n_images)

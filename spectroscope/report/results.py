@@ -41,8 +41,8 @@ OPTIONAL_TABLES = {
     "attack_transfer": f"attack source run {_SUMMARY}",
     "agreement": f"run method other {_SUMMARY}",
     "concordance": f"run method across raters {_SUMMARY}",
-    "faithfulness": f"run order unit kind {_SUMMARY}",
-    "recovery": f"run method hurt_named hurt_other hurts_more {_SUMMARY}",
+    "faithfulness": f"run order unit kind less_energy less_energy_low less_energy_high {_SUMMARY}",
+    "recovery": f"run method labels hurt_named hurt_other hurts_more chance p control control_p {_SUMMARY}",
     "multiverse": f"run reference statistic basis shape baseline score clip normalisation {_SUMMARY}",
     "signs": "run statistic n_choices same_sign sure",
 }

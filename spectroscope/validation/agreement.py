@@ -1,55 +1,62 @@
 """Agreement: do rankings of the bands agree, of two methods, and of all methods, runs, seeds or classes together?
 
-Bands above DC are ranked by class curves: the mean over the images of a class, band by band. Every row ends in mean,
-low, high, n_images, n_seeds.
+Bands above DC are ranked by class curves: the mean over the images of a class, band by band, of one network. What is
+computed from the ranks of a network is averaged over classes, then over networks. A class in which it is undefined
+(all bands tied) is left out. A class that has no image left without one group of images has no pseudo-value there, and
+what rests on it has no interval.
 """
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
 from spectroscope.attribution.compare import band_columns
-from spectroscope.attribution.summaries import class_mean
-from spectroscope.statistics import bootstrap
-from spectroscope.statistics.bootstrap import StatisticsSettings, ratio
+from spectroscope.statistics.estimates import Estimates, StatisticsSettings, from_replicates, grid, ratio, summary
+from spectroscope.validation.curves import class_curves, groups_of_images, numbers
 
 
-def pairwise(run: str, stream: int, values: pd.DataFrame, settings: StatisticsSettings) -> pd.DataFrame:
-    """Do two methods rank the bands alike? Rows method, other, mean, low, high, n_images, n_seeds, run.
+def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
+    """Do two methods rank the bands alike? Rows method, other, run, then SUMMARY.
 
     Spearman's rank correlation of two class curves, averaged over classes, for every pair of methods.
     """
-    ranks, shape = _ranks(values, settings, stream)
-    rows = []
-    for one, other in combinations(ranks, 2):
-        rho = class_mean(correlation(ranks[one], ranks[other]), -1)
-        rows.append({"method": one, "other": other, **bootstrap.summary(rho[0], rho[1:], shape, settings)})
-    return pd.DataFrame(rows).assign(run=run) if rows else pd.DataFrame()
+    ranks = _ranks(values, clusters, settings)  # {method: (S, 1 + G, C, B - 1)}
+    pairs = list(combinations(ranks, 2))
+    if not pairs:
+        return pd.DataFrame()
+    rho = np.stack([correlation(ranks[one], ranks[other]) for one, other in pairs], -1)
+    front = pd.DataFrame(pairs, columns=["method", "other"]).assign(run=run)
+    return front.assign(**summary(mean_over_classes(rho, _n_images(values)), settings))
 
 
-def concordance(values: dict[str, pd.DataFrame], settings: StatisticsSettings) -> pd.DataFrame:
+def concordance(values: dict[str, pd.DataFrame], clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
     """Kendall's W (coefficient of concordance) of several rankings of the bands; values: a table for each run.
 
-    Rows run, method, across, raters (number of rankings), mean, low, high, n_images, n_seeds. across: `measures` (the
-    methods of a run, averaged over classes), `seeds` (of a run and method, likewise), `classes` (of a run and method)
-    and `runs` (of a method, averaged over classes); a single ranking has no row. Intervals are over seeds and images,
-    across seeds over images alone.
+    Rows run, method, across, raters (number of rankings), then SUMMARY; a single ranking has no row. across:
+    `methods`: of a network, averaged over classes and networks. `classes`: of a network and method, averaged over
+    networks. `seeds`: the networks of a run and method are the raters, averaged over classes; the interval is over
+    images, for these networks alone. `runs`: of a method, the i-th networks of every run are the raters, averaged over
+    classes and i, as far as the run with the fewest networks goes.
     """
-    ranks = {run: _ranks(table, settings, stream) for stream, (run, table) in enumerate(values.items())}
-    rows = []
-    for run, (by_method, shape) in ranks.items():
-        rows.append(_w_row(run, "all", "measures", np.stack(list(by_method.values())), shape, settings))
-        for method, of_classes in by_method.items():
-            table = values[run][values[run]["method"] == method]
-            rows.append(_w_row(run, method, "seeds", _seed_ranks(table, settings), shape, settings))
-            by_class = np.moveaxis(of_classes, 1, 0)[:, :, None]  # (classes, draws, 1, bands)
-            rows.append(_w_row(run, method, "classes", by_class, shape, settings))
-    _, shape = next(iter(ranks.values()))
-    for method in dict.fromkeys(name for by_method, _ in ranks.values() for name in by_method):
-        of_runs = np.stack([by_method[method] for by_method, _ in ranks.values()])
-        rows.append(_w_row("all", method, "runs", of_runs, shape, settings))
+    ranks = {run: _ranks(table, clusters, settings) for run, table in values.items()}
+    n_images, rows = _n_images(next(iter(values.values()))), []
+    for run, by_method in ranks.items():
+        w = kendall_w(np.stack(list(by_method.values())))[..., None]  # (S, 1 + G, C, 1)
+        rows.append(_row(run, "all", "methods", len(by_method), mean_over_classes(w, n_images), settings))
+        for method, of_networks in by_method.items():
+            across_seeds = mean_over_classes(kendall_w(of_networks)[None, ..., None], n_images)
+            seeds = _row(run, method, "seeds", len(of_networks), across_seeds, settings)
+            rows.append({**seeds, "n_seeds": len(of_networks)})
+            of_classes = kendall_w(np.moveaxis(of_networks, 2, 0))[..., None]
+            n_classes = of_networks.shape[2]
+            rows.append(_row(run, method, "classes", n_classes, from_replicates(of_classes, n_images), settings))
+    for method in dict.fromkeys(name for by_method in ranks.values() for name in by_method):
+        fewest = min(len(by_method[method]) for by_method in ranks.values())
+        w = kendall_w(np.stack([by_method[method][:fewest] for by_method in ranks.values()]))[..., None]
+        rows.append(_row("all", method, "runs", len(ranks), mean_over_classes(w, n_images), settings))
     return pd.DataFrame([row for row in rows if row["raters"] > 1])
 
 
@@ -57,7 +64,8 @@ def kendall_w(ranks: np.ndarray) -> np.ndarray:
     """Kendall's coefficient of concordance of m rankings of n things: (m, ..., n) -> (...), 0 to 1.
 
     The squared deviations of the summed ranks over the largest possible with these ties (Kendall & Gibbons 1990, ch.
-    6), which is m times the sum of the squared deviations of every ranking. NaN where every ranking is one tie.
+    6), which is m times the sum of the squared deviations of every ranking. NaN where every ranking is one tie, or
+    where a ranking is missing.
     """
     of_sum, of_each = (((r - r.mean(-1, keepdims=True)) ** 2).sum(-1) for r in (ranks.sum(0), ranks))
     return ratio(of_sum, len(ranks) * of_each.sum(0))
@@ -69,44 +77,36 @@ def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return ratio((one * other).sum(-1), np.sqrt((one**2).sum(-1) * (other**2).sum(-1)))
 
 
-def _ranks(
-    values: pd.DataFrame, settings: StatisticsSettings, stream: int
-) -> tuple[dict[str, np.ndarray], tuple[int, ...]]:
-    """Ranks of the bands above DC by each method, and the shape (seeds, images, B - 1) of the ranked values.
+def mean_over_classes(replicates: np.ndarray, n_images: int) -> Estimates:
+    """Estimates of the mean over classes, from replicates (S, 1 + G, C, K).
 
-    {method: (1 + draws, classes, B - 1)}: of the estimate first, then of its bootstrap draws.
+    The classes of a network are those with a value on all images. A replicate that lacks one of them is NaN: a mean
+    over the others would be another statistic.
     """
-    ranks: dict[str, np.ndarray] = {}
-    shape: tuple[int, ...] = ()
+    there = np.isfinite(replicates[:, :1])  # (S, 1, C, K)
+    total = np.where(there, replicates, 0.0).sum(2)  # NaN where a class that is there has no value in a replicate
+    return from_replicates(ratio(total, there.sum(2) + np.zeros(total.shape)), n_images)
+
+
+def _ranks(values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> dict[str, np.ndarray]:
+    """Ranks of the bands above DC by each method: {method: (S, 1 + G, C, B - 1)}.
+
+    For each network, of all images and without each group; NaN for a class that has no image left.
+    """
+    ranks = {}
     for method, table in values.groupby("method", sort=False):
-        curves, groups = _curves(table)
-        shape = curves.shape
-        drawn = bootstrap.draws(curves, groups, settings, stream)
-        both = np.concatenate([bootstrap.estimate(curves, groups)[None], drawn])
-        ranks[method] = rankdata(both, axis=-1, nan_policy="omit")
-    return ranks, shape
+        groups, labels = groups_of_images(table, clusters, settings)
+        curves = class_curves(grid(table, band_columns(table)[1:]), labels, groups)
+        ranks[method] = rankdata(curves, axis=-1)
+    return ranks
 
 
-def _seed_ranks(table: pd.DataFrame, settings: StatisticsSettings) -> np.ndarray:
-    """Ranks for each network of one method, images alone drawn: (seeds, 1 + draws, classes, B - 1)."""
-    curves, groups = _curves(table)
-    _, image_counts = bootstrap.counts(1, curves.shape[1], settings, 0)
-    image_counts = np.concatenate([np.ones((1, curves.shape[1])), image_counts])
-    once = np.ones((len(image_counts), 1))
-    means = [bootstrap.group_means(curves[[seed]], groups, once, image_counts) for seed in range(len(curves))]
-    return rankdata(np.stack(means), axis=-1, nan_policy="omit")
+def _n_images(values: pd.DataFrame) -> int:
+    return values["image"].nunique()
 
 
-def _curves(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Values above DC (seeds, images, B - 1), and the classes that have images (images, classes)."""
-    groups = bootstrap.by_class(bootstrap.labels(table), int(table["label"].max()) + 1)
-    return bootstrap.grid(table, band_columns(table)[1:]), groups[:, groups.sum(0) > 0]
-
-
-def _w_row(
-    run: str, method: str, across: str, ranks: np.ndarray, shape: tuple[int, ...], settings: StatisticsSettings
-) -> dict:
-    """Kendall's W of ranks (raters, draws, classes, bands), averaged over classes."""
-    w = class_mean(kendall_w(ranks), -1)
-    cell = {"run": run, "method": method, "across": across, "raters": len(ranks)}
-    return {**cell, **bootstrap.summary(w[0], w[1:], shape, settings)}
+def _row(
+    run: str, method: str, across: str, raters: int, estimates: Estimates, settings: StatisticsSettings
+) -> dict[str, Any]:
+    """A row of `concordance`."""
+    return {"run": run, "method": method, "across": across, "raters": raters, **numbers(summary(estimates, settings))}

@@ -9,19 +9,19 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.attribution.task import Attribution, Task
 from spectroscope.validation import faithfulness
 from spectroscope.validation.multiverse import multiverse, multiverse_bands
-from spectroscope.validation.sanity import shuffled_attributions
+from spectroscope.validation.sanity import repeated_attributions
 from spectroscope.validation.settings import ValidationSettings
 
 
 def tables(
     task: Task, attributions: dict[str, Attribution], settings: AttributionSettings, checks: ValidationSettings
 ) -> dict[str, pd.DataFrame]:
-    """curves, interventions, sanity, multiverse, and the bands of the multiverse, each with a column seed.
+    """curves, interventions, sanity, multiverse and multiverse_bands, each with a column seed.
 
     Rows as in the functions that make them. A check that is null in the settings leaves its table empty.
     """
     compared, labels = settings.compared, task.labels.cpu().numpy()
-    found = {name: pd.DataFrame() for name in ("curves", "interventions", "sanity", "multiverse", "bands")}
+    found = {name: pd.DataFrame() for name in ("curves", "interventions", "sanity", "multiverse", "multiverse_bands")}
     found["interventions"] = faithfulness.interventions(task, settings.seed)
     if checks.faithfulness:
         # Heat maps live in the DFT and rank no coefficients of the task's basis: they have curves by band alone.
@@ -31,12 +31,10 @@ def tables(
         }
         found["curves"] = faithfulness.curves(task, orders, checks.faithfulness.fractions)
     if checks.sanity:
-        found["sanity"] = shuffled_attributions(task, settings.methods, checks.sanity)
+        found["sanity"] = repeated_attributions(task, settings.methods, checks.sanity)
     if checks.multiverse:
         found["multiverse"] = multiverse(task, checks.multiverse, compared.bands)
-        bands = multiverse_bands(task, checks.multiverse, compared.bands)
-        known = (bands["basis"] == task.basis) & (bands["shape"] == compared.shape)
-        found["bands"] = bands[~known]  # the compared bands are described already, on all images
+        found["multiverse_bands"] = multiverse_bands(task, checks.multiverse, compared.bands)
     for name in ("curves", "interventions"):
         if len(found[name]):
             found[name] = found[name].assign(label=labels[found[name]["image"]])

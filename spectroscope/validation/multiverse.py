@@ -49,7 +49,11 @@ def multiverse(task: Task, settings: MultiverseSettings, bands: int | None) -> p
 
 
 def multiverse_bands(task: Task, settings: MultiverseSettings, bands: int | None) -> pd.DataFrame:
-    """The bands of every basis and shape, as of `compare.describe_bands`."""
+    """The bands of every basis and shape on the images of `multiverse`, as of `compare.describe_bands`.
+
+    Bands of equal energy, and every band's energy, depend on the images: they are not those of the compared methods
+    where these have another number of images.
+    """
     tasks = _partitioned(task, settings, bands)
     return pd.concat([describe_bands(t.images, t.index, t.basis, shape) for shape, t in tasks])
 

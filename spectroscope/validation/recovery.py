@@ -7,50 +7,78 @@ from scipy.stats import binomtest
 from spectroscope.attribution.compare import band_columns
 from spectroscope.dataset.planted import PlantedSettings
 from spectroscope.dataset.registry import DatasetSettings
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.frequency.partitions import positions
+from spectroscope.frequency.spectrum import shells
+from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.validation.tables import compared_positions
 
 Positions = list[tuple[float, float]]
 
 
 def planted_positions(dataset: DatasetSettings) -> Positions:
-    """Lowest and highest position (`partitions.positions`) of each planted cue; none for other data sets."""
+    """Position of the lowest and of the highest shell of each planted cue; none for other data sets."""
     if not isinstance(dataset, PlantedSettings):
         return []
-    return [(cue.low / dataset.size, (cue.high - 1) / dataset.size) for cue in dataset.cues]
+    of_shell = positions(shells(dataset.size, dataset.size), "dct").tolist()
+    return [(of_shell[cue.low], of_shell[cue.high - 1]) for cue in dataset.cues]
 
 
 def recovery(
-    run: str,
-    values: pd.DataFrame,
-    bands: pd.DataFrame,
-    interventions: pd.DataFrame,
-    planted: Positions,
-    settings: StatisticsSettings,
+    runs: dict[str, dict[str, pd.DataFrame]], permuted: list[str], planted: Positions, settings: StatisticsSettings
 ) -> pd.DataFrame:
-    """One row for each method; no rows where nothing is planted.
+    """One row for each run and method; no rows where nothing is planted.
 
-    run, method, hurt_named (accuracy lost without the named band), hurt_other (without an equal energy of the others),
-    hurts_more (share of seeds where the former is larger), mean (share of seeds whose top band above DC is planted),
-    low, high (Clopper-Pearson over seeds), n_images, n_seeds. planted: as of `planted_positions`; a band is planted
-    where its position lies within a cue.
+    runs: the tables values, bands and interventions of each. permuted: the runs trained on permuted labels, the
+    control: there is nothing to find in them. planted: as of `planted_positions`; a band is planted where its position
+    lies within a cue.
+
+    run, method, labels (`original` or `permuted`), hurt_named (accuracy lost without the named band), hurt_other
+    (without an equal energy of the others), hurts_more (share of networks where the former is larger), chance (planted
+    bands over bands, without DC), p (of so many hits or more by chance: exact binomial, one-sided), control and
+    control_p (mean and p of the method in the networks of the permuted runs; NaN in their own rows, or without such a
+    run), then SUMMARY: mean is the share of networks whose top band above DC is planted, its interval Clopper and
+    Pearson's over networks.
     """
     if not planted:
         return pd.DataFrame()
-    accuracy = interventions.groupby(["seed", "band"])[["right", "right_without", "right_other"]].mean()
+    tables = [_of_run(run, read, "permuted" if run in permuted else "original", planted) for run, read in runs.items()]
+    named = pd.concat(tables, ignore_index=True)
+    of_control = {method: rows["hit"] for method, rows in named[named["labels"] == "permuted"].groupby("method")}
+    rows = []
+    for (run, method), networks in named.groupby(["run", "method"], sort=False):
+        labels, chance = networks[["labels", "chance"]].iloc[0]
+        control = {"control": np.nan, "control_p": np.nan}
+        if labels == "original" and method in of_control:
+            control = {"control": of_control[method].mean(), "control_p": _p(of_control[method], chance)}
+        found, of = int(networks["hit"].sum()), len(networks)
+        low, high = binomtest(found, of).proportion_ci(settings.confidence, "exact")
+        cell = {"run": run, "method": method, "labels": labels}
+        cell |= networks[["hurt_named", "hurt_other"]].mean().to_dict()
+        cell |= {"hurts_more": (networks["hurt_named"] > networks["hurt_other"]).mean()}
+        cell |= {"chance": chance, "p": _p(networks["hit"], chance)}
+        cell |= control | {"mean": found / of, "low": low, "high": high, "n_images": networks["n_images"].iloc[0]}
+        by_network = " ".join(str(int(hit)) for hit in networks["hit"])
+        rows.append({**cell, "n_seeds": of, "networks": by_network})
+    return pd.DataFrame(rows)
+
+
+def _of_run(run: str, read: dict[str, pd.DataFrame], labels: str, planted: Positions) -> pd.DataFrame:
+    """What each method names in each network: run, labels, method, chance, hit, hurt_named, hurt_other, n_images."""
+    accuracy = read["interventions"].groupby(["seed", "band"])[["right", "right_without", "right_other"]].mean()
     hurt = -accuracy[["right_without", "right_other"]].sub(accuracy["right"], axis=0)
     rows = []
-    for method, table in values.groupby("method", sort=False):
-        position = compared_positions(bands, table)
+    for method, table in read["values"].groupby("method", sort=False):
+        position = compared_positions(read["bands"], table)
         truth = [band for band, at in enumerate(position) if any(low <= at <= high for low, high in planted)]
         mean = table.groupby("seed")[band_columns(table)[1:]].mean()
-        named = mean.to_numpy().argmax(1) + 1
-        lost = np.array([hurt.loc[(seed, band)].to_numpy() for seed, band in zip(mean.index, named, strict=True)])
-        hits = int(np.isin(named, truth).sum())
-        interval = binomtest(hits, len(named)).proportion_ci(settings.confidence, "exact")
-        cell = {"hurt_named": lost[:, 0].mean(), "hurt_other": lost[:, 1].mean()}
-        cell |= {"hurts_more": (lost[:, 0] > lost[:, 1]).mean(), "mean": hits / len(named)}
-        cell |= {"low": interval.low, "high": interval.high}
-        n = {"n_images": table["image"].nunique(), "n_seeds": len(named)}
-        rows.append({"run": run, "method": method, **cell, **n})
+        chance, n_images = len(truth) / (len(position) - 1), table["image"].nunique()
+        for seed, named in zip(mean.index, mean.to_numpy().argmax(1) + 1, strict=True):
+            front = {"run": run, "labels": labels, "method": method, "chance": chance, "hit": named in truth}
+            lost = dict(zip(("hurt_named", "hurt_other"), hurt.loc[(seed, named)], strict=True))
+            rows.append({**front, **lost, "n_images": n_images})
     return pd.DataFrame(rows)
+
+
+def _p(hits: pd.Series, chance: float) -> float:
+    """Probability of at least so many hits among networks by chance."""
+    return float(binomtest(int(hits.sum()), len(hits), chance, alternative="greater").pvalue)

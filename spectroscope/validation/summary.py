@@ -1,29 +1,28 @@
 """Every table of the validation: of one run, and across runs."""
 
+import numpy as np
 import pandas as pd
 
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.validation import agreement, choices, tables
 from spectroscope.validation.recovery import Positions, recovery
 from spectroscope.validation.settings import ValidationSettings
 
 # Tables of the stage `attribution` that are read for each run.
-READ = ("values", "bands", "curves", "interventions", "sanity", "multiverse")
+READ = ("values", "bands", "curves", "interventions", "sanity", "multiverse", "multiverse_bands")
 Tables = dict[str, pd.DataFrame]
 
 
-def of_run(
-    run: str, stream: int, read: Tables, planted: Positions, hf_from: float, settings: StatisticsSettings
-) -> Tables:
-    """The tables of one run, by name; read: those of READ. planted: see `recovery.planted_positions`."""
-    values, bands = read["values"], read["bands"]
+def of_run(run: str, read: Tables, hf_from: float, clusters: np.ndarray, settings: StatisticsSettings) -> Tables:
+    """The tables of one run, by name; read: those of READ. clusters (N,): of the test images."""
+    values, bands, repeated = read["values"], read["bands"], read["sanity"]
+    shuffled = repeated[repeated["shuffled"] != "before"] if len(repeated) else repeated
     return {
-        "methods": tables.methods(run, stream, values, bands, settings),
-        "method_summaries": tables.method_summaries(run, stream, values, bands, hf_from, settings),
-        "agreement": agreement.pairwise(run, stream, values, settings),
-        "faithfulness": tables.faithfulness(run, stream, read["curves"], settings),
-        "sanity": tables.sanity(run, stream, values, read["sanity"], settings),
-        "recovery": recovery(run, values, bands, read["interventions"], planted, settings),
+        "methods": tables.methods(run, values, bands, clusters, settings),
+        "method_summaries": tables.method_summaries(run, values, bands, hf_from, clusters, settings),
+        "agreement": agreement.pairwise(run, values, clusters, settings),
+        "faithfulness": tables.faithfulness(run, read["curves"], clusters, settings),
+        "sanity": tables.sanity(run, _before(read), shuffled, clusters, settings),
     }
 
 
@@ -31,25 +30,35 @@ def across_runs(
     runs: dict[str, Tables],
     permuted: list[str],
     reference: str,
+    planted: Positions,
     hf_from: float,
     checks: ValidationSettings,
+    clusters: np.ndarray,
     settings: StatisticsSettings,
 ) -> Tables:
     """The tables that need several runs; runs: the tables of READ of each. permuted: runs trained on permuted labels.
 
-    sanity: the reference against its counterparts of the same seed that learned permuted labels.
+    sanity: the reference against its counterparts of the same seed that learned permuted labels, on the images of the
+    check `sanity` where it was made. planted: see `recovery.planted_positions`.
     """
-    stream, values = list(runs).index(reference), {run: read["values"] for run, read in runs.items()}
-    relabelled = [values[run].assign(shuffled="labels", share=1.0) for run in permuted]
-    sanity = [tables.sanity(reference, stream, values[reference], table, settings) for table in relabelled]
+    relabelled = [_before(runs[run]).assign(shuffled="labels", share=1.0) for run in permuted]
+    before = _before(runs[reference])
+    sanity = [tables.sanity(reference, before, table, clusters, settings) for table in relabelled]
     found = {
         "sanity": pd.concat(sanity or [pd.DataFrame()]),
-        "concordance": agreement.concordance(values, settings),
+        "concordance": agreement.concordance({run: read["values"] for run, read in runs.items()}, clusters, settings),
+        "recovery": recovery(runs, permuted, planted, settings),
         "multiverse": pd.DataFrame(),
         "signs": pd.DataFrame(),
     }
     if checks.multiverse:
-        multiverse, bands = {run: read["multiverse"] for run, read in runs.items()}, runs[reference]["bands"]
-        found["multiverse"] = choices.contrasts(multiverse, bands, hf_from, reference, settings)
+        multiverse, bands = {run: read["multiverse"] for run, read in runs.items()}, runs[reference]["multiverse_bands"]
+        found["multiverse"] = choices.contrasts(multiverse, bands, hf_from, reference, clusters, settings)
         found["signs"] = choices.signs(found["multiverse"])
     return found
+
+
+def _before(read: Tables) -> pd.DataFrame:
+    """Values of the networks as they are, on the images and draws of the check `sanity` where it was made."""
+    repeated = read["sanity"]
+    return repeated[repeated["shuffled"] == "before"] if len(repeated) else read["values"]

@@ -77,11 +77,37 @@ def test_integrated_gradients_are_those_of_captum_on_the_coefficients(basis):
     torch.testing.assert_close(found, expected, **EXACT)
 
 
+def completeness(task):
+    whole = task.scores(task.logits(torch.tensor([[False] * BANDS, [True] * BANDS]), "zero", False))
+    return whole[:, 1] - whole[:, 0]
+
+
 def test_integrated_gradients_report_how_incomplete_they_are():
     task = make_task(network(), score="margin")
     few, many = (attribute(task, settings("integrated_gradients", steps=steps)) for steps in (2, 60))
-    whole = task.scores(task.logits(torch.tensor([[False] * BANDS, [True] * BANDS]), "zero", False))
-    change = whole[:, 1] - whole[:, 0]
     for path in (few, many):
-        torch.testing.assert_close(path.error, (path.values.sum(1) - change).abs(), **EXACT)
+        torch.testing.assert_close(path.error, (path.values.sum(1) - completeness(task)).abs(), **EXACT)
     assert few.error.mean() > 50 * many.error.mean()
+
+
+def test_integrated_gradients_take_more_steps_for_the_images_that_need_them():
+    task = make_task(network(), score="margin")
+    allowed = 0.05 * completeness(task).abs()
+    options = {"basis": "dct", "score": "margin", "chunk": 4}
+    by_steps = {n: integrated_gradients(task.model, task.images, task.labels, steps=n, **options) for n in (2, 4, 8)}
+    found = attribute(task, settings("integrated_gradients", steps=2, tolerance=0.05, most_steps=15))
+    expected, gap = (each.clone() for each in by_steps[2])
+    for steps in (4, 8):  # 16 would be more than most_steps
+        rows = gap > allowed
+        expected[rows], gap[rows] = (each[rows] for each in by_steps[steps])
+        assert 0 < rows.sum() < len(rows)  # some images need more steps, others do not
+    torch.testing.assert_close(found.coefficients, expected, **EXACT)
+    torch.testing.assert_close(found.error, gap, **EXACT)
+    assert found.beyond.tolist() == (gap > allowed).double().tolist()
+    enough = attribute(task, settings("integrated_gradients", steps=2, tolerance=0.05, most_steps=2**12))
+    assert not enough.beyond.any() and (enough.error <= allowed).all()
+
+
+def test_fewer_steps_at_most_than_at_first_are_refused():
+    with pytest.raises(ValueError, match="expected most_steps >= steps, got 3 and 6"):
+        settings("integrated_gradients", most_steps=3)

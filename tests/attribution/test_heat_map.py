@@ -84,17 +84,15 @@ def test_a_heat_map_finds_the_wave_a_model_reads():
     assert {tuple(place) for place in (found > 1e-6).nonzero().tolist()} == {(0, 3), (0, 7)}
 
 
-def test_an_unknown_value_is_refused():
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"value": "rank"}, "expected value error, loss, logit or changed, got 'rank'"),
+        ({"norm": "l1"}, "expected norm l2 or linf, got 'l1'"),
+    ],
+)
+def test_an_unknown_value_or_norm_is_refused(change, message):
     task = make_task(network())
-    with pytest.raises(ValueError, match="expected value error, loss, logit or changed, got 'rank'"):
-        fourier_heat_map(
-            task.model,
-            task.images,
-            task.labels,
-            eps=1.0,
-            norm="l2",
-            value="rank",
-            clip=True,
-            generator=generator(),
-            chunk=2,
-        )
+    options = {"eps": 1.0, "norm": "l2", "value": "error", "clip": True, "generator": generator(), "chunk": 2}
+    with pytest.raises(ValueError, match=message):
+        fourier_heat_map(task.model, task.images, task.labels, **options | change)

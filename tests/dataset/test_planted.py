@@ -1,5 +1,8 @@
 """The planted label is in its shells, in nothing else, and as often as the settings say."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -67,6 +70,29 @@ def test_gain_and_contrast_scale_and_tilt():
     assert small / natural == pytest.approx(0.25, rel=1e-6)
     half = tilt(settings(cues=[cue(5, 8, contrast=0.5)]), 5, 8)[LABELS == 1].mean()
     assert half == pytest.approx(2 * 0.5 / 1.25, abs=0.05)
+
+
+def separation(chosen: PlantedSettings, low: int, high: int) -> float:
+    """Standard deviations between the classes along Fisher's discriminant of the energies of these shells' coefficients.
+
+    The discriminant is fitted on half of the images and measured on the others.
+    """
+    labels = torch.arange(2).repeat_interleave(4000)
+    energy = dct2(planted(labels, chosen, torch.Generator().manual_seed(1)))[:, 0].square()
+    index = shells(chosen.size, chosen.size)
+    across, down = (energy[labels == label][:, (index >= low) & (index < high)].numpy() for label in (0, 1))
+    spread = np.cov(across[:2000].T) + np.cov(down[:2000].T)
+    axis = np.linalg.pinv(spread) @ (down[:2000].mean(0) - across[:2000].mean(0))
+    a, d = across[2000:] @ axis, down[2000:] @ axis
+    return float((d.mean() - a.mean()) / np.sqrt((d.var() + a.var()) / 2))
+
+
+def test_the_classes_of_the_planted_study_overlap_in_the_cue_and_are_the_same_elsewhere():
+    study = params.read(Path(__file__).parents[2] / "studies" / "planted.yaml")
+    chosen = params.validate(study["dataset"], PlantedSettings, "dataset")
+    (one,) = chosen.cues
+    assert separation(chosen, one.low, one.high) == pytest.approx(3.7, abs=0.2)
+    assert abs(separation(chosen, 1, one.low)) < 0.1 and abs(separation(chosen, one.high, chosen.size)) < 0.1
 
 
 def test_an_unreliable_cue_agrees_as_often_as_it_should():

@@ -37,3 +37,13 @@ def test_the_representation_is_the_input_of_the_last_layer():
     assert not network[3]._forward_pre_hooks
     with pytest.raises(ValueError, match="expected a network with a linear layer, got one without"):
         representation(nn.Sequential(nn.Flatten()))
+
+
+def test_a_counterpart_that_cannot_move_stays_where_it_is():
+    x, start = pixels(2, 0), pixels(2, 1)
+    dead = lambda images: (images.flatten(1) - 9).relu() + images.flatten(1).round().detach()  # noqa: E731
+    reached, left = counterparts(dead, x, start, SETTINGS)
+    assert reached.equal(start) and left.tolist() == [1, 1]
+    constant = lambda images: 0 * images.flatten(1)  # noqa: E731
+    reached, left = counterparts(constant, x, start, SETTINGS)
+    assert reached.equal(start) and left.tolist() == [1, 1]

@@ -4,17 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from torch import nn
 
 from spectroscope.attribution.masks import image_masks
-from spectroscope.probing.counterparts import CounterpartSettings, counterparts_by_shell
+from spectroscope.probing.counterparts import CounterpartSettings, counterpart_table, counterparts_by_shell
 from spectroscope.probing.margins import MarginSettings
-from spectroscope.probing.masks import MASKS, MaskSettings, masks_by_shell
+from spectroscope.probing.masks import MASKS, MaskSettings, mask_table, masks_by_shell
 from spectroscope.probing.shells import shell_means
 from spectroscope.probing.tables import ProbingSettings, probe
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import SUMMARY, StatisticsSettings
 
-STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0)
+STATISTICS = StatisticsSettings(confidence=0.95, groups=20)
 SETTINGS = ProbingSettings(
     margins=MarginSettings(n_images=4, partition="octave", bands=None, steps=3, candidates=2),
     masks=MaskSettings(n_images=6, attack="pgd", penalty=1.0, steps=3, learning_rate=0.05, batch_size=4),
@@ -40,7 +41,7 @@ def attacked_network(success: list[int]) -> tuple[nn.Module, torch.Tensor, torch
 def tables(success: list[int]) -> dict[str, pd.DataFrame]:
     """Tables of two seeds, whose networks are the same."""
     network, x, labels, attack = attacked_network(success)
-    return probe([(0, network), (1, network)], x, labels, attack, SETTINGS, STATISTICS)
+    return probe([(0, network), (1, network)], x, labels, np.arange(6), attack, SETTINGS, STATISTICS)
 
 
 def test_masks_have_a_row_for_each_image_which_is_missing_where_there_is_no_mask():
@@ -75,17 +76,18 @@ def test_adversarial_masks_are_those_of_each_seeds_own_adversaries():
 @pytest.mark.parametrize("success", [[], [0, 3]])
 def test_every_probe_has_its_rows_and_its_number_of_images(success):
     found = tables(success)
-    ending = ["mean", "low", "high", "n_images", "n_seeds"]
-    assert list(found["margins"]) == ["band", "unreached", *ending]
-    assert list(found["masks"]) == ["mask", "shell", *ending]
-    assert list(found["counterparts"]) == ["statistic", "shell", *ending]
+    assert list(found["margins"]) == ["band", "unreached", *SUMMARY]
+    assert list(found["masks"]) == ["mask", "over", "shell", *SUMMARY]
+    assert list(found["counterparts"]) == ["statistic", "shell", *SUMMARY]
     assert found["masks"]["mask"].unique().tolist() == list(MASKS)
     n_images = found["masks"].groupby("mask")["n_images"].first()
     assert n_images[list(MASKS)].tolist() == [6, 4, len(success)]
     assert found["masks"].query("mask == 'adversarial'")["mean"].isna().all() == (not success)
     assert found["margins"]["n_images"].unique().tolist() == [3]
     assert found["counterparts"]["n_images"].unique().tolist() == [5]
-    assert all((table["n_seeds"] == 2).all() for table in found.values())
+    assert all((table["n_seeds"] == 2).all() for table in (found["margins"], found["counterparts"]))
+    n_seeds = found["masks"].groupby("mask")["n_seeds"].first()
+    assert n_seeds[list(MASKS)].tolist() == [2, 2, 2 if success else 0]
 
 
 def test_the_mean_of_masks_is_that_of_the_images_which_have_one():
@@ -101,6 +103,31 @@ def test_what_remains_is_the_log_of_change_over_control():
     change = counterparts_by_shell(network, x, labels, SETTINGS.counterparts)["change"]
     np.testing.assert_allclose(table.loc["change", "mean"], change.mean(0), rtol=1e-5)
     ratio = table.loc["change", "mean"].to_numpy() / table.loc["control", "mean"].to_numpy()
-    np.testing.assert_allclose(table.loc["remaining", "mean"], np.log(ratio))
-    assert (table["low"] <= table["mean"] + 1e-9).all() and (table["mean"] <= table["high"] + 1e-9).all()
+    np.testing.assert_allclose(table.loc["remaining", "mean"], np.log(ratio))  # of two networks that are the same
     assert table.loc["left", "mean"] < 1
+    assert table["low"].isna().all()  # of two networks
+
+
+def test_the_probes_of_one_network_have_intervals_over_images_and_its_mask_has_none():
+    network, x, labels, attack = attacked_network([0, 3])
+    found = probe([(0, network)], x, labels, np.arange(6), attack, SETTINGS, STATISTICS)
+    for table in (found["counterparts"], found["masks"].query("mask == 'essential'")):
+        assert (table["low"] <= table["mean"]).all() and (table["mean"] <= table["high"]).all()
+    assert found["masks"].query("mask == 'network'")["low"].isna().all()
+
+
+def test_the_interval_of_the_masks_of_networks_is_students_over_networks():
+    values = np.random.default_rng(0).uniform(size=(4, 1, 3))
+    other = np.full((4, 6, 3), np.nan)
+    masks = {"network": values, "essential": other, "adversarial": other}
+    table = mask_table(masks, 6, np.arange(6), STATISTICS).query("mask == 'network'")
+    spread = values[:, 0].std(0, ddof=1) / 2
+    np.testing.assert_allclose(table["high"] - table["mean"], stats.t.ppf(0.975, 3) * spread)
+    assert table["over"].unique().tolist() == ["networks"] and (table["n_images"] == 6).all()
+
+
+def test_what_remains_is_that_of_each_network():
+    change = np.stack([np.full((8, 2), 0.1), np.full((8, 2), 0.4)])
+    values = {"change": change, "control": np.full((2, 8, 2), 0.4), "left": np.ones((2, 8, 1))}
+    table = counterpart_table(values, np.arange(8) % 2, np.arange(8), STATISTICS)
+    assert table.query("statistic == 'remaining'")["mean"].tolist() == pytest.approx([np.log(0.25) / 2] * 2)

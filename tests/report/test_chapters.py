@@ -32,6 +32,7 @@ from spectroscope.report.chapters import (
 )
 
 MATRICES = ("band_accuracy", "attack_transfer", "agreement")
+SOURCES = {"against_energy": "faithfulness"}  # charts named otherwise than their table
 
 
 def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -49,9 +50,10 @@ def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[
         "attack_transfer": attack_checks.transfer,
         "methods": attribution.methods,
         "faithfulness": validation.faithfulness,
+        "against_energy": validation.against_energy,
     }
     curves = (table["occluded_frequency"], table["class_occluded_frequency"])
-    drawn = {name: draw(table[name], run_colours) for name, draw in of_one_table.items()}
+    drawn = {name: draw(table[SOURCES.get(name, name)], run_colours) for name, draw in of_one_table.items()}
     drawn["occluded_frequency"] = attribution.occluded_frequency(*curves, run_colours)
     drawn["accuracy"] = evaluation.accuracy(table["accuracy"], table["attacks"], run_colours, 0.25)
     drawn["calibrated"] = perturbation.against_noise(table["calibrated"], run_colours, 0.95)
@@ -475,7 +477,7 @@ def test_the_chart_of_information_holds_the_probes_and_the_adcs_of_each_class(ta
 
 def test_the_checks_of_the_methods_show_what_was_computed():
     text = chapter(validation, study())
-    assert text.count('<figure class="chart">') == 3 and text.count("<table") == 2
+    assert text.count('<figure class="chart">') == 4 and text.count("<table") == 2
     assert "100% of 2 combinations have one sign, 50% an interval without zero" in text
     empty = pd.DataFrame(columns=["run"])
     names = ("agreement", "concordance", "faithfulness", "recovery", "multiverse", "signs")
@@ -492,7 +494,38 @@ def test_concordance_has_an_interval_across_methods_and_a_range_across_the_rest(
     assert f"{others.min():.2f} to {others.max():.2f}" in text
 
 
-def test_recovery_tells_what_was_found_and_what_removal_costs():
+def test_orders_are_compared_with_that_by_energy_in_pairs(table):
+    rows = table["faithfulness"].query("run == 'standard'").copy()
+    less = ["less_energy", "less_energy_low", "less_energy_high"]
+    rows.loc[rows["order"] == "occluded", less] = [[-0.1, -0.2, -0.05], [-0.1, -0.2, 0.05]]  # deletion, insertion
+    spec = validation.against_energy(rows, report_tables.run_colours(1)).to_dict()
+    assert "Here 1 of 2 differences say better than energy, 0 worse" in spec["description"]
+    assert held(spec)[["kind", "mean"]].to_numpy().tolist() == [["deletion", -0.1], ["insertion", -0.1]]
+    rows[less[1:]] = np.nan
+    assert (
+        "nothing is decided" in validation.against_energy(rows, report_tables.run_colours(1)).to_dict()["description"]
+    )
+
+
+def test_a_choice_without_intervals_says_so(table):
+    chart = validation.choices(table["multiverse"], table["signs"].assign(sure=np.nan), report_tables.run_colours(4))
+    assert "have one sign, no interval." in chart.to_dict()["description"]
+
+
+def test_an_infinite_margin_has_no_dot_and_no_lowest_place(table):
+    rows = table["margins"].query("run == 'standard'").assign(mean=[np.inf, 2.0, np.inf])
+    spec = probing.margins(rows, report_tables.run_colours(1)).to_dict()
+    assert "band: standard 1." in spec["description"] and held(spec)["mean"].isna().tolist() == [True, False, True]
+    nowhere = probing.margins(rows.assign(mean=np.inf), report_tables.run_colours(1)).to_dict()
+    assert "standard no data" in nowhere["description"]
+
+
+def test_recovery_tells_what_was_found_what_the_control_found_and_what_removal_costs():
     rows = tables(1)["recovery"].assign(mean=0.95, low=0.1, high=1.0)
-    text = validation.recovery(rows)
-    assert all(number in text for number in ("95.0 %<small>[10.0, 100.0]", "40.0 %", "10.0 %"))
+    control = rows.assign(run="permuted", labels="permuted")
+    text = validation.recovery(pd.concat([rows, control]))
+    assert all(number in text for number in ("95.0 %<small>[10.0, 100.0]", "40.0 %", "10.0 %", "45.0 %", "0.012"))
+    assert "Here 1 of 1 methods find it more often than chance (20%)" in text
+    assert (
+        "1 do so in the control, where there is nothing to find: occluded." in text and "permuted, occluded" not in text
+    )

@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import friedmanchisquare, rankdata, spearmanr
+from validation_cases import CLUSTERS, assert_points_lie_in_their_intervals
 
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import SUMMARY, StatisticsSettings
 from spectroscope.validation import agreement
 
-SETTINGS = StatisticsSettings(confidence=0.9, resamples=100, seed=0)
+SETTINGS = StatisticsSettings(confidence=0.9, groups=20)
 
 
 def values(curves, seeds=2, classes=2, n=4):
@@ -46,10 +47,17 @@ def test_kendalls_w_of_two_rankings_follows_from_spearmans_rho():
 
 def test_agreement_is_spearmans_rho():
     table = values(lambda method, seed, label: [9, 1, 2, 3] if method == "a" else [0, 3, 1, 2])
-    found = agreement.pairwise("standard", 0, table, SETTINGS).set_index(["method", "other"])["mean"]
+    found = agreement.pairwise("standard", table, CLUSTERS, SETTINGS)
+    assert list(found) == ["method", "other", "run", *SUMMARY]
     rho = spearmanr([1, 2, 3], [3, 1, 2]).statistic
-    assert found["a", "b"] == pytest.approx(rho)
-    assert list(found.index) == [("a", "b")]
+    assert found.set_index(["method", "other"])["mean"].to_dict() == {("a", "b"): pytest.approx(rho)}
+
+
+def test_rankings_of_two_networks_are_not_pooled():
+    curves = {0: [0, 1, 2, 3], 1: [0, 90, 50, 10]}  # the second outweighs the first in a pooled curve
+    table = values(lambda method, seed, label: [0, 1, 2, 3] if method == "a" else curves[seed])
+    (row,) = agreement.pairwise("standard", table, CLUSTERS, SETTINGS).itertuples()
+    assert row.mean == pytest.approx(0) and row.networks == "1 -1"
 
 
 def test_each_kind_of_rater_has_its_w():
@@ -59,23 +67,66 @@ def test_each_kind_of_rater_has_its_w():
         return [0, 3, 1, 2] if seed == label == 1 else [0, 1, 2, 3]  # a seed and a class that stand out
 
     tables = {"standard": values(curve), "other": values(lambda *_: [9, 3, 2, 1])}
-    found = agreement.concordance(tables, SETTINGS).set_index(["run", "method", "across"])
+    found = agreement.concordance(tables, CLUSTERS, SETTINGS).set_index(["run", "method", "across"])
     w = found["mean"]
     other = (spearmanr([1, 2, 3], [3, 1, 2]).statistic + 1) / 2
     assert w["standard", "a", "seeds"] == w["standard", "a", "classes"] == pytest.approx(1)
     assert w["standard", "b", "seeds"] == pytest.approx((1 + other) / 2)  # of the two classes
-    mean = [0, 2, 1.5, 2.5]  # of class 1 over its seeds
-    expected = (spearmanr([1, 2, 3], mean[1:]).statistic + 1) / 2
-    assert w["standard", "b", "classes"] == pytest.approx(expected)
-    assert w["standard", "all", "measures"] == pytest.approx((1 + expected) / 2)
+    assert w["standard", "b", "classes"] == pytest.approx((1 + other) / 2)  # of the two networks
+    assert w["standard", "all", "methods"] == pytest.approx((3 + other) / 4)  # of two classes of two networks
     assert w["all", "a", "runs"] == pytest.approx(0)  # one ranks the other way round
-    assert w["other", "all", "measures"] == pytest.approx(1)
+    assert w["other", "all", "methods"] == pytest.approx(1)
     assert (found["raters"] == 2).all() and (found["n_images"] == 4).all() and (found["n_seeds"] == 2).all()
-    assert (found["low"] <= found["mean"] + 1e-12).all() and (found["mean"] <= found["high"] + 1e-12).all()
+    across_seeds = found.index.get_level_values("across") == "seeds"  # over images alone; two networks have none else
+    assert found["low"].notna().tolist() == across_seeds.tolist()
+
+
+def noisy(n_seeds, n=12, classes=2):
+    """Two methods, bands with noise: rankings that are neither all alike nor independent."""
+    rng = np.random.default_rng(n_seeds)
+    table = values(lambda method, seed, label: [9, 1, 2, 3], n_seeds, classes, n)
+    names = [f"band_{k}" for k in range(4)]
+    table[names] += rng.normal(size=(len(table), 4))
+    return table
+
+
+def test_every_w_and_every_rho_lies_in_its_interval():
+    tables = {"one": noisy(3), "other": noisy(4)}
+    found = [agreement.concordance(tables, CLUSTERS, SETTINGS)]
+    found += [agreement.pairwise(run, table, CLUSTERS, SETTINGS) for run, table in tables.items()]
+    for table in found:
+        assert_points_lie_in_their_intervals(table)
+        assert table["low"].notna().all() and (table["low"] < table["high"]).any()
+
+
+def test_runs_with_other_numbers_of_networks_are_compared_as_far_as_both_go():
+    tables = {"one": noisy(3), "other": noisy(5)}
+    found = agreement.concordance(tables, CLUSTERS, SETTINGS).set_index(["run", "method", "across"])
+    shortened = {"one": tables["one"], "other": tables["other"][tables["other"]["seed"] < 3]}
+    expected = agreement.concordance(shortened, CLUSTERS, SETTINGS).set_index(["run", "method", "across"])
+    assert found.loc[("all", "a", "runs"), "mean"] == expected.loc[("all", "a", "runs"), "mean"]
+    assert found.loc[("all", "a", "runs"), "n_seeds"] == 3 and found.loc[("other", "a", "seeds"), "n_seeds"] == 5
+
+
+def test_what_rests_on_a_class_that_vanishes_has_no_interval():
+    table = noisy(3)
+    table.loc[table["image"] == 0, "label"] = 2  # one image of its own class
+    found = agreement.concordance({"one": table}, CLUSTERS, SETTINGS).set_index("across")
+    assert found["mean"].notna().all()
+    assert found["low"].isna().all() and found["high"].isna().all()
+    paired = agreement.pairwise("one", table, CLUSTERS, SETTINGS)
+    assert paired["mean"].notna().all() and paired["low"].isna().all()
+
+
+def test_a_class_whose_bands_are_tied_is_left_out():
+    table = noisy(3)
+    table.loc[(table["method"] == "b") & (table["label"] == 1), ["band_1", "band_2", "band_3"]] = 0.0
+    found, first = (agreement.pairwise("one", rows, CLUSTERS, SETTINGS) for rows in (table, table[table["label"] == 0]))
+    assert found["mean"].tolist() == pytest.approx(first["mean"].tolist()) and found["low"].notna().all()
 
 
 def test_what_is_alone_of_its_kind_has_no_w():
     table = values(lambda *_: [9, 1, 2, 3], seeds=1, classes=1)
-    found = agreement.concordance({"standard": table}, SETTINGS)
-    assert set(found["across"]) == {"measures"}
-    assert agreement.pairwise("standard", 0, table[table["method"] == "a"], SETTINGS).empty
+    found = agreement.concordance({"standard": table}, CLUSTERS, SETTINGS)
+    assert set(found["across"]) == {"methods"}
+    assert agreement.pairwise("standard", table[table["method"] == "a"], CLUSTERS, SETTINGS).empty

@@ -36,7 +36,16 @@ def test_one_network_gives_every_table(pictures, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with checkpoint.open_store("attribute", it=1) as store:
         found = tables(pictures, CHECKS, 3, store)
-    assert set(found) == {"values", "bands", "maps", "curves", "interventions", "sanity", "multiverse"}
+    assert set(found) == {
+        "values",
+        "bands",
+        "maps",
+        "curves",
+        "interventions",
+        "sanity",
+        "multiverse",
+        "multiverse_bands",
+    }
     assert all((table["seed"] == 3).all() and len(table) for table in found.values())
     values = found["values"]
     assert len(values) == 3 * N and values["label"].tolist()[:N] == pictures.labels.tolist()
@@ -46,10 +55,11 @@ def test_one_network_gives_every_table(pictures, tmp_path, monkeypatch):
     right = network().float()(pictures.pixels).argmax(1) == pictures.labels
     assert values[values["method"] == "waves"].sort_values("image")["right"].tolist() == right.tolist()
     assert set(found["maps"]["method"]) == {"integrated", "waves"}
-    assert len(found["sanity"]) == 3 * 3 * 2
+    assert len(found["sanity"]) == 3 * 3 * (2 + 2)  # before, nothing, and two shares of the layers
     assert set(found["curves"].query("unit == 'coefficient'")["order"]) == {"integrated", *faithfulness.TRIVIAL}
-    assert not found["bands"].duplicated(["basis", "shape", "band"]).any()
-    assert set(zip(found["bands"]["basis"], found["bands"]["shape"], strict=True)) == {
+    bands = found["multiverse_bands"]
+    assert not bands.duplicated(["basis", "shape", "band"]).any() and len(found["bands"]) == BANDS
+    assert set(zip(bands["basis"], bands["shape"], strict=True)) == {
         (basis, shape) for basis in ("dct", "dft") for shape in ("linf", "octave", "equal_energy")
     }
 

@@ -3,22 +3,22 @@
 import numpy as np
 import pandas as pd
 import pytest
-from validation_cases import BAND_TABLE, STATISTICS, values
+from validation_cases import BAND_TABLE, CLUSTERS, STATISTICS, values
 
 from spectroscope.validation.choices import contrasts, signs
 
 
-def choices(curve: list[float]) -> pd.DataFrame:
+def choices(curve: list[float], seeds: int = 3) -> pd.DataFrame:
     parts = []
     for score in ("logit", "margin"):
         cell = {"basis": "dct", "shape": "linf", "baseline": "zero", "score": score, "clip": False}
-        parts.append(values({"it": curve}).drop(columns=["method", "error"]).assign(**cell))
+        parts.append(values({"it": curve}, seeds).drop(columns=["method", "error"]).assign(**cell))
     return pd.concat(parts)
 
 
 def test_every_choice_and_normalisation_gives_the_contrast_worked_out_by_hand():
     tables = {"standard": choices([5, 1, 1, 2]), "adversarial": choices([5, 2, 1, 1])}
-    found = contrasts(tables, BAND_TABLE, 0.5, "standard", STATISTICS)
+    found = contrasts(tables, BAND_TABLE, 0.5, "standard", CLUSTERS, STATISTICS)
     assert len(found) == 2 * 2 * 3 and set(found["run"]) == {"adversarial"}
     shares = found[(found["statistic"] == "hf_share") & (found["score"] == "logit")].set_index("normalisation")["mean"]
     expected = {
@@ -32,6 +32,14 @@ def test_every_choice_and_normalisation_gives_the_contrast_worked_out_by_hand():
     assert agreed["same_sign"].to_dict() == {"hf_share": 1.0, "centroid": 1.0}
     assert agreed["sure"].to_dict() == {"hf_share": 1.0, "centroid": 1.0}
     assert agreed.loc["hf_share", "median"] == pytest.approx(np.median(list(expected.values())))
+
+
+def test_runs_of_other_numbers_of_networks_are_contrasted_and_two_networks_have_no_interval():
+    tables = {"standard": choices([5, 1, 1, 2], 4), "adversarial": choices([5, 2, 1, 1], 2)}
+    found = contrasts(tables, BAND_TABLE, 0.5, "standard", CLUSTERS, STATISTICS)
+    raw = found[(found["normalisation"] == "raw") & (found["statistic"] == "hf_share")]
+    assert raw["mean"].tolist() == pytest.approx([-0.25, -0.25]) and (found["n_seeds"] == 2).all()
+    assert found["low"].isna().all() and signs(found)["sure"].isna().all()
 
 
 def test_no_choices_have_no_signs():

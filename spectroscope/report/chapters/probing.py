@@ -1,6 +1,7 @@
 """Probes of each network by band: margins, learned masks, and counterparts of its representation."""
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from spectroscope.questions import QUESTIONS
@@ -11,13 +12,15 @@ from spectroscope.report.style import RunColours
 QUESTION = QUESTIONS["probing"]
 MARGINS = (
     "Margins: the norm of the smallest perturbation found inside one band that changes the class, an upper bound. The "
-    "lower a dot, the more cheaply the run is fooled there. No dot: no such perturbation for half of the images, or no "
-    "image that the run has right. "
+    "lower a dot, the more cheaply the run is fooled there. No dot: no such perturbation for half of the images of one "
+    "network, or no image that the run has right. A small margin does not say that the run uses the band on clean "
+    "images. "
 )
 MASKS = (
     "Masks on the spectrum, pushed to 0 wherever nothing is lost: what a run needs to keep its loss (network), an "
     "image to be right (essential), an adversary to fool (adversarial). High: needed; low: dispensable, though other "
-    "coefficients may have taken its place. "
+    "coefficients may have taken its place. A network has one mask: its interval is over networks alone, and a run of "
+    "one network has none. "
 )
 COUNTERPARTS = (
     "Counterparts (Wang et al. 2020, Eq. 9): an image of another class is changed until a run's representation of it "
@@ -41,6 +44,7 @@ def blocks(results: Results) -> page.Blocks:
 
 def margins(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """Median norm of the smallest fooling perturbation inside each band, on a log scale."""
+    table = table.replace({"mean": {np.inf: np.nan}})  # an infinite median has no place on the axis
     base = (
         alt.Chart(charts.inline(table, "run", "band", "unreached"))
         .transform_filter("isValid(datum.mean)")
@@ -66,7 +70,9 @@ def masks(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     empty = empty.mark_text(color=style.INK).encode(x=alt.value(131), y=alt.value(105), text=alt.value("no data"))
     panel = alt.layer(curves, empty).properties(width=262, height=210)
     chart = charts.panels(panel, table, "mask", ("run", "shell"), 3)
-    return style.styled(chart.add_params(style.highlight()), MASKS + words.sample_note(table))
+    rows = table[table["mask"] == "network"]
+    here = f"Highest mean of the mask of a network, shell: {words.peaks(rows, 'shell')}. "
+    return style.styled(chart.add_params(style.highlight()), MASKS + here + words.sample_note(table))
 
 
 def counterparts(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
@@ -76,4 +82,5 @@ def counterparts(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMi
     chart = charts.curves(base, alt.Y("mean:Q", title="log of what remains"), style.tooltip("run", "shell"), zero=True)
     chart = chart.properties(width=840, height=260).add_params(style.highlight())
     left = ", ".join(f"{row.run} {row.mean:.0%}" for row in table[table["statistic"] == "left"].itertuples())
-    return style.styled(chart, f"{COUNTERPARTS}{left}. {words.sample_note(rows)}")
+    held = f"Best held shell: {words.peaks(rows, 'shell', lowest=True)}. "
+    return style.styled(chart, f"{COUNTERPARTS}{left}. {held}{words.sample_note(rows)}")

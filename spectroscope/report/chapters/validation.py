@@ -20,14 +20,19 @@ CONCORDANCE = (
 )
 FAITHFULNESS = (
     "Mean probability of the label while bands or coefficients are deleted (a good order: low) or inserted (a good "
-    "order: high), in the order a method gives. The last four orders know nothing of the network: a method that does "
-    "not beat them has not shown that it knows more than the images do. "
+    "order: high), in the order a method gives. The last four orders know nothing of the network. Intervals that "
+    "overlap do not tell whether one order is better than another: the next chart compares. "
+)
+AGAINST_ENERGY = (
+    "The same minus that of the order by energy, on the same networks and images. Better than energy is an interval "
+    "below zero for deletion, above for insertion. "
 )
 RECOVERY = (
-    "The label is planted in known shells. Found: share of seeds whose top band above DC is planted, with an exact "
-    "interval over seeds. Then the accuracy lost without the band a method names, and without an equal energy taken "
-    "off the others. What holds for planted cues need not hold for natural images. "
+    "The label is planted in known shells. Found: share of networks whose top band above DC is planted, with an exact "
+    "interval over networks; p: of so many or more by chance; control: networks that learned permuted labels. Then the "
+    "accuracy lost without the band a method names, and without an equal energy taken off the others. "
 )
+CHANCE = 0.05  # p below which a method is said to find more than chance does
 
 
 def blocks(results: Results) -> page.Blocks:
@@ -39,6 +44,7 @@ def blocks(results: Results) -> page.Blocks:
         content.append(concordance(tables["concordance"]))
     if len(table := tables["faithfulness"]):
         content += [page.heading("How faithful are they?"), page.chart(faithfulness(table, run_colours))]
+        content += [page.chart(against_energy(table, run_colours))]
     if len(tables["recovery"]):
         content += [page.heading("Do they find what was planted?"), recovery(tables["recovery"])]
     if len(tables["multiverse"]):
@@ -68,14 +74,27 @@ def concordance(table: pd.DataFrame) -> page.Markup:
     """Kendall's W: a row for what ranks and the run; how many rank, W."""
     lines = []
     for (across, run), rows in table.groupby(["across", "run"], sort=False):
-        first = rows.iloc[0]
-        if first["method"] == "all":  # the methods rank, in one row with an interval
-            across, w = "methods", f"{first['mean']:.2f} [{first['low']:.2f}, {first['high']:.2f}]"
-        else:
-            w = f"{rows['mean'].min():.2f} to {rows['mean'].max():.2f}"
+        span = f"{rows['mean'].min():.2f} to {rows['mean'].max():.2f}"  # lowest to highest method
+        w = _two_digits(rows.iloc[0]) if across == "methods" else span  # the methods rank, in one row
         lines.append((f"{across}, {run}", int(rows["raters"].max()), w))
     frame = pd.DataFrame(lines, columns=["across", "how many rank", "W"])
-    return page.table(frame, f"{CONCORDANCE}{words.sample(table)}.")
+    return page.table(frame, f"{CONCORDANCE}{_span(table)}{words.sample(table)}.")
+
+
+def _span(table: pd.DataFrame) -> str:
+    """W of the methods of the runs, in words; nothing where one method stands alone."""
+    rows = table[table["across"] == "methods"]
+    if rows.empty:
+        return ""
+    alone = 1 / rows["raters"].max()
+    span = f"Here the methods of a run reach {rows['mean'].min():.2f} to {rows['mean'].max():.2f}, where "
+    return f"{span}independent rankings have {alone:.2f}. A high W does not make the common ranking right. "
+
+
+def _two_digits(row: pd.Series) -> str:
+    """A number with its interval, where it has one."""
+    ends = f" [{row['low']:.2f}, {row['high']:.2f}]" if pd.notna(row["low"]) else ""
+    return f"{row['mean']:.2f}{ends}"
 
 
 def faithfulness(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
@@ -85,27 +104,74 @@ def faithfulness(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMi
     return style.styled(chart, FAITHFULNESS + words.sample_note(table))
 
 
-def _orders(rows: pd.DataFrame, unit: str, run_colours: RunColours) -> alt.FacetChart:
+def against_energy(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+    """Every order minus that by energy, paired by network and image: dots with intervals and a rule at zero."""
+    ends = {"mean": "less_energy", "low": "less_energy_low", "high": "less_energy_high"}
+    rows = table.dropna(subset=["less_energy"]).assign(**{name: table[column] for name, column in ends.items()})
+    first, *others = [
+        _orders(part, str(unit), run_colours, "minus the order by energy")
+        for unit, part in rows.groupby("unit", sort=False)
+    ]
+    chart = alt.vconcat(first.add_params(style.highlight()), *others, spacing=24)
+    return style.styled(chart, f"{AGAINST_ENERGY}{_better(rows)}{words.sample_note(rows)}")
+
+
+def _better(rows: pd.DataFrame) -> str:
+    """How many orders beat that by energy, in words; rows of differences."""
+    told = rows.dropna(subset=["low"])
+    if told.empty:
+        return "Two networks a run have no interval, so nothing is decided here. "
+    deletion = told["kind"] == "deletion"
+    better = (told["high"] < 0).where(deletion, told["low"] > 0)
+    worse = (told["low"] > 0).where(deletion, told["high"] < 0)
+    return (
+        f"Here {better.sum()} of {len(told)} differences say better than energy, {worse.sum()} worse; nothing is "
+        "corrected for their number, and an order that is not better may still be right about the network. "
+    )
+
+
+def _orders(
+    rows: pd.DataFrame, unit: str, run_colours: RunColours, title: str = "mean probability of the label"
+) -> alt.FacetChart:
     orders = list(dict.fromkeys(rows["order"]))
-    x = alt.X("mean:Q", title=f"mean probability of the label, by {unit}", scale=alt.Scale(zero=False))
+    x = alt.X("mean:Q", title=f"{title}, by {unit}", scale=alt.Scale(zero=False))
     base = charts.run_dots(alt.Chart(), "order", orders, run_colours)
-    panel = alt.layer(*charts.dots(base, x, style.tooltip("run", "order", "unit", "kind"), size=45))
-    panel = panel.properties(width=330, height=len(orders) * (12 + 6 * len(run_colours)))
+    layers = charts.dots(base, x, style.tooltip("run", "order", "unit", "kind"), size=45)
+    if "energy" not in orders:  # differences from it; the first layer has the legend to click in
+        layers = (*layers, alt.Chart().mark_rule(color=style.AXIS).encode(alt.X(datum=0)))
+    panel = alt.layer(*layers).properties(width=330, height=len(orders) * (12 + 6 * len(run_colours)))
     return charts.panels(panel, rows.sort_values("kind", kind="stable"), "kind", ("run", "order", "unit"), 2)
 
 
 def recovery(table: pd.DataFrame) -> page.Markup:
-    """Whether each method names a planted band, then what removal costs."""
+    """Whether each method names a planted band, beside its control, then what removal costs."""
+    rows = table[table["labels"] == "original"]
     lines = [
         (
             f"{row.run}, {row.method}",
             words.number(row.mean, row.low, row.high, True),
+            _p(row.p),
+            words.number(row.control, None, None, True),
+            _p(row.control_p),
             *(words.number(value, None, None, True) for value in (row.hurt_named, row.hurt_other, row.hurts_more)),
         )
-        for row in table.itertuples()
+        for row in rows.itertuples()
     ]
-    names = ["run, method", "found", "lost without it", "lost without others", "seeds where it hurts more"]
-    return page.table(pd.DataFrame(lines, columns=names), f"{RECOVERY}{words.sample(table)}.")
+    names = ["run, method", "found", "p", "control", "p of control"]
+    names += ["lost without it", "lost without others", "networks where it hurts more"]
+    finds, in_control = rows[rows["p"] < CHANCE], rows[rows["control_p"] < CHANCE]
+    here = (
+        f"Here {len(finds)} of {len(rows)} methods find it more often than chance ({rows['chance'].iloc[0]:.0%}) would "
+        f"(p < {CHANCE}, not corrected for their number), and {len(in_control)} do so in the control"
+        f"{', where there is nothing to find: ' + ', '.join(in_control['method']) if len(in_control) else ''}. "
+        "What holds for planted cues need not hold for natural images. "
+    )
+    return page.table(pd.DataFrame(lines, columns=names), f"{RECOVERY}{here}{words.sample(rows)}.")
+
+
+def _p(value: float) -> str:
+    """A probability in words: `0.012`, `< 0.001`, a dash where there is none."""
+    return "-" if pd.isna(value) else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def choices(table: pd.DataFrame, signs: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
@@ -127,7 +193,7 @@ def choices(table: pd.DataFrame, signs: pd.DataFrame, run_colours: RunColours) -
     chart = chart.resolve_scale(y="independent").add_params(style.highlight())
     agreed = "; ".join(
         f"{row.run}, {row.statistic}: {row.same_sign:.0%} of {row.n_choices} combinations have one sign, "
-        f"{row.sure:.0%} an interval without zero"
+        f"{'no interval' if pd.isna(row.sure) else f'{row.sure:.0%} an interval without zero'}"
         for row in signs.itertuples()
     )
     reference = " / ".join(dict.fromkeys(table["reference"]))
