@@ -52,7 +52,6 @@ def toy_study() -> dict:
     study["perturbation"] |= {"n_images": 20, "noise_draws": 3, "splits": 2}
     study["attribution"]["n_images"] = 12
     study["validation"]["multiverse"] |= {"bases": ["dct"], "shapes": ["linf"]}
-    study["statistics"]["resamples"] = 100
     return study
 
 

@@ -17,7 +17,6 @@ from scipy.linalg import hadamard
 
 from spectroscope.pipeline.params import Settings
 from spectroscope.statistics import intervals
-from spectroscope.statistics.intervals import Noise
 
 SUMMARY = ["mean", "low", "high", "n_images", "n_seeds", "networks"]
 FAY = 0.5  # by how much the weights of `balanced_weights` differ from 1
@@ -27,9 +26,7 @@ class StatisticsSettings(Settings):
     """`confidence` of the intervals; `groups`: of images, most of which one at a time is left out (the jackknife)."""
 
     confidence: Annotated[float, Field(gt=0, lt=1)]
-    groups: Annotated[int, Field(ge=5)] = 20
-    resamples: Annotated[int, Field(ge=100)] = 1000
-    seed: Annotated[int, Field(ge=0)] = 0
+    groups: Annotated[int, Field(ge=5)]
 
 
 @dataclass(frozen=True)
@@ -125,7 +122,7 @@ def subtract(a: Estimates, b: Estimates) -> Estimates:
     return Estimates(a.by_network - b.by_network, a.cells - b.cells, min(a.n_images, b.n_images))
 
 
-def summary(estimates: Estimates, statistics: StatisticsSettings, noise: Noise | None = None) -> dict[str, Any]:
+def summary(estimates: Estimates, statistics: StatisticsSettings) -> dict[str, Any]:
     """Columns SUMMARY of K statistics, arrays (K,).
 
     Networks without a value (NaN) do not count. n_seeds: networks that have one. networks: the value of each network,
@@ -138,9 +135,8 @@ def summary(estimates: Estimates, statistics: StatisticsSettings, noise: Noise |
         if pattern.any():
             columns = (there == pattern[:, None]).all(0)
             by_network, cells = estimates.by_network[pattern][:, columns], estimates.cells[pattern][:, :, columns]
-            own = Noise(noise.variance[columns], noise.freedom) if noise else None
             mean[columns] = by_network.mean(0)
-            bounds = intervals.ends(by_network, cells, statistics.confidence, noise=own)
+            bounds = intervals.ends(by_network, cells, statistics.confidence)
             if estimates.share:
                 bounds = intervals.share_ends(mean[columns], *bounds, cells.shape[1], statistics.confidence)
             elif estimates.bounds:

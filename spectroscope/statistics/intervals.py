@@ -35,13 +35,6 @@ class Interval(NamedTuple):
     high: float
 
 
-class Noise(NamedTuple):
-    """A further, independent part of the variance of K statistics (K,), and its degrees of freedom."""
-
-    variance: np.ndarray
-    freedom: int
-
-
 def mean_interval(values: ArrayLike, confidence: float = 0.95, clusters: Sequence[int] | None = None) -> Interval:
     """Mean over networks and images, with its interval: (seeds, images) or (images,) -> (mean, low, high).
 
@@ -88,12 +81,11 @@ def ends(
     cells: np.ndarray,
     confidence: float,
     less: tuple[np.ndarray, np.ndarray] | None = None,
-    noise: Noise | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both ends of the intervals around means over networks (S, K), from cells (S, groups of images, K): (K,) twice.
 
-    `less`: the same of a second run on the same groups of images, whose mean is subtracted. `noise`: a further part of
-    the variance. NaN where there is no interval: with two networks, a single group, or where a cell is not finite.
+    `less`: the same of a second run on the same groups of images, whose mean is subtracted. NaN where there is no
+    interval: with two networks, a single group, or where a cell is not finite.
     """
     runs = [cells] if less is None else [cells, less[1]]
     estimate = by_network.mean(0) if less is None else by_network.mean(0) - less[0].mean(0)
@@ -102,7 +94,7 @@ def ends(
     by_image = cells.mean(0) if less is None else cells.mean(0) - less[1].mean(0)  # (groups, K)
     n, tail = len(by_image), (1 + confidence) / 2
     seed_variance, seed_freedom = _seed_part(runs)
-    parts = [(by_image.var(0, ddof=1) / n, n - 1), (seed_variance, seed_freedom), *([noise] if noise else [])]
+    parts = [(by_image.var(0, ddof=1) / n, n - 1), (seed_variance, seed_freedom)]
     total = np.sum([variance for variance, _ in parts], axis=0)
     with np.errstate(invalid="ignore"):
         quantile = sum(variance * stats.t.ppf(tail, freedom) for variance, freedom in parts) / total

@@ -2,8 +2,9 @@
 
 Bands above DC are ranked by class curves: the mean over the images of a class, band by band, of one network. What is
 computed from the ranks of a network is averaged over classes, then over networks. A class in which it is undefined
-(all bands tied) is left out. A class that has no image left without one group of images has no pseudo-value there, and
-what rests on it has no interval.
+(all bands tied) is left out. Ranks go in steps: their intervals come from balanced weights of groups of images
+(`estimates.balanced`). A class whose images lie in one group does not show how far others would move it: what rests on
+it has no interval.
 """
 
 from itertools import combinations
@@ -14,8 +15,18 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from spectroscope.attribution.compare import band_columns
-from spectroscope.statistics.estimates import Estimates, StatisticsSettings, from_replicates, grid, ratio, summary
+from spectroscope.statistics.estimates import (
+    Estimates,
+    StatisticsSettings,
+    balanced,
+    balanced_weights,
+    grid,
+    ratio,
+    summary,
+)
 from spectroscope.validation.curves import class_curves, groups_of_images, numbers
+
+W_BOUNDS = (0.0, 1.0)  # of Kendall's W
 
 
 def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
@@ -23,13 +34,13 @@ def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: Sta
 
     Spearman's rank correlation of two class curves, averaged over classes, for every pair of methods.
     """
-    ranks = _ranks(values, clusters, settings)  # {method: (S, 1 + G, C, B - 1)}
+    ranks = _ranks(values, clusters, settings)
     pairs = list(combinations(ranks, 2))
     if not pairs:
         return pd.DataFrame()
     rho = np.stack([correlation(ranks[one], ranks[other]) for one, other in pairs], -1)
     front = pd.DataFrame(pairs, columns=["method", "other"]).assign(run=run)
-    return front.assign(**summary(mean_over_classes(rho, _n_images(values)), settings))
+    return front.assign(**summary(mean_over_classes(rho, _n_images(values), (-1, 1)), settings))
 
 
 def concordance(values: dict[str, pd.DataFrame], clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
@@ -44,7 +55,7 @@ def concordance(values: dict[str, pd.DataFrame], clusters: np.ndarray, settings:
     ranks = {run: _ranks(table, clusters, settings) for run, table in values.items()}
     n_images, rows = _n_images(next(iter(values.values()))), []
     for run, by_method in ranks.items():
-        w = kendall_w(np.stack(list(by_method.values())))[..., None]  # (S, 1 + G, C, 1)
+        w = kendall_w(np.stack(list(by_method.values())))[..., None]  # (S, R, C, 1)
         rows.append(_row(run, "all", "methods", len(by_method), mean_over_classes(w, n_images), settings))
         for method, of_networks in by_method.items():
             across_seeds = mean_over_classes(kendall_w(of_networks)[None, ..., None], n_images)
@@ -52,7 +63,7 @@ def concordance(values: dict[str, pd.DataFrame], clusters: np.ndarray, settings:
             rows.append({**seeds, "n_seeds": len(of_networks)})
             of_classes = kendall_w(np.moveaxis(of_networks, 2, 0))[..., None]
             n_classes = of_networks.shape[2]
-            rows.append(_row(run, method, "classes", n_classes, from_replicates(of_classes, n_images), settings))
+            rows.append(_row(run, method, "classes", n_classes, balanced(of_classes, n_images, W_BOUNDS), settings))
     for method in dict.fromkeys(name for by_method in ranks.values() for name in by_method):
         fewest = min(len(by_method[method]) for by_method in ranks.values())
         w = kendall_w(np.stack([by_method[method][:fewest] for by_method in ranks.values()]))[..., None]
@@ -77,27 +88,29 @@ def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return ratio((one * other).sum(-1), np.sqrt((one**2).sum(-1) * (other**2).sum(-1)))
 
 
-def mean_over_classes(replicates: np.ndarray, n_images: int) -> Estimates:
-    """Estimates of the mean over classes, from replicates (S, 1 + G, C, K).
+def mean_over_classes(replicates: np.ndarray, n_images: int, bounds: tuple[float, float] = W_BOUNDS) -> Estimates:
+    """Estimates of the mean over classes, from replicates at `balanced_weights`, (S, R, C, K).
 
     The classes of a network are those with a value on all images. A replicate that lacks one of them is NaN: a mean
     over the others would be another statistic.
     """
     there = np.isfinite(replicates[:, :1])  # (S, 1, C, K)
     total = np.where(there, replicates, 0.0).sum(2)  # NaN where a class that is there has no value in a replicate
-    return from_replicates(ratio(total, there.sum(2) + np.zeros(total.shape)), n_images)
+    return balanced(ratio(total, there.sum(2) + np.zeros(total.shape)), n_images, bounds)
 
 
 def _ranks(values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> dict[str, np.ndarray]:
-    """Ranks of the bands above DC by each method: {method: (S, 1 + G, C, B - 1)}.
+    """Ranks of the bands above DC by each method, of each network at `balanced_weights`: {method: (S, R, C, B - 1)}.
 
-    For each network, of all images and without each group; NaN for a class that has no image left.
+    NaN in all but the first for a class whose images lie in one group.
     """
     ranks = {}
     for method, table in values.groupby("method", sort=False):
         groups, labels = groups_of_images(table, clusters, settings)
-        curves = class_curves(grid(table, band_columns(table)[1:]), labels, groups)
+        curves = class_curves(grid(table, band_columns(table)[1:]), labels, balanced_weights(groups))
         ranks[method] = rankdata(curves, axis=-1)
+        in_one_group = [len(set(groups[labels == label])) == 1 for label in np.unique(labels)]
+        ranks[method][:, 1:, in_one_group] = np.nan
     return ranks
 
 

@@ -1,4 +1,4 @@
-"""Mean curves of each network, of all images and without each group of images: the replicates of the jackknife."""
+"""Mean curves of each network, of all images and of each replicate of them: groups left out, or weighted."""
 
 from typing import Any
 
@@ -23,19 +23,15 @@ def groups_of_images(
 
 def mean_curves(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Means over all images and without each group: values (S, I, K), groups (I,) -> (S, 1 + G, K)."""
-    return class_curves(values, np.zeros(len(groups)), groups)[:, :, 0]
-
-
-def class_curves(values: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Means over the images of each class: values (S, I, K), labels and groups (I,) -> (S, 1 + G, C, K).
-
-    NaN for a class whose images lie in one group, without that group.
-    """
     kept = np.stack([np.ones(len(groups)), *(groups != group for group in range(int(groups.max()) + 1))])
-    weights = kept[:, None] * (labels == np.unique(labels)[:, None])  # (1 + G, C, I)
-    number = weights.sum(2)
-    shares = weights / np.where(number > 0, number, np.nan)[:, :, None]
-    return np.einsum("gci,sik->sgck", shares, values, optimize=True)
+    return class_curves(values, np.zeros(len(groups)), kept)[:, :, 0]
+
+
+def class_curves(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weighted means over the images of each class: values (S, I, K), labels (I,), weights (R, I) -> (S, R, C, K)."""
+    of_class = weights[:, None] * (labels == np.unique(labels)[:, None])  # (R, C, I)
+    shares = of_class / of_class.sum(2, keepdims=True)
+    return np.einsum("rci,sik->srck", shares, values, optimize=True)
 
 
 def numbers(figures: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from validation_cases import BANDS, CHECKS, SETTINGS, N, make_task
+from validation_cases import BANDS, CHECKS, SETTINGS, make_task
 
 from spectroscope.attribution.compare import band_index
 from spectroscope.attribution.occlusion import occluded_frequency
@@ -47,7 +47,7 @@ def test_bands_of_equal_energy_are_described_as_they_were_partitioned():
     checks = {"faithfulness": None, "sanity": None, "multiverse": CHECKS["multiverse"] | changes}
     settings = params.validate(checks, ValidationSettings, "validation")
     compared = params.validate(
-        SETTINGS | {"compared": {"n_images": N, "shape": "equal_energy", "bands": BANDS}},
+        SETTINGS | {"compared": SETTINGS["compared"] | {"shape": "equal_energy"}},
         AttributionSettings,
         "attribution",
     )
