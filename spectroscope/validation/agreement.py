@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from spectroscope.attribution.compare import band_columns
 from spectroscope.statistics.estimates import Estimates, StatisticsSettings, from_replicates, grid, ratio, summary
-from spectroscope.validation.curves import class_curves, groups_of_images, numbers
+from spectroscope.validation.curves import class_curves, groups_of_images, numbers, within
 
 
 def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: Sta
         return pd.DataFrame()
     rho = np.stack([correlation(ranks[one], ranks[other]) for one, other in pairs], -1)
     front = pd.DataFrame(pairs, columns=["method", "other"]).assign(run=run)
-    return front.assign(**summary(mean_over_classes(rho, _n_images(values)), settings))
+    return front.assign(**within(summary(mean_over_classes(rho, _n_images(values)), settings), -1, 1))
 
 
 def concordance(values: dict[str, pd.DataFrame], clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
@@ -109,4 +109,10 @@ def _row(
     run: str, method: str, across: str, raters: int, estimates: Estimates, settings: StatisticsSettings
 ) -> dict[str, Any]:
     """A row of `concordance`."""
-    return {"run": run, "method": method, "across": across, "raters": raters, **numbers(summary(estimates, settings))}
+    return {
+        "run": run,
+        "method": method,
+        "across": across,
+        "raters": raters,
+        **numbers(within(summary(estimates, settings), 0, 1)),
+    }
