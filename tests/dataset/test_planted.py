@@ -73,7 +73,7 @@ def test_gain_and_contrast_scale_and_tilt():
 
 
 def separation(chosen: PlantedSettings, low: int, high: int) -> float:
-    """Standard deviations between the classes along Fisher's discriminant of the energies of these shells' coefficients.
+    """Standard deviations between the classes along Fisher's discriminant of these coefficients' energies.
 
     The discriminant is fitted on half of the images and measured on the others.
     """
