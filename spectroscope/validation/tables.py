@@ -20,7 +20,7 @@ from spectroscope.statistics.estimates import (
     summary,
 )
 from spectroscope.validation.agreement import correlation
-from spectroscope.validation.curves import clusters_of, groups_of_images, mean_curves, numbers
+from spectroscope.validation.curves import clusters_of, groups_of_images, mean_curves, numbers, within
 
 YARDSTICK = "energy"  # the order that every other order of deletion and insertion is compared with
 
@@ -118,5 +118,5 @@ def sanity(
         table = pairs[keys].assign(rho=rho)
         estimates = means(grid(table, ["rho"]), clusters_of(table, clusters))
         front = {"run": run, "method": method, "shuffled": kind, "share": share}
-        rows.append({**front, **numbers(summary(estimates, settings))})
+        rows.append({**front, **numbers(within(summary(estimates, settings), -1, 1))})
     return pd.DataFrame(rows)

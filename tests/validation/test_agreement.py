@@ -97,6 +97,8 @@ def test_every_w_and_every_rho_lies_in_its_interval():
     for table in found:
         assert_points_lie_in_their_intervals(table)
         assert table["low"].notna().all() and (table["low"] < table["high"]).any()
+        least = 0 if "across" in table else -1  # no W below 0, no rank correlation below -1
+        assert (table["low"] >= least).all() and (table["high"] <= 1).all()
 
 
 def test_runs_with_other_numbers_of_networks_are_compared_as_far_as_both_go():

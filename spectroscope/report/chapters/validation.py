@@ -136,9 +136,9 @@ def _orders(
     orders = list(dict.fromkeys(rows["order"]))
     x = alt.X("mean:Q", title=f"{title}, by {unit}", scale=alt.Scale(zero=False))
     base = charts.run_dots(alt.Chart(), "order", orders, run_colours)
-    layers = charts.dots(base, x, style.tooltip("run", "order", "unit", "kind"), size=45)
+    layers = list(charts.dots(base, x, style.tooltip("run", "order", "unit", "kind"), size=45))
     if "energy" not in orders:  # differences from it; the first layer has the legend to click in
-        layers = (*layers, alt.Chart().mark_rule(color=style.AXIS).encode(alt.X(datum=0)))
+        layers.append(alt.Chart().mark_rule(color=style.AXIS).encode(alt.X(datum=0)))
     panel = alt.layer(*layers).properties(width=330, height=len(orders) * (12 + 6 * len(run_colours)))
     return charts.panels(panel, rows.sort_values("kind", kind="stable"), "kind", ("run", "order", "unit"), 2)
 
