@@ -126,7 +126,8 @@ def _read(path: Path, entry: str | None) -> dict[str, Tensor]:
     if entry is not None:
         content = _entry(content, entry, path)
     content = _only(content)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    named = isinstance(content, dict) and all(isinstance(name, str) for name in content)
+    if not named or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path}: expected tensors by name (`entry` says where), got {_content(content)}")
     return content
 

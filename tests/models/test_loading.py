@@ -117,6 +117,7 @@ class Code:
         ({"model": 3}, {"entry": "model.a"}, r"w\.pt: expected the entry 'a' in 'model', got int"),
         ({"model": {"a": torch.zeros(1)}}, {}, r"expected tensors by name \(`entry` says where\), got entries model"),
         ([{}, {}], {}, r"w\.pt: expected tensors by name .*, got a list of 2"),
+        ({0: torch.zeros(1)}, {"keys": "plain"}, r"w\.pt: expected tensors by name .*, got entries 0"),
         ({"x": Code()}, {}, r"w\.pt: expected tensors that load without running code, got: "),
         (
             {"a": torch.zeros(1), "net.a": torch.zeros(1)},
@@ -124,7 +125,18 @@ class Code:
             r"w\.pt: expected names that differ after renaming \(`keys`\), got 1\.a twice",
         ),
     ],
-    ids=["no file", "other names", "no entry", "no nested entry", "no mapping", "nested", "lists", "code", "twice"],
+    ids=[
+        "no file",
+        "other names",
+        "no entry",
+        "no nested entry",
+        "no mapping",
+        "nested",
+        "lists",
+        "numbers",
+        "code",
+        "twice",
+    ],
 )
 def test_weights_that_cannot_be_used_are_named(tmp_path, monkeypatch, content, change, message):
     monkeypatch.chdir(tmp_path)
