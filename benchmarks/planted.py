@@ -78,7 +78,7 @@ def statistics(model: torch.nn.Module, test: io.Images, seed: int, rows: torch.T
         result |= {f"{name} low": float(low), f"{name} high": float(high)}
         if name in ("OF", "Shapley"):
             result[f"{name} sum over removal of both"] = float((low + high) / both)
-    accuracy = faithfulness.interventions(task).groupby("band")[["right", "right_without", "right_other"]].mean()
+    accuracy = faithfulness.interventions(task, 0).groupby("band")[["right", "right_without", "right_other"]].mean()
     top = LOW if result["OF low"] > result["OF high"] else HIGH
     result["lost without the band OF names"] = accuracy["right"][top] - accuracy["right_without"][top]
     result["lost without equal energy of others"] = accuracy["right"][top] - accuracy["right_other"][top]

@@ -1,16 +1,17 @@
 """Fill the parts of README.md and docs/ that are results between their markers: `make readme`."""
 
-import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from spectroscope.pipeline import io
 from spectroscope.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", ROOT / "docs" / "studies.md", ROOT / "docs" / "validation.md")
 ENDS = ("mean", "low", "high")
-Row = dict[str, str]
+Row = dict[str, Any]
 
 
 def filled(text: str, root: Path = ROOT) -> str:
@@ -33,32 +34,43 @@ def filled(text: str, root: Path = ROOT) -> str:
 
 
 def finding(tables: Path) -> str:
-    """What the default study found, in three sentences, each with its figures, its n and nominal 95 % intervals."""
+    """What the default study found, in three sentences, each with its figures, its n and its intervals."""
     accuracy = {(row["run"], row["attack"]): row for row in rows(tables / "accuracy.csv")}
     change = {(row["run"], row["statistic"]): row for row in rows(tables / "contrasts.csv")}
 
-    def percent(run: str, attack: str) -> str:
-        return f"{100 * float(accuracy[run, attack]['mean']):.0f} %"
-
     def points(run: str) -> str:
-        return "{:+.1f} points [{:+.1f}, {:+.1f}]".format(*(100 * float(change[run, "pgd"][key]) for key in ENDS))
+        difference = _figures(change[run, "pgd"], 100, "+.1f", " points")
+        of, to = (100 * accuracy[name, "pgd"]["mean"] for name in ("standard", run))
+        return f"{difference}, from {of:.0f} % to {to:.0f} %"
 
-    attacked, centroid = accuracy["standard", "pgd"], change["adversarial", "centroid"]
-    networks, n = attacked["n_seeds"], attacked["n_images"]
-    shift = "{:.1f} shells [{:.1f}, {:.1f}]".format(*(float(centroid[key]) for key in ENDS))
-    clean, classes = accuracy["standard", "clean"], len({row["class"] for row in rows(tables / "class_accuracy.csv")})
+    attacked, clean = accuracy["standard", "pgd"], accuracy["standard", "clean"]
+    sample = f"{attacked['n_seeds']} networks a run, n = {attacked['n_images']}"
+    chance = 100 / len({row["class"] for row in rows(tables / "class_accuracy.csv")})
     return (
-        f"* **Adversarial training** raised the accuracy under PGD (l-inf, 8/255) from {percent('standard', 'pgd')} to "
-        f"{percent('adversarial', 'pgd')} (n = {n}). The centroid of Occluded Frequency differed by {shift} (n = "
-        f"{centroid['n_images']}): the paper's direction, but {networks} networks each are too few to establish a "
-        "shift; the nominal 95 % bootstrap intervals in brackets are too short with so few.\n"
+        f"* **Adversarial training** changed the accuracy under PGD (l-inf, 8/255) by {points('adversarial')} "
+        f"({sample}). {_shift(change.get(('adversarial', 'centroid by margin')))}\n"
         f"* **Training on low-passed images** without an adversary changed the accuracy under the same attack by "
-        f"{points('lowpass')}, to {percent('lowpass', 'pgd')}, where chance is {100 / classes:.1f} %; adversarial "
-        f"training changed it by {points('adversarial')} ({networks} networks, n = {n}).\n"
-        f"* **These networks are weak** ({percent('standard', 'clean')} correct on clean images of {classes} classes, "
-        f"n = {clean['n_images']}): the study shows what the instrument does, and is no evidence about well-trained "
-        "networks.\n"
+        f"{points('lowpass')}, where chance is {chance:.1f} % ({sample}).\n"
+        f"* **These networks are weak** ({_figures(clean, 100, '.0f', ' %')} correct on {clean['n_images']} clean "
+        "images): the study shows what the instrument does, and is no evidence about well-trained networks.\n"
     )
+
+
+def _figures(row: Row, scale: float, form: str, unit: str) -> str:
+    """Mean and interval of a row."""
+    mean, low, high = (f"{scale * row[key]:{form}}" for key in ENDS)
+    return f"{mean}{unit} [{low}, {high}]"
+
+
+def _shift(row: Row | None) -> str:
+    """How far the centroid of reliance moved, and whether this study establishes that it moved."""
+    if row is None:
+        return "Where its reliance lies has no centre: too much of the curve is negative."
+    way = "down, as in the paper" if row["mean"] < 0 else "up, against the paper"
+    apart = row["low"] > 0 or row["high"] < 0
+    sure = "the interval excludes zero" if apart else "the interval includes zero: no shift is established"
+    shift = _figures(row, 1, "+.1f", " shells")
+    return f"The centroid of its reliance, by margin, moved {shift}, {way} (n = {row['n_images']}); {sure}."
 
 
 def questions(_: Path) -> str:
@@ -87,13 +99,13 @@ def methods(folder: Path) -> str:
         "| --- " * (1 + len(columns)) + "|",
     ]
     lines += ["| " + " | ".join([order, *(cells[*column, order] for column in columns)]) + " |" for order in orders]
-    seeds = int(curves[0]["n_seeds"])
+    seeds = curves[0]["n_seeds"]
     basis = f"n = {curves[0]['n_images']} images, {seeds} network{'s' if seeds > 1 else ''} a run, bootstrap intervals."
     overall = [row for row in agreement if row["method"] == "all" and row["across"] in ("methods", "measures")]
     concordance = ", ".join(f"{row['run']} {interval(row)}" for row in overall)
     notes = [f"{basis} Kendall's W of the methods: {concordance}."]
     for row in signs:
-        same, sure, median = (float(row[key]) for key in ("same_sign", "sure", "median"))
+        same, sure, median = (row[key] for key in ("same_sign", "sure", "median"))
         notes.append(
             f"{row['statistic']} of {row['run']}: of {row['n_choices']} choices {same:.0%} have the sign of the "
             f"median, {median:+.3f}, {sure:.0%} with an interval on one side of 0."
@@ -102,14 +114,13 @@ def methods(folder: Path) -> str:
 
 
 def rows(file: Path) -> list[Row]:
-    """The rows of a table."""
-    with file.open(newline="") as content:
-        return list(csv.DictReader(content))
+    """The rows of a table; ValueError when it is of another schema version."""
+    return io.read_table(file).to_dict("records")
 
 
 def interval(row: Row) -> str:
     """Mean and interval of a row."""
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*(float(row[key]) for key in ENDS))
+    return "{:.2f} [{:.2f}, {:.2f}]".format(*(row[key] for key in ENDS))
 
 
 FORMS: dict[str, Callable[[Path], str]] = {

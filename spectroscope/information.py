@@ -16,8 +16,9 @@ from torch.nn.functional import cross_entropy
 
 from spectroscope.frequency.partitions import Partition, mean_by_band, partition
 from spectroscope.frequency.spectrum import dct2
+from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.params import Settings
-from spectroscope.statistics.bootstrap import StatisticsSettings, interval, stream
+from spectroscope.statistics.estimates import StatisticsSettings, means, summary
 
 Features = Literal["signed", "magnitude"]
 FEATURES: tuple[Features, ...] = ("signed", "magnitude")
@@ -56,35 +57,35 @@ def adcs(mean_spectra: Tensor) -> Tensor:
     return torch.stack(signs, dim=-3)
 
 
-def class_spectra(
-    images: Tensor, labels: Tensor, classes: tuple[str, ...], statistics: StatisticsSettings
-) -> pd.DataFrame:
+def class_spectra(images: Images, statistics: StatisticsSettings) -> pd.DataFrame:
     """Mean magnitude and ADCS of each class, averaged over each l-inf shell.
 
-    Columns class, statistic, shell, mean, low, high, n_images. The bootstrap draws images within their class.
-    ValueError for a class without images.
+    Columns class, statistic, shell, mean, low, high, n_images. ADCS has no interval (NaN): a sum of signs jumps, so
+    leaving out images says nothing of how far it would move with others. ValueError for a class without images.
     """
-    class_sizes = torch.bincount(labels, minlength=len(classes))
+    class_sizes = torch.bincount(images.labels, minlength=len(images.classes))
     if int(class_sizes.min()) == 0:
-        raise ValueError(f"expected images of every class, got none of {classes[int(class_sizes.argmin())]}")
-    height, width = images.shape[-2:]
+        raise ValueError(f"expected images of every class, got none of {images.classes[int(class_sizes.argmin())]}")
+    height, width = images.pixels.shape[-2:]
     index = partition(height, width, "linf", None, "dct")
-    spectra, random = magnitudes(images).flatten(1), stream(statistics, "class_spectra")
-    class_means = []
-    for label, size in enumerate(class_sizes.tolist()):
-        drawn = random.multinomial(size, np.full(size, 1 / size), size=statistics.resamples)
-        weights = torch.from_numpy(np.concatenate([np.ones((1, size)), drawn])).to(spectra)  # row 0: every image once
-        class_means.append((weights @ spectra[labels == label] / size).unflatten(1, (height, width)))
-    mean_spectra = torch.stack(class_means, 1)  # (1 + draws, K, H, W)
-    tables = []
-    for statistic, maps in (("magnitude", mean_spectra), ("adcs", adcs(mean_spectra))):
-        curves = mean_by_band(maps, index)
-        low, high = interval(curves[1:].numpy(), statistics)
-        label_of_row, shell = np.indices(low.shape).reshape(2, -1)
-        values = {"mean": curves[0].flatten().numpy(), "low": low.ravel(), "high": high.ravel()}
-        names = {"class": np.array(classes)[label_of_row], "statistic": statistic, "shell": shell}
-        tables.append(pd.DataFrame({**names, **values, "n_images": class_sizes.numpy()[label_of_row]}))
-    return pd.concat(tables, ignore_index=True)
+    spectra = magnitudes(images.pixels)
+    own_rows = [images.labels == label for label in range(len(images.classes))]
+    curves = [mean_by_band(spectra[own], index).double().numpy() for own in own_rows]  # (class size, shells)
+    clusters = [images.clusters[own].numpy() for own in own_rows]
+    magnitude = [_mean(curve, of_class, statistics) for curve, of_class in zip(curves, clusters, strict=True)]
+    scores = mean_by_band(adcs(torch.stack([spectra[own].mean(0) for own in own_rows])), index).numpy()
+    score = [
+        {"mean": row, "low": np.nan, "high": np.nan, "n_images": len(own)}
+        for row, own in zip(scores, curves, strict=True)
+    ]
+    return pd.concat(
+        [
+            pd.DataFrame({"class": name, "statistic": statistic, "shell": range(len(row["mean"])), **row})
+            for statistic, rows in (("magnitude", magnitude), ("adcs", score))
+            for name, row in zip(images.classes, rows, strict=True)
+        ],
+        ignore_index=True,
+    )
 
 
 def probe(train: Tensor, labels: Tensor, test: Tensor, n_classes: int, penalty: float, steps: int) -> Tensor:
@@ -111,37 +112,45 @@ def probe(train: Tensor, labels: Tensor, test: Tensor, n_classes: int, penalty: 
 
 
 def probes(
-    train: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
-    n_classes: int,
+    train: Images,
+    test: Images,
     settings: InformationSettings,
     statistics: StatisticsSettings,
     track: Callable[[list, str], Iterable[Any]],
 ) -> pd.DataFrame:
-    """Accuracy of a linear probe on each band alone and on `all` of them; train and test are images and labels.
+    """Accuracy of a linear probe on each band alone and on `all` of them.
 
     Columns band, features, labels, coefficients (in the band), mean, low, high, n_images. features: the `signed`
     coefficients of all channels, or the logarithm of their `magnitude`, which sees textures, whose phases are random.
-    labels: `true`, or `permuted` in the training set, a control whose accuracy must be that of chance.
+    labels: `true`, or `permuted` in the training set, a control whose accuracy must be that of chance. The interval is
+    over test images, for the probe of these training images.
     """
-    height, width = train[0].shape[-2:]
+    height, width = train.pixels.shape[-2:]
     index = partition(height, width, settings.partition, settings.bands, "dct").flatten()
-    order = np.random.default_rng(settings.seed).permutation(len(train[1]))
-    train_labels = {"true": train[1], "permuted": train[1][torch.from_numpy(order)]}
-    spectra = [dct2(images).flatten(2) for images, _ in (train, test)]  # (N, C, H * W)
-    n_test = len(test[1])
-    resampled = stream(statistics, "probes").multinomial(n_test, np.full(n_test, 1 / n_test), size=statistics.resamples)
+    order = np.random.default_rng(settings.seed).permutation(len(train))
+    train_labels = {"true": train.labels, "permuted": train.labels[torch.from_numpy(order)]}
+    spectra = [dct2(images.pixels).flatten(2) for images in (train, test)]  # (N, C, H * W)
     bands = ["all", *range(int(index.max()) + 1)]
     rows = []
     for band, features, kind in track([(b, f, k) for b in bands for f in FEATURES for k in train_labels], "probes"):
         inside = torch.ones_like(index, dtype=torch.bool) if band == "all" else index == band
         x_train, x_test = (_features(spectrum[:, :, inside], features) for spectrum in spectra)
-        predicted = probe(x_train, train_labels[kind], x_test, n_classes, settings.penalty, settings.steps)
-        right = (predicted == test[1]).double().numpy()
-        low, high = interval(resampled @ right / n_test, statistics)
+        predicted = probe(x_train, train_labels[kind], x_test, len(train.classes), settings.penalty, settings.steps)
+        right = (predicted == test.labels).double().numpy()[:, None]
         cell = {"band": str(band), "features": features, "labels": kind, "coefficients": int(inside.sum())}
-        rows.append({**cell, "mean": right.mean(), "low": float(low), "high": float(high), "n_images": n_test})
-    return pd.DataFrame(rows)
+        rows.append(pd.DataFrame(cell | _mean(right, test.clusters.numpy(), statistics, share=True)))
+    return pd.concat(rows, ignore_index=True)
+
+
+def _mean(
+    values: np.ndarray, clusters: np.ndarray, statistics: StatisticsSettings, share: bool = False
+) -> dict[str, Any]:
+    """Columns mean, low, high, n_images of K means over images: (I, K), (I,). No interval for a single cluster."""
+    names = ("mean", "low", "high", "n_images")
+    if len(np.unique(clusters)) == 1:
+        return dict(zip(names, (values.mean(0), np.nan, np.nan, len(values)), strict=True))
+    row = summary(means(values[None], clusters, share), statistics)  # the images themselves: no network to tell apart
+    return {name: row[name] for name in names}
 
 
 def _features(coefficients: Tensor, features: Features) -> Tensor:

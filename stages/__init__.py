@@ -28,3 +28,4 @@ import typer  # noqa: E402
 Name = Annotated[str, typer.Option(help="A key of params.yaml.")]
 In = Annotated[Path, typer.Option(exists=True, help="A file or folder to read.")]
 Out = Annotated[Path, typer.Option(help="A file or folder to write.")]
+Record = Annotated[Path, typer.Option(help="A file about the machine to write. DVC does not track it.")]

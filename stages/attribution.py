@@ -1,6 +1,7 @@
 """Which frequencies does each network rely on?"""
 
 from spectroscope.attribution import compare
+from spectroscope.attribution.band_loss import band_losses
 from spectroscope.attribution.by_shell import occluded_by_shell
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.models import inference
@@ -23,7 +24,10 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
     found = []
     with checkpoint.open_store("attribution", **facts) as store:
         for seed, model in inference.restore_all(weights, architecture, test.pixels.shape[1:], len(test.classes)):
-            reliance = {"occluded_frequency": occluded_by_shell(model, test, settings, seed, store)}
+            reliance = {
+                "occluded_frequency": occluded_by_shell(model, test, settings, seed, store),
+                "band_loss": band_losses(model, test, settings, seed, store),
+            }
             task = compare.task_of(model, few, settings, seed)
             attributions = compare.attribute_all(task, settings.methods, store)
             compared = compare.tables(task, attributions, settings)

@@ -7,14 +7,22 @@ from spectroscope.findings import accuracy, metrics, reliance
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.findings.tables import contrasts
 from spectroscope.pipeline import io, params
+from spectroscope.pipeline.machine import describe
 from spectroscope.pipeline.supervision import start
 from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.training.cards import markdown
-from stages import In, Out
+from stages import In, Out, Record
 
 
-def main(  # eight arguments: one for each file or folder of the stage in dvc.yaml
-    evaluation: In, attribution: In, weights: In, images: In, warnings: In, tables: Out, cards: Out, headline: Out
+def main(  # an argument for each file or folder of the stage in dvc.yaml
+    evaluation: In,
+    attribution: In,
+    weights: In,
+    images: In,
+    tables: Out,
+    cards: Out,
+    headline: Out,
+    machine: Record,
 ) -> None:
     statistics = params.load("statistics", StatisticsSettings)
     settings = params.load("attribution", AttributionSettings)
@@ -35,16 +43,14 @@ def main(  # eight arguments: one for each file or folder of the stage in dvc.ya
         "contrasts": contrasts(accurate + relied, findings.reference, statistics),
         "training": epochs,
     }
-    overfitted = int(epochs.groupby(["run", "seed"])["overfitted"].any().sum())
-    numbers = metrics.headline(
-        results["accuracy"], results["reliance"], findings.attack, io.read_json(warnings), overfitted
-    )
+    numbers = metrics.headline(results["accuracy"], results["reliance"], findings.attack)
 
     for name, table in results.items():
         io.write_table(tables / f"{name}.csv", table)
     io.write_json(headline, numbers)
+    io.write_json(machine, describe())
     for run in runs:
-        figures = pd.concat(results[name].query("run == @run") for name in ("accuracy", "reliance"))
+        figures = pd.concat(results[name][results[name]["run"] == run] for name in ("accuracy", "reliance"))
         io.write_text(cards / f"{run}.md", markdown(io.read_json(weights / run / "card.json"), figures))
 
 

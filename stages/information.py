@@ -5,7 +5,7 @@ from spectroscope.information import InformationSettings
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 from stages import In, Out
 
 
@@ -15,10 +15,8 @@ def main(train: In, test: In, spectra: Out, probes: Out) -> None:
     train_images = io.read_images(train).head(settings.n_train)
     test_images = io.read_images(test).head(settings.n_test)
 
-    classes = train_images.classes
-    train_pair, test_pair = ((images.pixels, images.labels) for images in (train_images, test_images))
-    class_spectra = information.class_spectra(*train_pair, classes, statistics)
-    accuracies = information.probes(train_pair, test_pair, len(classes), settings, statistics, track)
+    class_spectra = information.class_spectra(train_images, statistics)
+    accuracies = information.probes(train_images, test_images, settings, statistics, track)
 
     io.write_table(spectra, class_spectra)
     io.write_table(probes, accuracies)

@@ -7,7 +7,7 @@ from spectroscope.perturbation.tables import TABLES, measure
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import StatisticsSettings
 from stages import In, Out
 
 

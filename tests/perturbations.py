@@ -5,14 +5,14 @@ import pandas as pd
 import torch
 
 from spectroscope.frequency.spectrum import idct2
-from spectroscope.perturbation.spectra import PerturbationSettings, Spectra, compute_spectra
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.perturbation.null import Null, noise_null
+from spectroscope.perturbation.spectra import PerturbationSettings, Spectra, compute_spectra, leave_out
+from spectroscope.pipeline import machine
+from spectroscope.statistics.estimates import StatisticsSettings
 
 EXACT = {"rtol": 0, "atol": 1e-10}
-SETTINGS = PerturbationSettings(
-    n_images=1000, channels="each", shapes=["linf"], noise_seed=0, noise_draws=6, resamples=40, splits=3
-)
-STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0)
+SETTINGS = PerturbationSettings(n_images=1000, channels="each", shapes=["linf"], noise_seed=0, noise_draws=6, splits=3)
+STATISTICS = StatisticsSettings(confidence=0.95, groups=10)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -45,9 +45,19 @@ def crossed_units(seeds: int, n: int) -> np.ndarray:
     return np.stack([np.repeat(np.arange(seeds) * 10, n), np.tile(np.arange(n), seeds)], axis=1)
 
 
-def spectra_of(x: torch.Tensor, change: torch.Tensor, seeds: int = 1, settings=SETTINGS) -> Spectra:
-    """Spectra of perturbations of len(x) / seeds images for each seed."""
-    return compute_spectra(x, change, crossed_units(seeds, len(x) // seeds), settings, STATISTICS)
+def spectra_of(x: torch.Tensor, change: torch.Tensor, seeds: int = 1, settings=SETTINGS) -> list[Spectra]:
+    """Spectra of the perturbations of each network, all of the same len(x) / seeds images, in groups of every tenth."""
+    n = len(x) // seeds
+    weights = leave_out(np.arange(n) % 10, max(2, min(n, 10)))
+    parts = zip(x.split(n), change.split(n), strict=True)
+    return [compute_spectra(clean, own, np.arange(n), weights, settings) for clean, own in parts]
+
+
+def nulls_of(x: torch.Tensor, change: torch.Tensor, seeds: int = 1, settings=SETTINGS) -> list[Null]:
+    """The null of each network."""
+    stream, n = machine.generator(settings.noise_seed, 1), len(x) // seeds
+    parts = zip(x.split(n), change.split(n), strict=True)
+    return [noise_null(clean, own, settings, stream) for clean, own in parts]
 
 
 def outcomes_of(units: np.ndarray) -> pd.DataFrame:

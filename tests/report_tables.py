@@ -15,6 +15,9 @@ ATTACKS = ["fgsm", "pgd", "simba"]
 BANDS = ["full", "low", "high"]
 CLASSES = ["brick", "grass", "moon"]
 SHELLS, N, SIZE = 8, 12, 8
+SHAPE = ["centroid", "centroid_abs", "negative_share", "hf_share", "class_negative"]
+COMPARED = ["centroid by margin", "hf_share by margin", "low_sum by probability"]
+LOST, CHANGES = ["low", "middle", "high"], ["without", "only", "equal_energy"]
 CHOICES = ("basis", "shape", "baseline", "clip", "normalisation")
 
 
@@ -27,7 +30,8 @@ def rows(rng: np.random.Generator, scale: float = 1.0, n_seeds: int = 3, **axes:
     table = pd.MultiIndex.from_product(axes.values(), names=axes).to_frame(index=False)
     mean = scale * rng.uniform(0.2, 0.8, len(table))
     width = scale * rng.uniform(0.01, 0.05, len(table))
-    return table.assign(mean=mean, low=mean - width, high=mean + width, n_images=200, n_seeds=n_seeds)
+    table = table.assign(mean=mean, low=mean - width, high=mean + width, n_images=200, n_seeds=n_seeds)
+    return table.assign(networks=[" ".join([f"{value:.4g}"] * n_seeds) for value in mean])
 
 
 def tables(
@@ -40,9 +44,10 @@ def tables(
         return rows(rng, scale, n_seeds, **axes)
 
     epochs = table(run=runs, seed=list(range(n_seeds)), epoch=[1, 2, 3])[["run", "seed", "epoch"]]
-    contrast = table(run=runs[1:], reference=runs[:1], statistic=["clean", *attacks, "centroid", "hf_share"])
+    contrast = table(run=runs[1:], reference=runs[:1], statistic=["clean", *attacks, *COMPARED])
     contrast[["mean", "low", "high"]] -= 0.5
-    frequency = table(run=runs, shell=shell)
+    scores = ["margin", "probability", "logit"]
+    frequency = table(run=runs, score=scores, shell=shell).assign(at_chance=False)
     frequency[["mean", "low", "high"]] = frequency[["mean", "low", "high"]].mul(8.0 / (1 + frequency["shell"]), axis=0)
     cell = {"run": runs, "attack": attacks, "source": ["attack", "control"]}
     probes = table(band=["all", "0", "1"], features=["signed", "magnitude"], labels=["true", "permuted"])
@@ -51,17 +56,18 @@ def tables(
     confined = table(run=runs, entry=["confined"], band=BANDS)
     transfer = table(attack=attacks[:1], source=runs, run=runs)
     return {
-        "accuracy": table(run=runs, attack=["clean", *attacks]),
-        "band_accuracy": table(run=runs, band=BANDS),
+        "accuracy": table(run=runs, attack=["clean", *attacks]).assign(clean=0.75),
+        "band_accuracy": table(run=runs, band=BANDS).assign(clean=float("nan")),
         "occluded_frequency": frequency,
-        "class_occluded_frequency": table(run=runs, **{"class": CLASSES}, shell=shell),
-        "reliance": table(run=runs, statistic=["centroid", "hf_share"]).assign(n_missing=0),
+        "class_occluded_frequency": table(run=runs, score=scores, **{"class": CLASSES}, shell=shell),
+        "reliance": table(run=runs, score=scores, statistic=SHAPE).assign(n_missing=0, marked=False),
+        "band_loss": table(run=runs, band=LOST, change=CHANGES, measure=["accuracy", "probability"], energy=[0.2]),
         "perturbation": table(1 / shells, **cell, shape=["linf"], statistic=["power", "mean_of_ratios"], shell=shell),
         "calibrated": score.assign(z=30 * score["mean"], null=0.01),
         "split_half": table(run=runs, attack=attacks, source=["attack"], estimator=["mean_of_ratios", "score"]),
-        "probes": probes.assign(coefficients=9).drop(columns="n_seeds"),
+        "probes": probes.assign(coefficients=9).drop(columns=["n_seeds", "networks"]),
         "class_spectra": table(**{"class": CLASSES}, statistic=["magnitude", "adcs"], shell=shell).drop(
-            columns="n_seeds"
+            columns=["n_seeds", "networks"]
         ),
         "margins": table(run=runs, band=[0, 1, 2]).assign(unreached=0.0),
         "masks": table(run=runs, mask=["network", "essential", "adversarial"], shell=shell),
@@ -126,6 +132,7 @@ def settings(n_runs: int = 4) -> dict:
         "attacks": {attack: {"method": "pgd", "random_start": True, "eps": None} for attack in ATTACKS},
         "bands": {band: {"keep": "all", "clip": False} for band in BANDS},
         "statistics": {"confidence": 0.95},
+        "findings": {"reference": RUNS[0], "attack": "pgd", "usual": {"accuracy": 0.9, "source": "somebody"}},
     }
 
 
@@ -133,7 +140,7 @@ def study(n_runs: int = 2, **changes) -> results.Results:
     """The whole study in memory; `changes`: fields of Results, and tables to replace by name in `tables`."""
     fields = {
         "settings": settings(n_runs),
-        "provenance": {"device": "a CPU", "test_images": "12"},
+        "provenance": {"source": "photos", "test_images": 12},
         "warnings": {},
         "tables": tables(n_runs) | changes.pop("tables", {}),
         "rct_maps": rct_maps(n_runs),
@@ -148,7 +155,7 @@ def study(n_runs: int = 2, **changes) -> results.Results:
 def write_study(root: Path, n_runs: int = 4) -> None:
     """The same as files, where the pipeline leaves them."""
     test = images()
-    io.write_images(root / "images.parquet", test)
+    io.write_images(root / "images.parquet", test, source="photos", digest="abc")
     for band in BANDS:
         kept = test.pixels if band == "full" else test.pixels - test.pixels.mean((2, 3), keepdim=True)
         io.write_images(root / "bands" / band / "test.parquet", io.Images(kept, test.labels, test.classes))
@@ -163,6 +170,5 @@ def write_study(root: Path, n_runs: int = 4) -> None:
     for name, table in tables(n_runs).items():
         io.write_table(root / f"tables/{name}.csv", table)
     io.write_table(root / "maps.parquet", rct_maps(n_runs))
-    about = {"device": "cpu", "threads": 2, "digest": "abc"}
-    io.write_json(root / "metrics.json", {"about": about, "runs": {}, "warnings": {}})
+    io.write_json(root / "warnings.json", {})
     (root / "params.yaml").write_text(yaml.safe_dump(settings(n_runs), sort_keys=False))

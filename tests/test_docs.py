@@ -252,18 +252,20 @@ def test_what_stands_between_markers_is_what_the_results_say(page):
 
 
 def test_the_table_of_methods_has_every_order_and_both_runs(tmp_path):
-    ending = "mean,low,high,n_images,n_seeds\n"
+    ending = "mean,low,high,n_images,n_seeds,schema\n"
     curves = [
-        "a,of,band,deletion,.1,0,.2,4,2",
-        "a,of,band,insertion,.5,.4,.6,4,2",
-        "a,of,coefficient,deletion,9,9,9,4,2",
+        "a,of,band,deletion,.1,0,.2,4,2,2",
+        "a,of,band,insertion,.5,.4,.6,4,2,2",
+        "a,of,coefficient,deletion,9,9,9,4,2,2",
     ]
     folder = tmp_path / "docs" / "study"
     folder.mkdir(parents=True)
     (folder / "faithfulness.csv").write_text("run,order,unit,kind," + ending + "\n".join(curves))
-    agree = "a,all,measures,3,.7,.6,.8,4,2\na,of,seeds,2,9,9,9,4,2"
+    agree = "a,all,measures,3,.7,.6,.8,4,2,2\na,of,seeds,2,9,9,9,4,2,2"
     (folder / "concordance.csv").write_text("run,method,across,raters," + ending + agree)
-    (folder / "signs.csv").write_text("run,statistic,n_choices,median,same_sign,sure\nb,share,8,-0.25,0.75,0.5\n")
+    (folder / "signs.csv").write_text(
+        "run,statistic,n_choices,median,same_sign,sure,schema\nb,share,8,-0.25,0.75,0.5,2\n"
+    )
     text = generated("<!-- docs/study by method -->\nold\n<!-- end -->\n", tmp_path)
     assert "| order | a: deletion | a: insertion |\n| --- | --- | --- |\n" in text
     assert "| of | 0.10 [0.00, 0.20] | 0.50 [0.40, 0.60] |\n" in text
@@ -274,6 +276,9 @@ def test_the_table_of_methods_has_every_order_and_both_runs(tmp_path):
         in text
     )
     assert not re.search(r"\b(?:old|9\.00)\b", text)
+    (folder / "signs.csv").write_text("run,statistic,n_choices,median,same_sign,sure\nb,share,8,-0.25,0.75,0.5\n")
+    with pytest.raises(ValueError, match=r"signs\.csv: expected schema version 2, got none"):
+        generated("<!-- docs/study by method -->\nold\n<!-- end -->\n", tmp_path)
 
 
 def test_a_table_by_run_has_a_row_for_each_run_and_the_caption(tmp_path):

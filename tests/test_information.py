@@ -8,13 +8,15 @@ from scipy.optimize import minimize
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.spectrum import dct2, idct2
 from spectroscope.information import InformationSettings, adcs, class_spectra, magnitudes, probe, probes
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.pipeline.io import Images
+from spectroscope.statistics.estimates import StatisticsSettings
+from spectroscope.statistics.intervals import mean_interval
 
-STATISTICS = StatisticsSettings(confidence=0.95, resamples=100, seed=0)
+STATISTICS = StatisticsSettings(confidence=0.95, groups=20)
 SETTINGS = InformationSettings(n_train=300, n_test=200, partition="octave", bands=None, penalty=1e-3, steps=40, seed=0)
 
 
-def planted(n: int, band: int, how: str, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def planted(n: int, band: int, how: str, seed: int) -> Images:
     """Noise images of three classes that differ in one octave only: by a fixed pattern, or by how strong it is."""
     random = torch.Generator().manual_seed(seed)
     labels = torch.arange(n) % 3
@@ -25,14 +27,14 @@ def planted(n: int, band: int, how: str, seed: int) -> tuple[torch.Tensor, torch
         spectrum = spectrum + 1.5 * (patterns * inside)[labels][:, None]
     else:
         spectrum = torch.where(inside, spectrum * torch.tensor([1.0, 3.0, 9.0])[labels][:, None, None, None], spectrum)
-    return 0.5 + 0.02 * idct2(spectrum), labels
+    return Images(0.5 + 0.02 * idct2(spectrum), labels, ("a", "b", "c"))
 
 
 @pytest.mark.parametrize(("how", "features", "band"), [("pattern", "signed", 2), ("strength", "magnitude", 4)])
 def test_the_probe_finds_the_planted_band_and_no_other(how, features, band):
     train, test = planted(300, band, how, 0), planted(200, band, how, 1)
-    table = probes(train, test, 3, SETTINGS, STATISTICS, lambda items, _: items)
-    assert list(table)[-4:] == ["mean", "low", "high", "n_images"]
+    table = probes(train, test, SETTINGS, STATISTICS, lambda items, _: items)
+    assert list(table)[-4:] == ["mean", "low", "high", "n_images"] and (table["n_images"] == 200).all()
     true = table[(table["features"] == features) & (table["labels"] == "true")].set_index("band")
     assert true.loc[str(band), "mean"] > 0.9
     assert true.loc["all", "mean"] > 0.75
@@ -77,24 +79,50 @@ def test_adcs_counts_the_classes_that_are_weaker_less_those_that_are_stronger():
 
 
 def test_class_spectra_are_means_of_magnitudes_by_shell():
-    images, labels = planted(90, 3, "strength", 0)
-    table = class_spectra(images.repeat(1, 3, 1, 1), labels, ("a", "b", "c"), STATISTICS)
+    images = planted(90, 3, "strength", 0)
+    in_colour = images.pixels.repeat(1, 3, 1, 1)
+    table = class_spectra(Images(in_colour, images.labels, images.classes), STATISTICS)
     assert list(table) == ["class", "statistic", "shell", "mean", "low", "high", "n_images"]
     assert (table["n_images"] == 30).all()
     index = partition(16, 16, "linf", None, "dct")
-    mean = dct2(images[labels == 1, 0]).abs().mean(0)
+    of_b = dct2(images.pixels[images.labels == 1, 0]).abs()
     rows = table[(table["class"] == "b") & (table["statistic"] == "magnitude")]
     for shell in (0, 6, 15):
-        assert rows["mean"].iloc[shell] == pytest.approx(mean[index == shell].mean().item(), rel=1e-5)
+        expected = mean_interval(of_b[:, index == shell].mean(1).double().numpy())
+        assert rows[["mean", "low", "high"]].iloc[shell].tolist() == pytest.approx(expected, rel=1e-5)
     own = table[(table["statistic"] == "adcs") & table["shell"].between(4, 7)].groupby("class")["mean"].mean()
     assert own.tolist() == pytest.approx([-2, 0, 2], abs=0.2)
-    assert table.loc[table["statistic"] == "adcs", "mean"].between(-2, 2).all()
-    inside = (table["low"] <= table["mean"] + 1e-6) & (table["mean"] <= table["high"] + 1e-6)
-    assert inside[table["statistic"] == "magnitude"].all()
-    torch.testing.assert_close(magnitudes(images.repeat(1, 3, 1, 1)), magnitudes(images))
+    scores = table[table["statistic"] == "adcs"]
+    assert scores["mean"].between(-2, 2).all() and scores[["low", "high"]].isna().all().all()
+    torch.testing.assert_close(magnitudes(in_colour), magnitudes(images.pixels))
+
+
+def test_images_of_one_cluster_are_not_counted_as_independent():
+    images = planted(90, 3, "strength", 0)
+    clusters = images.clusters // 12  # four images of each class to a cluster
+
+    def rows(images: Images) -> list[float]:
+        train = class_spectra(images, STATISTICS).query("statistic == 'magnitude'")
+        test = probes(images.head(60), images, SETTINGS, STATISTICS, lambda items, _: items[:1])
+        return [*train.iloc[20][["low", "high"]], *test.iloc[0][["low", "high"]]]
+
+    one = images.labels == 1
+    clustered = rows(Images(images.pixels, images.labels, images.classes, clusters))
+    by_hand = dct2(images.pixels[one, 0]).abs()[:, partition(16, 16, "linf", None, "dct") == 4].mean(1).double().numpy()
+    expected = mean_interval(by_hand, clusters=clusters[one].numpy())
+    assert clustered[:2] == pytest.approx([expected.low, expected.high], rel=1e-5)
+    assert (np.abs(np.subtract(clustered, rows(images))) > 1e-4).all()
+
+
+def test_a_class_of_one_cluster_has_means_without_an_interval():
+    images = planted(30, 2, "pattern", 0)
+    clusters = torch.where(images.labels == 1, 100, images.clusters)
+    table = class_spectra(Images(images.pixels, images.labels, images.classes, clusters), STATISTICS)
+    rows = table[table["statistic"] == "magnitude"].groupby("class")
+    assert rows["mean"].count().tolist() == [16, 16, 16] and rows["low"].count().tolist() == [16, 0, 16]
 
 
 def test_a_class_without_images_is_named():
-    images, labels = planted(30, 2, "pattern", 0)
+    images = planted(30, 2, "pattern", 0)
     with pytest.raises(ValueError, match="expected images of every class, got none of d"):
-        class_spectra(images, labels, ("a", "b", "c", "d"), STATISTICS)
+        class_spectra(Images(images.pixels, images.labels, ("a", "b", "c", "d")), STATISTICS)

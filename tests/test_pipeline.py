@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from spectroscope.pipeline import machine
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -105,6 +107,30 @@ def test_the_page_shows_every_run_and_needs_no_network(project):
 
 def test_a_second_repro_has_nothing_to_do(project):
     assert not stages_run(call(project, "dvc", "repro"))
+
+
+def test_another_clone_computes_the_same_bytes(project, tmp_path):
+    """A fact of the machine or of the time in any output would change dvc.lock, which has the digests of them all."""
+    second = clone(project, tmp_path / "second")
+    (second / "dvc.lock").unlink()
+    for file in (second / "reports").rglob("*.*"):
+        if file.is_file() and file.name != ".gitignore":
+            file.unlink()
+    stages = stages_run(call(second, "dvc", "repro"))
+    assert {"dataset", "training@adversarial", "attacks@standard-simba-dct", "findings", "report"} <= stages
+    apart_from_machine = ("--untracked-files=all", "--", ".", ":!reports/machine")
+    assert call(second, "git", "status", "--porcelain", *apart_from_machine) == ""
+    assert set(json.loads((second / "reports" / "machine" / "study.json").read_text())) == set(machine.describe())
+
+
+def test_no_output_that_dvc_tracks_names_the_machine_or_a_path(project):
+    facts = [str(project), *(fact for fact in machine.describe().values() if isinstance(fact, str))]
+    stages = yaml.safe_load((project / "dvc.lock").read_text())["stages"].values()
+    outputs = [project / out["path"] for stage in stages for out in stage["outs"]]
+    files = {file for out in outputs for file in ([out] if out.is_file() else out.rglob("*")) if file.is_file()}
+    assert {project / "reports/metrics.json", project / "data/models/standard/card.json"} <= files
+    found = {(file, fact) for file in files for fact in facts if fact.encode() in file.read_bytes()}
+    assert found == set()
 
 
 def cells(folder: Path) -> dict[Path, bytes]:

@@ -130,6 +130,6 @@ def test_attributions_in_two_processes_are_those_of_one(workspace, alone):
     two = environment(**{processes.COUNT: "2"})
     done = subprocess.run(command, cwd=workspace, env=two, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert tables.keys() == {file.stem for file in folder.iterdir()} and len(tables["occluded_frequency"]) == 2 * N
+    assert tables.keys() == {file.stem for file in folder.iterdir()} and len(tables["occluded_frequency"]) == 3 * 2 * N
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, io.read_table(folder / f"{name}.parquet"), check_exact=True)

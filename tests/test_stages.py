@@ -72,7 +72,7 @@ def source(stage):
 
 
 def options(stage):
-    """Options of `main`: {name: "In", "Out" or "Name"}."""
+    """Options of `main`: {name: "In", "Out", "Record" or "Name"}."""
     (main,) = [node for node in source(stage).body if isinstance(node, ast.FunctionDef) and node.name == "main"]
     return {argument.arg: ast.unparse(argument.annotation) for argument in main.args.args}
 
@@ -125,7 +125,7 @@ def test_dependencies_are_listed_once_and_code_is_there(stage):
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_the_command_gives_exactly_the_options_of_the_stage(stage):
     assert list(command(stage)) == list(options(stage))
-    assert set(options(stage).values()) <= {"Name", "In", "Out"}
+    assert set(options(stage).values()) <= {"Name", "In", "Out", "Record"}
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
@@ -137,6 +137,9 @@ def test_every_path_of_the_command_is_a_dependency_or_an_output(stage):
             assert any(covers(entry, path) for entry in deps), f"--{name} {path} is no dependency"
         elif kind == "Out":
             assert any(covers(entry, path) for entry in outs), f"--{name} {path} is no output"
+        elif kind == "Record":  # facts of the machine would give each machine a dvc.lock of its own
+            assert path.startswith("reports/machine/")
+            assert not any(covers(entry, path) for entry in [*deps, *outs]), f"--{name} {path} is tracked"
     used_paths = [path for name, path in command(stage).items() if options(stage)[name] != "Name"]
     for entry in [*outs, *(dep for dep in deps if dep.startswith(("data/", "reports/")))]:
         assert entry == "data/study.txt" or any(covers(entry, path) for path in used_paths), f"{entry} is not used"

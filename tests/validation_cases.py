@@ -19,11 +19,10 @@ SETTINGS = {
     "basis": "dct",
     "shape": "linf",
     "baseline": "zero",
-    "score": "logit",
     "clip": False,
     "hf_from": 0.5,
     "seed": 0,
-    "compared": {"n_images": N, "shape": "linf", "bands": BANDS},
+    "compared": {"n_images": N, "shape": "linf", "bands": BANDS, "score": "logit"},
     "methods": {
         "occluded": {"method": "occluded", "baseline": "zero", "channels": "each", "clip": False},
         "integrated": {"method": "integrated_gradients", "baseline": "zero", "steps": 4},

@@ -1,4 +1,8 @@
-"""Occluded Frequency by shell for each test image of one network: the table that reliance is computed from."""
+"""Occluded Frequency by shell and score for each test image of one network: the table that reliance is computed from.
+
+A logit has no common unit: removing a shell moves all logits of an image together. The margin keeps what separates the
+label from the other classes, the probability is in the same unit for every network.
+"""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from spectroscope.attribution.baselines import baseline, baseline_rows
-from spectroscope.attribution.occlusion import occluded_frequency
+from spectroscope.attribution.occlusion import drops_by_score
+from spectroscope.attribution.scores import Score
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models import inference
@@ -14,11 +19,13 @@ from spectroscope.pipeline import machine, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 
+SCORES: tuple[Score, ...] = ("margin", "probability", "logit")  # the logit is that of Wang et al. 2020, Def. 1
+
 
 def occluded_by_shell(
     model: nn.Module, test: Images, settings: AttributionSettings, seed: int, store: Store
 ) -> pd.DataFrame:
-    """One row for each image: seed, image, label, right (whether the prediction is the label), shell_0, shell_1, ...
+    """Rows of `table`: the drop of every score of SCORES, from the same forward passes.
 
     Batches of images are kept in `store`: a killed process goes on with the next, and several processes share them out.
     """
@@ -32,9 +39,7 @@ def occluded_by_shell(
     def compute(place: int) -> dict[str, Tensor]:
         rows, own = batches[place], baseline_rows(replacement, batches[place])
         x, y = test.pixels[rows].to(machine.device()), test.labels[rows].to(machine.device())
-        drops = occluded_frequency(
-            model, x, y, index, basis=settings.basis, baseline=own, score=settings.score, clip=settings.clip, chunk=step
-        )
+        drops = drops_by_score(model, x, y, index, SCORES, settings.basis, own, settings.clip, step)
         return {"of": drops}
 
     names = [f"{seed}-images{rows.start}-{rows.stop - 1}" for rows in batches]
@@ -44,7 +49,14 @@ def occluded_by_shell(
 
 
 def table(attribution: Tensor, labels: Tensor, right: Tensor, seed: int) -> pd.DataFrame:
-    """Attribution (N, shells) as rows seed, image, label, right, shell_0, shell_1, ..."""
-    columns = pd.DataFrame(attribution.cpu().numpy(), columns=[f"shell_{k}" for k in range(attribution.shape[1])])
+    """Attribution (N, scores, shells), one row for each score of each image.
+
+    seed, image, label, right (whether the prediction is the label), score, shell_0, shell_1, ...
+    """
     front = {"seed": seed, "image": np.arange(len(labels)), "label": labels.cpu().numpy(), "right": right.cpu().numpy()}
-    return pd.concat([pd.DataFrame(front), columns], axis=1)
+    names = [f"shell_{k}" for k in range(attribution.shape[2])]
+    tables = []
+    for place, score in enumerate(SCORES):
+        columns = pd.DataFrame(attribution[:, place].cpu().numpy(), columns=names)
+        tables.append(pd.concat([pd.DataFrame(front).assign(score=score), columns], axis=1))
+    return pd.concat(tables, ignore_index=True)

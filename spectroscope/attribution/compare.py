@@ -27,7 +27,7 @@ def task_of(model: Model, test: Images, settings: AttributionSettings, seed: int
     waves = any(method.method in WAVES for method in settings.methods.values())
     dft_index = band_index(images, kind, bands, "dft") if waves else index  # the DFT may have too few shells
     chunk = machine.forward_batch_size()
-    return Task(model, images, labels, settings.basis, index, dft_index, settings.score, seed, chunk)
+    return Task(model, images, labels, settings.basis, index, dft_index, settings.compared.score, seed, chunk)
 
 
 def attribute_all(task: Task, methods: dict[str, MethodSettings], store: Store) -> dict[str, Attribution]:

@@ -4,6 +4,7 @@ Wang et al. 2020, Def. 1, Eqs. 6-7: the coefficients of the band are replaced by
 Kept frequency is the counterpart: how much the score rises above that of the baseline with one band alone.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from spectroscope.attribution.baselines import Baseline, baseline_rows, minus_baseline
 from spectroscope.attribution.coalitions import all_but_one, one_alone
-from spectroscope.attribution.inputs import Model, check_bands, check_images
-from spectroscope.attribution.scores import Score, image_scores
+from spectroscope.attribution.inputs import Model, check_bands, check_images, checked_logits
+from spectroscope.attribution.scores import Score, class_score
 from spectroscope.attribution.task import Attribution, Task, from_bands
 from spectroscope.frequency.channels import Channels
 from spectroscope.frequency.spectrum import Basis, analyse, synthesise
@@ -20,7 +21,6 @@ from spectroscope.pipeline.params import Settings
 from spectroscope.pipeline.progress import track
 
 
-@torch.no_grad()
 def occluded_frequency(  # nine arguments: a public function; each option but `chunk` changes the result
     model: Model,
     images: Tensor,
@@ -48,20 +48,41 @@ def occluded_frequency(  # nine arguments: a public function; each option but `c
     >>> attribution.shape, attribution.abs().argmax(1)
     (torch.Size([2, 8]), tensor([3, 3]))
     """
+    return drops_by_score(model, images, labels, index, [score], basis, baseline, clip, chunk)[:, 0]
+
+
+@torch.no_grad()
+def drops_by_score(  # nine arguments: those of `occluded_frequency`
+    model: Model,
+    images: Tensor,
+    labels: Tensor,
+    index: Tensor,
+    scores: Sequence[Score],
+    basis: Basis,
+    baseline: Tensor | None,
+    clip: bool,
+    chunk: int,
+) -> Tensor:
+    """Occluded Frequency by several scores from the same forward passes: (N, scores, bands).
+
+    Arguments and errors as of `occluded_frequency`.
+    """
     check_images(images, labels)
     check_bands(index, baseline, images, basis)
     masks = [(index == band).to(images.device) for band in range(int(index.max()) + 1)]
-    drops = images.new_empty(len(images), len(masks))
+    drops = images.new_empty(len(images), len(scores), len(masks))
     step = max(1, chunk)
     for start in track(range(0, len(images), step), "occluded frequency"):
         rows = slice(start, start + step)
-        x, y = images[rows], labels[rows]
+        x, y = images[rows], labels[rows].to(images.device)
         spectrum = analyse(minus_baseline(x, baseline_rows(baseline, rows)), basis)
-        clean = image_scores(model, x, y, score)
+        clean = checked_logits(model, x)
+        before = [class_score(clean, y, score) for score in scores]
         for band, mask in enumerate(masks):
             occluded = x - synthesise(spectrum * mask, basis)
-            occluded = occluded.clamp(0, 1) if clip else occluded
-            drops[rows, band] = clean - image_scores(model, occluded, y, score)
+            logits = checked_logits(model, occluded.clamp(0, 1) if clip else occluded)
+            for place, score in enumerate(scores):
+                drops[rows, place, band] = before[place] - class_score(logits, y, score)
     return drops
 
 

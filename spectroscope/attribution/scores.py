@@ -7,14 +7,14 @@ from torch import Tensor
 
 from spectroscope.attribution.inputs import Model, checked_logits
 
-Score = Literal["logit", "margin", "log_probability", "softmax"]
+Score = Literal["logit", "margin", "log_probability", "probability"]
 
 
 def class_score(logits: Tensor, labels: Tensor, kind: Score) -> Tensor:
     """Score of each image's class: logits (..., K) and labels (...) -> (...).
 
-    `logit` (Wang et al. 2020, Def. 1), `margin` (logit minus the largest other logit), `log_probability`, `softmax`
-    (the probability). ValueError for labels out of range, a margin of one class, or an unknown kind.
+    `logit` (Wang et al. 2020, Def. 1), `margin` (logit minus the largest other logit), `log_probability`,
+    `probability` (softmax). ValueError for labels out of range, a margin of one class, or an unknown kind.
     """
     classes = logits.shape[-1]
     if int(labels.min()) < 0 or int(labels.max()) >= classes:
@@ -24,13 +24,13 @@ def class_score(logits: Tensor, labels: Tensor, kind: Score) -> Tensor:
         return logits.gather(-1, column)[..., 0]
     if kind == "log_probability":
         return logits.log_softmax(-1).gather(-1, column)[..., 0]
-    if kind == "softmax":
+    if kind == "probability":
         return logits.softmax(-1).gather(-1, column)[..., 0]
     if kind == "margin":
         if classes < 2:
             raise ValueError(f"expected at least two classes for a margin, got {classes}")
         return logits.gather(-1, column)[..., 0] - logits.scatter(-1, column, -torch.inf).amax(-1)
-    raise ValueError(f"expected score logit, margin, log_probability or softmax, got {kind!r}")
+    raise ValueError(f"expected score logit, margin, log_probability or probability, got {kind!r}")
 
 
 def image_scores(model: Model, images: Tensor, labels: Tensor, kind: Score) -> Tensor:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from spectroscope.attribution.baselines import Baseline
 from spectroscope.attribution.registry import MethodSettings
@@ -13,7 +13,7 @@ from spectroscope.pipeline.params import Settings
 
 
 class ComparedSettings(Settings):
-    """Images and bands that all methods share: the first n_images test images, and bands of which DC is the first.
+    """What all methods share: the first n_images test images, bands of which DC is the first, and the score.
 
     bands: how many, null for octaves and for every shell of the shape.
     """
@@ -21,14 +21,24 @@ class ComparedSettings(Settings):
     n_images: Annotated[int, Field(ge=2)]
     shape: Partition
     bands: Annotated[int, Field(ge=2)] | None
+    score: Score
+
+    @model_validator(mode="after")
+    def _octaves_have_their_number(self) -> "ComparedSettings":
+        if self.shape == "octave" and self.bands is not None:
+            raise ValueError(
+                f"expected bands null for shape octave, whose number follows from the size, got {self.bands}"
+            )
+        return self
 
 
 class AttributionSettings(Settings):
     """Occluded Frequency and its summaries; then `methods`, compared on the same images, bands, basis and score.
 
-    The paper's (Wang et al. 2020): basis dct, shape linf, baseline zero, score logit, clip false, images all, hf_from
-    0.5. The class of interest is the label. `seed`: of the baselines `noise` and `other` of Occluded Frequency, which
-    are the same for all networks; `methods` draw from the seed of the network.
+    The paper's (Wang et al. 2020): basis dct, shape linf, baseline zero, clip false, images all, hf_from 0.5; its score
+    is one of `by_shell.SCORES`. The class of interest is the label. `seed`: of the baselines `noise` and `other` of
+    Occluded Frequency and of the orders of `equal_energy`, the same for all networks; `methods` draw from the seed of
+    the network.
     """
 
     n_images: Annotated[int, Field(ge=1)]
@@ -36,7 +46,6 @@ class AttributionSettings(Settings):
     basis: Basis
     shape: Shape
     baseline: Baseline
-    score: Score
     clip: bool
     hf_from: Annotated[float, Field(gt=0, lt=1)]
     seed: Annotated[int, Field(ge=0)]

@@ -1,10 +1,9 @@
-"""Summaries of attribution curves: centroid, high-frequency share, and sums over DC, low, middle and high shells."""
-
-import math
+"""Summaries of attribution curves: centroid, high-frequency share, negative share, sums over whole bands."""
 
 import numpy as np
 
-from spectroscope.statistics.bootstrap import ratio
+from spectroscope.frequency.partitions import first_shell, low_middle_high
+from spectroscope.statistics.estimates import ratio
 
 
 def centroid(curves: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -31,20 +30,37 @@ def class_mean(values: np.ndarray, axis: int) -> np.ndarray:
     return ratio(np.where(there, values, 0.0).sum(axis), there.sum(axis))
 
 
-def shell_summaries(curves: np.ndarray, hf_from: float) -> dict[str, np.ndarray]:
-    """centroid, hf_share, dc, low_sum, mid_sum and high_sum of class curves (..., classes, shells): arrays (...).
+def centroid_abs(curves: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Centre of mass of the absolute values above DC: (..., bands) -> (...); NaN where all of them are zero."""
+    return centroid(np.abs(curves), positions)
 
-    centroid: of the mean over classes, in shells (0 = DC; Wang et al. 2020, Fig. 1, count k = shell + 1). hf_share:
-    `class_shares`, averaged over the classes that have one. Sums: of the mean over classes, signs kept, over DC and the
-    shells below hf_from / 2, below hf_from and above, as fractions of the number of shells (32 shells and 0.5: shells
-    1..7, 8..15 and 16 up).
+
+def negative_share(curves: np.ndarray) -> np.ndarray:
+    """Share of negative mass above DC: (..., bands) -> (...), sum of |negative part| / sum of |all|.
+
+    What `centroid` and `hf_share` leave out; NaN where all values above DC are zero.
+    """
+    above = curves[..., 1:]
+    return ratio((-above).clip(min=0).sum(-1), np.abs(above).sum(-1))
+
+
+def shell_summaries(curves: np.ndarray, hf_from: float, has_share: np.ndarray) -> dict[str, np.ndarray]:
+    """Every summary of class curves (..., classes, shells) by name, each (...).
+
+    centroid, centroid_abs, negative_share: of the mean over classes, in shells (0 = DC; Wang et al. 2020, Fig. 1, count
+    k = shell + 1). hf_share, class_negative: means of the classes' high-frequency shares and negative shares, over the
+    classes has_share (classes,); a mean over classes can hide that single classes are negative. dc, low_sum, mid_sum,
+    high_sum: of the mean over classes, signs kept, over DC and the bands of `partitions.low_middle_high`.
     """
     mean, shell = class_mean(curves, -2), np.arange(curves.shape[-1])
-    middle, high = first_shell(hf_from / 2, len(shell)), first_shell(hf_from, len(shell))
-    edges = {"dc": (0, 1), "low_sum": (1, middle), "mid_sum": (middle, high), "high_sum": (high, len(shell))}
+    low, middle, high = low_middle_high(len(shell), hf_from).values()
+    edges = {"dc": (0, 1), "low_sum": low, "mid_sum": middle, "high_sum": high}
     return {
         "centroid": centroid(mean, shell),
-        "hf_share": class_mean(class_shares(curves, hf_from), -1),
+        "centroid_abs": centroid_abs(mean, shell),
+        "hf_share": class_mean(class_shares(curves, hf_from)[..., has_share], -1),
+        "negative_share": negative_share(mean),
+        "class_negative": class_mean(negative_share(curves)[..., has_share], -1),
         **{name: mean[..., first:last].sum(-1) for name, (first, last) in edges.items()},
     }
 
@@ -53,8 +69,3 @@ def class_shares(curves: np.ndarray, hf_from: float) -> np.ndarray:
     """High-frequency share of each class: (..., shells) -> (...); high are the shells from `first_shell(hf_from)`."""
     shells = curves.shape[-1]
     return hf_share(curves, np.arange(shells), first_shell(hf_from, shells))
-
-
-def first_shell(fraction: float, shells: int) -> int:
-    """First shell at or above a fraction of their number; .28 of 25 is 7, although the product is 7.000000000000001."""
-    return math.ceil(round(fraction * shells, 9))

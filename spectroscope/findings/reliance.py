@@ -1,66 +1,212 @@
-"""Reliance of each run on frequencies: class curves of Occluded Frequency and their summaries, with intervals."""
+"""Reliance of runs on frequencies: curves of Occluded Frequency, their summaries, and what is lost without whole bands.
+
+A summary is computed from the class means of one network, then averaged over networks. A sum is in points of the
+label's probability; a shape (centroid, high-frequency share) is that of the margin, and that of the logit (paper mode)
+beside it: a logit has no common unit, and a shape of it changes with what moves all logits of an image together.
+"""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from spectroscope.attribution.summaries import class_mean, class_shares, shell_summaries
+from spectroscope.attribution import summaries
+from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.findings.tables import Finding
-from spectroscope.statistics import bootstrap
-from spectroscope.statistics.bootstrap import StatisticsSettings, grid, labels
+from spectroscope.pipeline import io
+from spectroscope.pipeline.io import Images
+from spectroscope.statistics.estimates import (
+    SUMMARY,
+    Estimates,
+    StatisticsSettings,
+    from_replicates,
+    grid,
+    image_groups,
+    means,
+    per_image,
+    ratio,
+    summary,
+)
+
+MOST_NEGATIVE = 0.1  # above this share of negative mass the positive part has no centre that stands for the curve
+SHAPE = ("centroid", "centroid_abs", "negative_share", "hf_share", "class_negative")
+STATISTICS = {  # of each score, as of `summaries.shell_summaries`
+    "margin": SHAPE,
+    "probability": ("dc", "low_sum", "mid_sum", "high_sum", "negative_share"),
+    "logit": SHAPE,
+}
+NEGATIVE = {"centroid": "negative_share", "hf_share": "class_negative"}  # the negative mass that each leaves out
+NO_FINDINGS = ("centroid_abs", "negative_share", "class_negative")  # they stand beside a centroid and are not compared
+TABLES = {
+    "occluded_frequency": ["run", "score", "shell", "at_chance"],
+    "class_occluded_frequency": ["run", "score", "class", "shell"],
+    "reliance": ["run", "score", "statistic", "marked", "n_missing"],
+    "band_loss": ["run", "band", "change", "measure", "energy"],
+}
 
 
 @dataclass(frozen=True)
-class Reliance:
-    """Occluded Frequency of one run: class means (classes, shells) and their draws (resamples, classes, shells)."""
+class ClassCurves:
+    """Class means of one run by one score: of each network (S, 1 + G, classes, shells), all images first, then without
+    each group of them in turn. NaN for a class without images.
+
+    n_images: that count for at least one network; class_sizes (classes,): the same by class.
+    """
 
     run: str
-    curves: np.ndarray
-    drawn: np.ndarray
-    shape: tuple[int, ...]  # seeds, images
+    score: str
+    replicates: np.ndarray
+    n_images: int
     class_sizes: np.ndarray
 
 
-def reliance(
-    run: str, stream: int, attribution: pd.DataFrame, n_classes: int, images: str, settings: StatisticsSettings
-) -> Reliance:
-    """Class curves of a run's table of Occluded Frequency; images: `all`, or the `correct` ones of each seed.
+def of_runs(
+    folders: dict[str, Path],
+    test: Images,
+    settings: AttributionSettings,
+    at_chance: list[str],
+    statistics: StatisticsSettings,
+) -> tuple[list[Finding], dict[str, pd.DataFrame]]:
+    """What is reported of reliance: the statistics that differences are taken of, and tables by the names in TABLES.
 
-    n_images counts the images that are correct for at least one seed.
+    folders: of the stage `attribution`, for each run. at_chance: runs whose curves alone are reported.
     """
-    shells = [column for column in attribution if column.startswith("shell_")]
+    classes, clusters = list(test.classes), test.clusters.numpy()
+    curves, losses = [], []
+    for run, folder in folders.items():  # one table at a time: together they may not fit in memory
+        drops = io.read_table(folder / "occluded_frequency.parquet")
+        curves += [
+            class_curves(run, str(score), rows, len(classes), clusters, settings.images, statistics)
+            for score, rows in drops.groupby("score", sort=False)
+        ]
+        if run not in at_chance:
+            losses.append(band_loss(run, io.read_table(folder / "band_loss.parquet"), clusters, statistics))
+    compared = [each for each in curves if each.run not in at_chance]
+    relied, findings = reliance(compared, settings.hf_from, statistics)
+    found = {
+        "occluded_frequency": [
+            _rows(shell_estimates(each), statistics, shell=_shells(each)).assign(
+                run=each.run, score=each.score, at_chance=each.run in at_chance
+            )
+            for each in curves
+        ],
+        "class_occluded_frequency": [by_class(each, classes, statistics) for each in curves],
+        "reliance": [relied],
+        "band_loss": losses,
+    }
+    return findings, {name: _stacked(tables, TABLES[name]) for name, tables in found.items()}
+
+
+def class_curves(
+    run: str,
+    score: str,
+    drops: pd.DataFrame,
+    n_classes: int,
+    clusters: np.ndarray,
+    images: str,
+    statistics: StatisticsSettings,
+) -> ClassCurves:
+    """Class curves of a run's drops of one score; images: `all`, or the `correct` ones of each network."""
+    shells = [column for column in drops if column.startswith("shell_")]
     if images == "correct":
-        attribution = attribution.copy()
-        attribution.loc[~attribution["right"], shells] = np.nan
-    values, groups = grid(attribution, shells), bootstrap.by_class(labels(attribution), n_classes)
-    drawn = bootstrap.draws(values, groups, settings, stream)
-    counted = np.isfinite(values).all(2).any(0)
-    class_sizes = groups[counted].sum(0).astype(int)
-    shape = (len(values), int(counted.sum()))
-    return Reliance(run, bootstrap.estimate(values, groups), drawn, shape, class_sizes)
+        drops = drops.copy()
+        drops.loc[~drops["right"], shells] = np.nan
+    values, labels = grid(drops, shells), per_image(drops, "label")
+    groups = image_groups(clusters[per_image(drops, "image")], labels, statistics.groups)
+    counts = np.isfinite(values).all(2)  # (S, I)
+    of_class = (labels[:, None] == np.arange(n_classes)).astype(float)  # (I, classes)
+    sums, numbers = [], []
+    for group in range(int(groups.max()) + 1):
+        inside = groups == group
+        filled = np.where(counts[:, inside, None], values[:, inside], 0.0)
+        sums.append(np.einsum("sik,ic->sck", filled, of_class[inside], optimize=True))
+        numbers.append(counts[:, inside].astype(float) @ of_class[inside])  # (S, classes)
+    total, number = sum(sums), sum(numbers)
+    kept = [(total, number), *((total - s, number - n) for s, n in zip(sums, numbers, strict=True))]
+    replicates = np.stack([ratio(s, np.broadcast_to(n[:, :, None], s.shape)) for s, n in kept], axis=1)
+    counted = counts.any(0)
+    return ClassCurves(run, score, replicates, int(counted.sum()), of_class[counted].sum(0).astype(int))
 
 
-def shell_curve(reliance: Reliance, settings: StatisticsSettings) -> pd.DataFrame:
-    """Mean over classes of each shell (Wang et al. 2020, Fig. 1, averaged): run, shell, mean, low, high, n."""
-    mean, drawn = class_mean(reliance.curves, -2), class_mean(reliance.drawn, -2)
-    figures = bootstrap.summary(mean, drawn, reliance.shape, settings)
-    return pd.DataFrame({"run": reliance.run, "shell": range(len(mean)), **figures})
+def shell_estimates(curves: ClassCurves) -> Estimates:
+    """Mean over classes of each shell (Wang et al. 2020, Fig. 1, averaged): K shells."""
+    return from_replicates(summaries.class_mean(curves.replicates, 2), curves.n_images)
 
 
-def class_curves(reliance: Reliance, classes: list[str], settings: StatisticsSettings) -> pd.DataFrame:
-    """The curve of each class that has images: run, class, shell, mean, low, high, n_images, n_seeds."""
-    number, shell = np.indices(reliance.curves.shape).reshape(2, -1)
-    figures = bootstrap.summary(reliance.curves, reliance.drawn, reliance.shape, settings)
-    rows = pd.DataFrame({"run": reliance.run, "class": np.array(classes)[number], "shell": shell, **figures})
-    return rows.assign(n_images=reliance.class_sizes[number]).dropna()
+def by_class(curves: ClassCurves, classes: list[str], statistics: StatisticsSettings) -> pd.DataFrame:
+    """The curve of each class that has images: run, score, class, shell, SUMMARY."""
+    flat = curves.replicates.reshape(*curves.replicates.shape[:2], -1)
+    number, shell = np.indices(curves.replicates.shape[2:]).reshape(2, -1)
+    rows = _rows(from_replicates(flat, curves.n_images), statistics, shell=shell)
+    rows = rows.assign(run=curves.run, score=curves.score, n_images=curves.class_sizes[number])
+    return rows.assign(**{"class": np.array(classes)[number]}).dropna(subset=["mean"])
 
 
-def reliance_findings(reliance: Reliance, hf_from: float) -> list[Finding]:
-    """The statistics of `summaries.shell_summaries`; n_missing of hf_share: classes that have no share."""
-    points, drawn = shell_summaries(reliance.curves, hf_from), shell_summaries(reliance.drawn, hf_from)
-    missing = {"hf_share": int(np.isnan(class_shares(reliance.curves, hf_from)).sum())}
-    return [
-        Finding(reliance.run, name, float(point), drawn[name], reliance.shape, missing.get(name, 0))
-        for name, point in points.items()
-    ]
+def reliance(
+    runs: list[ClassCurves], hf_from: float, statistics: StatisticsSettings
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Statistics of every run and score: rows run, score, statistic, marked, n_missing, SUMMARY; and the findings.
+
+    A finding is named by both, as `centroid by margin`.
+
+    A class without a high-frequency share in any network of any run by a score is left out of that share in all runs,
+    which are else compared on other classes; n_missing: how many. marked: more than MOST_NEGATIVE of what the statistic
+    is computed from is negative (NEGATIVE), so that it is no centre of reliance; it is then no finding.
+    """
+    tables, findings = [], []
+    for curves in runs:
+        same_score = [each for each in runs if each.score == curves.score]
+        has_share = np.logical_and.reduce(
+            [np.isfinite(summaries.class_shares(each.replicates[:, 0], hf_from)).all(0) for each in same_score]
+        )
+        statistic = summaries.shell_summaries(curves.replicates, hf_from, has_share)
+        for name in STATISTICS[curves.score]:
+            estimates = from_replicates(statistic[name][:, :, None], curves.n_images, bounds=_bounds(name, curves))
+            missing = int((~has_share).sum()) if name == "hf_share" else 0
+            negative = statistic[NEGATIVE[name]][:, 0] if name in NEGATIVE else np.zeros(1)
+            marked = not summaries.class_mean(negative, 0) <= MOST_NEGATIVE  # the networks' mean; NaN has none either
+            cell = {"statistic": name, "marked": marked, "n_missing": missing}
+            rows = _rows(estimates, statistics, **cell).assign(run=curves.run, score=curves.score)
+            tables.append(rows)
+            if name not in NO_FINDINGS and not marked:
+                findings.append(Finding(curves.run, f"{name} by {curves.score}", estimates, missing))
+    return _stacked(tables, TABLES["reliance"]), findings
+
+
+def band_loss(run: str, rows: pd.DataFrame, clusters: np.ndarray, statistics: StatisticsSettings) -> pd.DataFrame:
+    """Lost without whole bands, signed: run, band, change, measure, energy (share removed), SUMMARY.
+
+    measure: `accuracy`, or `probability` of the label; in shares of 1.
+    """
+    tables = []
+    rows = rows.assign(accuracy=rows["right"].astype(float) - rows["right_after"].astype(float))
+    for (band, change), cell in rows.groupby(["band", "change"], sort=False):
+        values = grid(cell.rename(columns={"lost": "probability"}), ["accuracy", "probability"])
+        estimates = means(values, clusters[per_image(cell, "image")])
+        front = {"run": run, "band": band, "change": change, "measure": ["accuracy", "probability"]}
+        tables.append(_rows(estimates, statistics, **front, energy=cell["energy"].mean()))
+    return _stacked(tables, TABLES["band_loss"])
+
+
+def _bounds(name: str, curves: ClassCurves) -> tuple[float, float] | None:
+    """Between which a statistic lies, if any."""
+    if name.endswith("_share"):
+        return 0.0, 1.0
+    return (1.0, float(_shells(curves)[-1])) if name.startswith("centroid") else None  # DC has no part in a centroid
+
+
+def _shells(curves: ClassCurves) -> np.ndarray:
+    return np.arange(curves.replicates.shape[-1])
+
+
+def _rows(estimates: Estimates, statistics: StatisticsSettings, **front: object) -> pd.DataFrame:
+    return pd.DataFrame({**front, **summary(estimates, statistics)})
+
+
+def _stacked(tables: list[pd.DataFrame], front: list[str]) -> pd.DataFrame:
+    """Tables one below the other, with a header where there is none."""
+    columns = [*front, *SUMMARY]
+    return (
+        pd.concat([table[columns] for table in tables], ignore_index=True) if tables else pd.DataFrame(columns=columns)
+    )

@@ -4,6 +4,7 @@ A partition is an index (H, W): the band of each coefficient, numbered by rising
 its mirror are in one band, so that the part of a real image in a band is real.
 """
 
+import math
 from typing import Literal
 
 import torch
@@ -21,9 +22,11 @@ def partition(
 
     linf, radial, diagonal: shells of that shape, joined into bands of about equally many shells; `bands` None makes
     every shell a band. octave: DC, then the l-inf shells 1, 2-3, 4-7, ...; their number follows from the size, so
-    `bands` is None. equal_count, equal_energy: rings of equal distance from DC, joined into bands of about equally many
-    coefficients, or of about equal sums of `power` (H, W) (equal energy: Abello et al. 2021). No shell or ring is cut:
-    in natural images the first ring alone may hold more than its share. ValueError for more bands than shells or rings.
+    `bands` is None. Octaves of the DCT begin at half a cycle per side, those of the DFT at one: the octave from 4 to 8
+    cycles is band 4 of the DCT and band 3 of the DFT, and `positions` tells that they are the same. equal_count,
+    equal_energy: rings of equal distance from DC, joined into bands of about equally many coefficients, or of about
+    equal sums of `power` (H, W) (equal energy: Abello et al. 2021). No shell or ring is cut: in natural images the
+    first ring alone may hold more than its share. ValueError for more bands than shells or rings.
 
     >>> partition(3, 6, "octave", None, "dct")
     tensor([[0, 1, 2, 2, 3, 3],
@@ -71,13 +74,29 @@ def mean_by_band(maps: Tensor, index: Tensor) -> Tensor:
 
 
 def positions(index: Tensor, basis: Basis) -> Tensor:
-    """Mean frequency of each band, from 0 at DC to 1 at the last l-inf shell: (bands,) float64.
+    """Mean frequency of each band, from 0 at DC to 1 at half the (longer) side, in cycles per image side: (bands,).
 
-    One scale for partitions of different numbers of bands, shapes and transforms.
+    One physical scale for partitions of any number of bands, shape and transform: DCT coefficient k has k / 2 cycles
+    per side, DFT coefficient k has k, and half the side is the highest frequency that pixels can hold. Over a band:
+    mean of max(u, v), in float64.
     """
     height, width = index.shape
-    shell = shells(height, width, "linf", basis)
-    return mean_by_band(shell.double() / max(1, int(shell.max())), index)
+    cycles = shells(height, width, "linf", basis).double() / (2 if basis == "dct" else 1)
+    return mean_by_band(cycles / (max(height, width) / 2), index)
+
+
+def low_middle_high(n_shells: int, hf_from: float) -> dict[str, tuple[int, int]]:
+    """First shell, and the one after the last, of the bands low, middle and high: all shells but DC.
+
+    Edges at hf_from / 2 and hf_from, fractions of the number of shells (32 shells and 0.5: 1..7, 8..15 and 16..31).
+    """
+    middle, high = first_shell(hf_from / 2, n_shells), first_shell(hf_from, n_shells)
+    return {"low": (1, middle), "middle": (middle, high), "high": (high, n_shells)}
+
+
+def first_shell(fraction: float, shells: int) -> int:
+    """First shell at or above a fraction of their number; .28 of 25 is 7, although the product is 7.000000000000001."""
+    return math.ceil(round(fraction * shells, 9))
 
 
 def mean_power(images: Tensor, basis: Basis) -> Tensor:

@@ -3,20 +3,21 @@
 White noise with each perturbation's norm is added to the same image and clipped alike. The score of a coefficient is
 the logarithm of how much more the attack changes it than noise does. It is 0 for noise itself, whatever the images: the
 clean spectrum, whose small values spoil a relative change, cancels.
+
+The null is known from a few draws of noise only. Its error needs no term of its own in an interval: every perturbation
+of every network has noise drawn for it alone, so the error is independent between images and between networks, and a
+group of images that is left out takes its part of the error with it. The pseudo-values vary by it already.
 """
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from spectroscope.frequency.channels import seen
 from spectroscope.frequency.exact_norm import clipped_to
 from spectroscope.perturbation.spectra import PerturbationSettings, power
-from spectroscope.pipeline import machine
-from spectroscope.statistics import bootstrap
-from spectroscope.statistics.bootstrap import StatisticsSettings
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ def matched_noise(clean: Tensor, perturbations: Tensor, generator: torch.Generat
     return clipped_to(clean, noise, "l2", perturbations.flatten(1).norm(dim=1))
 
 
-def noise_null(clean: Tensor, perturbations: Tensor, settings: PerturbationSettings) -> Null:
-    """The null of these perturbations; its draws are independent of the control, which is drawn from `noise_seed`."""
-    generator = machine.generator(settings.noise_seed, 1)
+def noise_null(
+    clean: Tensor, perturbations: Tensor, settings: PerturbationSettings, generator: torch.Generator
+) -> Null:
+    """The null of one network's perturbations. Networks share the stream, so that none has the noise of another."""
     mean, totals = torch.zeros_like(clean[:, 0]), []
     for _ in range(settings.noise_draws):
         noise = matched_noise(clean, perturbations, generator)
@@ -73,20 +75,11 @@ def scores(attack: Tensor, noise: Tensor, weights: Tensor) -> Tensor:
 
 
 def null_spread(totals: Tensor) -> Tensor:
-    """How noise scores against noise: the standard deviation of each draw's score against the mean of the other draws.
+    """Standard deviation of the score of a further draw of noise in place of the attack, averaged over networks.
 
-    totals (draws, K): power of each draw, summed over perturbations, by shell or coefficient -> (K,).
+    totals (S, draws, K): power of each draw for each network, summed over perturbations -> (K,). The score of a draw
+    against the mean of all others has the variance of a single draw, s^2, plus that of the mean, s^2 / draws; s^2 is
+    estimated from the draws, with draws - 1 degrees of freedom.
     """
-    others = (totals.sum(0) - totals) / (len(totals) - 1)
-    return score(totals, others).std(0)
-
-
-def widened(replicates: Tensor, spread: Tensor, draws: int, statistics: StatisticsSettings) -> Tensor:
-    """Scores with the null's spread added to each bootstrap draw: (1 + resamples, ...), (...) -> (1 + resamples, ...).
-
-    `spread` is estimated from `draws` draws of noise, so what is added has a t distribution of draws - 1 degrees of
-    freedom.
-    """
-    rng = bootstrap.stream(statistics, "null_widening")
-    noise = torch.from_numpy(np.asarray(rng.standard_t(draws - 1, tuple(replicates[1:].shape))))
-    return torch.cat([replicates[:1], replicates[1:] + spread * noise])
+    n_draws = totals.shape[1]
+    return (totals.log() / 2).mean(0).std(0) * math.sqrt(1 + 1 / n_draws)

@@ -15,7 +15,7 @@ from spectroscope.perturbation.spectra import Spectra, change_and_reference
 
 Estimator = Literal["mean_of_ratios", "median_of_ratios", "ratio_of_means"]
 ESTIMATORS: tuple[Estimator, ...] = ("mean_of_ratios", "median_of_ratios", "ratio_of_means")
-LINEAR: tuple[Estimator, ...] = ("mean_of_ratios", "ratio_of_means")  # a bootstrap draw is one matrix product
+LINEAR: tuple[Estimator, ...] = ("mean_of_ratios", "ratio_of_means")  # all replicates are one matrix product
 
 _BATCH_SIZE = 32  # images whose spectra stay in a CPU's cache
 

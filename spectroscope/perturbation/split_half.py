@@ -7,23 +7,27 @@ from torch import Tensor
 from spectroscope.perturbation.null import Null, floored, score
 from spectroscope.perturbation.rct import ESTIMATORS, LINEAR, relative_change
 from spectroscope.perturbation.spectra import Spectra
-from spectroscope.statistics import bootstrap
+from spectroscope.pipeline import machine
 
 
-def split_half_gaps(spectra: Spectra, null: Null) -> Tensor:
-    """Gap of each of ESTIMATORS, then of the score: mean over splits, then each split, (1 + splits, estimators).
+def split_half_gaps(networks: list[Spectra], nulls: list[Null], clusters: np.ndarray) -> np.ndarray:
+    """Gap of each of ESTIMATORS, then of the score, for each network and split: (S, splits, estimators).
 
-    For an estimator the median over coefficients of |a - b| / ((a + b) / 2), for the score that of |a - b| (a
-    difference of logarithms is relative already). A split halves the images at random: all perturbations of an image
-    are in one half. A single image has one split, without a value (NaN).
+    clusters (test images,). For an estimator the gap is the median over coefficients of |a - b| / ((a + b) / 2), for
+    the score that of |a - b| (a difference of logarithms is relative already). A split halves the clusters of images
+    at random, alike for all networks. NaN where a half has no perturbation of a network.
     """
-    images, gaps = np.unique(spectra.units[:, 1]), np.full((1, len(ESTIMATORS) + 1), np.nan)
-    if len(images) > 1:
-        rng = bootstrap.stream(spectra.statistics, "split_half")
-        chosen = [rng.permutation(images)[: len(images) // 2] for _ in range(spectra.settings.splits)]
-        first = torch.from_numpy(np.stack([np.isin(spectra.units[:, 1], half) for half in chosen]))
-        gaps = _gaps(spectra, null, torch.stack([first, ~first], 1).to(spectra.power.dtype))
-    return torch.from_numpy(np.concatenate([gaps.mean(0, keepdims=True), gaps]))
+    settings = networks[0].settings
+    stream = machine.generator(settings.noise_seed, 2)  # the control has the stream (noise_seed,), the null (..., 1)
+    every = np.unique(np.concatenate([clusters[network.rows] for network in networks]))
+    orders = [torch.randperm(len(every), generator=stream).numpy() for _ in range(settings.splits)]
+    halves = [every[order[: len(every) // 2]] for order in orders]
+    gaps = []
+    for network, null in zip(networks, nulls, strict=True):
+        first = torch.from_numpy(np.stack([np.isin(clusters[network.rows], half) for half in halves]))
+        pairs = torch.stack([first, ~first], 1)
+        gaps.append(np.where(pairs.any(2).all(1)[:, None], _gaps(network, null, pairs.to(network.power.dtype)), np.nan))
+    return np.stack(gaps)
 
 
 def _gaps(spectra: Spectra, null: Null, halves: Tensor) -> np.ndarray:

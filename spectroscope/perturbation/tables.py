@@ -1,7 +1,8 @@
 """Tables of the perturbations that one attack found on one run, and of their control.
 
-Every row ends in mean, low, high, n_images, n_seeds. `mean` is the statistic on all perturbations, low and high its
-bootstrap interval over seeds and images. n_images counts perturbations: an image fooled for three seeds counts thrice.
+Every row ends in SUMMARY. A statistic is computed from the perturbations of each network and averaged over networks;
+its interval comes from leaving out one group of images at a time, in all networks at once. A network that the attack
+never fooled does not count. n_images: images on which the attack fooled at least one network.
 """
 
 from collections.abc import Iterator
@@ -9,19 +10,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import Tensor
 
 from spectroscope.frequency.partitions import by_band, mean_by_band
 from spectroscope.frequency.spectrum import Shape, shells
-from spectroscope.perturbation.null import Null, floored, matched_noise, noise_null, null_spread, scores, widened
+from spectroscope.perturbation.null import Null, floored, matched_noise, noise_null, null_spread, scores
 from spectroscope.perturbation.phase import phase_share
-from spectroscope.perturbation.rct import ESTIMATORS, LINEAR, relative_change
-from spectroscope.perturbation.spectra import PerturbationSettings, Spectra, compute_spectra, subset, with_perturbations
+from spectroscope.perturbation.rct import ESTIMATORS, LINEAR, Estimator, relative_change
+from spectroscope.perturbation.spectra import (
+    PerturbationSettings,
+    Spectra,
+    compute_spectra,
+    leave_out,
+    subset,
+    with_perturbations,
+)
 from spectroscope.perturbation.split_half import split_half_gaps
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.io import Images
-from spectroscope.statistics import bootstrap
-from spectroscope.statistics.bootstrap import StatisticsSettings
+from spectroscope.statistics.estimates import (
+    SUMMARY,
+    Estimates,
+    StatisticsSettings,
+    from_replicates,
+    image_groups,
+    summary,
+)
 
 TABLES = ("maps", "perturbation", "calibrated", "phase", "classes", "split_half")
 
@@ -39,21 +54,26 @@ def measure(
     control, one draw of norm-matched noise, is analysed as the attack is, its score against the other draws included:
     what its rows show is due to noise. It has no rows by class and no split halves.
     """
-    fooled = outcomes.index[outcomes["success"] & (outcomes["image"] < settings.n_images)].to_numpy(copy=True)
-    if not len(fooled):
+    fooled = outcomes[outcomes["success"] & (outcomes["image"] < settings.n_images)]
+    if fooled.empty:
         return {}
-    units = outcomes.loc[fooled, ["seed", "image"]].to_numpy(copy=True)
-    clean, labels, change = test.pixels[units[:, 1]], test.labels[units[:, 1]], perturbations[fooled]
-    noise = matched_noise(clean, change, machine.generator(settings.noise_seed))
-    null = noise_null(clean, change, settings)
-    attack = compute_spectra(clean, change, units, settings, statistics)
+    groups = _groups(fooled["image"].to_numpy(), test, statistics)
+    control_stream, null_stream = machine.generator(settings.noise_seed), machine.generator(settings.noise_seed, 1)
+    attack, control, nulls = [], [], []
+    for _, outcomes_of_network in fooled.groupby("seed"):
+        rows = outcomes_of_network["image"].to_numpy(copy=True)
+        clean, change = test.pixels[rows], perturbations[outcomes_of_network.index.to_numpy(copy=True)]
+        noise = matched_noise(clean, change, control_stream)
+        nulls.append(noise_null(clean, change, settings, null_stream))
+        attack.append(compute_spectra(clean, change, rows, leave_out(groups[rows], _count(groups)), settings))
+        control.append(with_perturbations(attack[-1], clean, noise))
     tables = {
         "attack": {
-            **_source_tables(attack, null),
-            "classes": class_table(attack, null, labels, test.classes),
-            "split_half": _rows(split_half_gaps(attack, null), attack, estimator=[*ESTIMATORS, "score"]),
+            **_source_tables(attack, nulls, statistics),
+            "classes": class_table(attack, nulls, test, statistics),
+            "split_half": split_half_table(attack, nulls, test.clusters.numpy(), statistics),
         },
-        "control": _source_tables(with_perturbations(attack, clean, noise), null),
+        "control": _source_tables(control, nulls, statistics),
     }
     for source, by_name in tables.items():
         for table in by_name.values():
@@ -62,42 +82,58 @@ def measure(
     return {name: pd.concat([own[name] for own in sources if name in own], ignore_index=True) for name in TABLES}
 
 
-def _source_tables(spectra: Spectra, null: Null) -> dict[str, pd.DataFrame]:
+def _source_tables(
+    networks: list[Spectra], nulls: list[Null], statistics: StatisticsSettings
+) -> dict[str, pd.DataFrame]:
     """The tables that the attack and its control have in common."""
-    changes: dict[str, Tensor] = {name: relative_change(spectra, name, spectra.weights) for name in ESTIMATORS}
+    maps = relative_changes(networks)
     return {
-        "maps": map_table(changes | {"score": coefficient_scores(spectra, null)}, spectra),
-        "perturbation": profile_table(changes, spectra),
-        "calibrated": calibrated_table(spectra, null),
-        "phase": phase_table(spectra),
+        "maps": map_table(maps | {"score": coefficient_scores(networks, nulls)}, networks, statistics),
+        "perturbation": profile_table(maps, networks, statistics),
+        "calibrated": calibrated_table(networks, nulls, statistics),
+        "phase": phase_table(networks, statistics),
     }
 
 
-def coefficient_scores(spectra: Spectra, null: Null) -> Tensor:
-    """Calibrated score of every coefficient: replicates (1 + resamples, H, W)."""
-    replicates = scores(floored(spectra.power), null.power, spectra.weights)
-    return widened(replicates, null_spread(null.totals), len(null.totals), spectra.statistics)
+def relative_changes(networks: list[Spectra], estimators: tuple[Estimator, ...] = ESTIMATORS) -> dict[str, Tensor]:
+    """Relative change of every coefficient by each estimator: replicates (S, 1 + G, H, W)."""
+    return {
+        name: _stack([relative_change(own, name, own.weights) for own in networks], networks) for name in estimators
+    }
 
 
-def map_table(maps: dict[str, Tensor], spectra: Spectra) -> pd.DataFrame:
-    """Rows estimator, u, v of replicates (1 + resamples, H, W) of each estimator."""
-    u, v = np.indices(spectra.power.shape[1:]).reshape(2, -1)
-    tables = [_rows(replicates.flatten(1), spectra, estimator=name, u=u, v=v) for name, replicates in maps.items()]
+def coefficient_scores(networks: list[Spectra], nulls: list[Null]) -> Tensor:
+    """Calibrated score of every coefficient: replicates (S, 1 + G, H, W)."""
+    pairs = zip(networks, nulls, strict=True)
+    return _stack([scores(floored(own.power), null.power, own.weights) for own, null in pairs], networks)
+
+
+def map_table(maps: dict[str, Tensor], networks: list[Spectra], statistics: StatisticsSettings) -> pd.DataFrame:
+    """Rows estimator, u, v of replicates (S, 1 + G, H, W) of each estimator."""
+    u, v = np.indices(networks[0].power.shape[1:]).reshape(2, -1)
+    tables = [_rows(found.flatten(2), networks, statistics, estimator=name, u=u, v=v) for name, found in maps.items()]
     return pd.concat(tables, ignore_index=True)
 
 
-def profile_table(maps: dict[str, Tensor], spectra: Spectra) -> pd.DataFrame:
+def profile_table(maps: dict[str, Tensor], networks: list[Spectra], statistics: StatisticsSettings) -> pd.DataFrame:
     """Rows shape, statistic, shell: share of a perturbation's power in each shell, and relative change by shell.
 
     The relative change of a shell is the mean of its coefficients'.
     """
-    tables, weights = [], spectra.weights
-    for shape, index in _shells(spectra):
-        share = power_share(spectra.power, index).double()
-        curves = {"power": weights.double() @ share / weights.sum(1, keepdim=True)}
-        curves |= {name: mean_by_band(replicates, index) for name, replicates in maps.items()}
-        tables += [_shell_rows(curve, spectra, shape=shape, statistic=name) for name, curve in curves.items()]
+    tables = []
+    for shape, index in _shells(networks):
+        power = _stack([mean_power_share(own, index) for own in networks], networks)
+        tables.append(_within_one(_shell_rows(power, networks, statistics, shape=shape, statistic="power")))
+        for name, found in maps.items():
+            curve = mean_by_band(found, index)
+            tables.append(_shell_rows(curve, networks, statistics, shape=shape, statistic=name))
     return pd.concat(tables)
+
+
+def mean_power_share(spectra: Spectra, index: Tensor) -> Tensor:
+    """Mean over perturbations of the share of power in each shell: index (H, W) -> replicates (1 + G, shells)."""
+    weights = spectra.weights.double()
+    return weights @ power_share(spectra.power, index).double() / weights.sum(1, keepdim=True)
 
 
 def power_share(power: Tensor, index: Tensor) -> Tensor:
@@ -109,63 +145,129 @@ def power_share(power: Tensor, index: Tensor) -> Tensor:
     return by_shell / by_shell.sum(1, keepdim=True)
 
 
-def calibrated_table(spectra: Spectra, null: Null) -> pd.DataFrame:
+def calibrated_table(networks: list[Spectra], nulls: list[Null], statistics: StatisticsSettings) -> pd.DataFrame:
     """Rows shape, shell, z, null: calibrated score by shell.
 
     null: the standard deviation of noise's score against noise; z: the score in units of it. Power is summed over a
-    shell before the logarithm. The interval over seeds and images is widened by the null: for a single image it has no
-    other width, and the score of noise on one image is not exactly 0 either.
+    shell before the logarithm. The interval has no further term for the null (why: `perturbation.null`).
     """
-    power, tables = floored(spectra.power), []
-    for shape, index in _shells(spectra):
-        replicates = scores(by_band(power, index), by_band(null.power, index), spectra.weights)
-        spread = null_spread(by_band(null.totals, index))
-        table = _shell_rows(widened(replicates, spread, len(null.totals), spectra.statistics), spectra, shape=shape)
-        at = table.columns.get_loc("mean")  # mean, low, high, n_images and n_seeds stay last
-        table.insert(at, "z", table["mean"] / spread.numpy())
-        table.insert(at + 1, "null", spread.numpy())
+    tables = []
+    for shape, index in _shells(networks):
+        found = shell_scores(networks, nulls, index)
+        spread = null_spread(torch.stack([by_band(null.totals, index) for null in nulls])).numpy()
+        table = _shell_rows(found, networks, statistics, shape=shape)
+        at = table.columns.get_loc("mean")  # the columns of SUMMARY stay last
+        table.insert(at, "z", table["mean"] / spread)
+        table.insert(at + 1, "null", spread)
         tables.append(table)
     return pd.concat(tables)
 
 
-def phase_table(spectra: Spectra) -> pd.DataFrame:
+def shell_scores(networks: list[Spectra], nulls: list[Null], index: Tensor) -> Tensor:
+    """Calibrated score of each shell: index (H, W) -> replicates (S, 1 + G, shells)."""
+    pairs = zip(networks, nulls, strict=True)
+    powers = [(by_band(floored(own.power), index), by_band(null.power, index), own.weights) for own, null in pairs]
+    return _stack([scores(*of_network) for of_network in powers], networks)
+
+
+def phase_table(networks: list[Spectra], statistics: StatisticsSettings) -> pd.DataFrame:
     """Rows shell (of the DFT): share of a shell's changed power that turns phases."""
-    height, width = spectra.power.shape[1:]
-    index = shells(height, width, spectra.settings.shapes[0], "dft")
-    return _shell_rows(phase_share(spectra.images, spectra.perturbations, index, spectra.weights), spectra)
+    height, width = networks[0].power.shape[1:]
+    index = shells(height, width, networks[0].settings.shapes[0], "dft")
+    found = [phase_share(own.images, own.perturbations, index, own.weights) for own in networks]
+    return _within_one(_shell_rows(_stack(found, networks), networks, statistics))
 
 
-def class_table(spectra: Spectra, null: Null, labels: Tensor, classes: tuple[str, ...]) -> pd.DataFrame:
+def class_table(
+    networks: list[Spectra], nulls: list[Null], test: Images, statistics: StatisticsSettings
+) -> pd.DataFrame:
     """Rows class, statistic, shell: relative change (LINEAR estimators) and score by shell of the first shape.
 
-    Classes without a perturbation are left out. Intervals are over seeds and images alone.
+    Groups of images are made within each class. Classes without a perturbation are left out.
     """
-    tables, (_, index) = [], next(_shells(spectra))
-    power, noise = by_band(floored(spectra.power), index), by_band(null.power, index)
-    for number, name in enumerate(classes):
-        rows = (labels == number).nonzero()[:, 0]
-        if not len(rows):
+    tables, (_, index) = [], next(_shells(networks))
+    labels, rows = test.labels.numpy(), np.concatenate([network.rows for network in networks])
+    for number, class_name in enumerate(test.classes):
+        if not (labels[rows] == number).any():
             continue
-        own = subset(spectra, rows)
-        curves: dict[str, Tensor] = {
-            estimator: mean_by_band(relative_change(own, estimator, own.weights), index) for estimator in LINEAR
-        }
-        curves["score"] = scores(power[rows], noise[rows], own.weights)
-        tables += [_shell_rows(curve, own, **{"class": name}, statistic=key) for key, curve in curves.items()]
+        groups = _groups(rows[labels[rows] == number], test, statistics)
+        own, own_nulls = [], []
+        for network, null in zip(networks, nulls, strict=True):
+            chosen = torch.from_numpy(np.flatnonzero(labels[network.rows] == number))
+            if len(chosen):
+                weights = leave_out(groups[network.rows[chosen.numpy()]], _count(groups))
+                own.append(subset(network, chosen, weights))
+                own_nulls.append(Null(null.power[chosen], null.totals))
+        curves = {name: mean_by_band(found, index) for name, found in relative_changes(own, LINEAR).items()}
+        curves["score"] = shell_scores(own, own_nulls, index)
+        tables += [
+            _shell_rows(curve, own, statistics, **{"class": class_name}, statistic=name)
+            for name, curve in curves.items()
+        ]
     return pd.concat(tables, ignore_index=True)
 
 
-def _shells(spectra: Spectra) -> Iterator[tuple[Shape, Tensor]]:
+def split_half_table(
+    networks: list[Spectra], nulls: list[Null], clusters: np.ndarray, statistics: StatisticsSettings
+) -> pd.DataFrame:
+    """Rows estimator: split-half gap, averaged over splits and networks; clusters (test images,).
+
+    A network that a half of some split lacks does not count. low, high: the smallest and the largest split, which are
+    no confidence interval: halvings of the same images are no new images.
+    """
+    gaps = split_half_gaps(networks, nulls, clusters)  # (S, splits, estimators)
+    by_network = gaps.mean(1)
+    no_cells = np.full((len(gaps), 2, gaps.shape[2]), np.nan)
+    columns = summary(Estimates(by_network, no_cells, _n_images(networks)), statistics)
+    splits = gaps[np.isfinite(by_network).all(1)].mean(0) if np.isfinite(by_network).any() else gaps[0]
+    columns |= {"low": splits.min(0), "high": splits.max(0)}
+    return pd.DataFrame({"estimator": [*ESTIMATORS, "score"], **columns})
+
+
+def _groups(rows: np.ndarray, test: Images, statistics: StatisticsSettings) -> np.ndarray:
+    """Group of each test image among `rows`, the others -1; all of one cluster are one group: (test images,)."""
+    rows, groups = np.unique(rows), np.full(len(test), -1)
+    clusters = test.clusters.numpy()[rows]
+    one = len(np.unique(clusters)) == 1
+    groups[rows] = 0 if one else image_groups(clusters, test.labels.numpy()[rows], statistics.groups)
+    return groups
+
+
+def _count(groups: np.ndarray) -> int:
+    """Number of groups; two where there is one, whose empty replicate then leaves the interval undefined."""
+    return max(int(groups.max()) + 1, 2)
+
+
+def _stack(by_network: list[Tensor], networks: list[Spectra]) -> Tensor:
+    """Replicates (1 + G, ...) of each network as (S, 1 + G, ...); NaN where a replicate holds no perturbation."""
+    found = torch.stack(by_network)
+    found[torch.stack([network.weights.sum(1) == 0 for network in networks])] = torch.nan
+    return found
+
+
+def _n_images(networks: list[Spectra]) -> int:
+    return len(np.unique(np.concatenate([network.rows for network in networks])))
+
+
+def _shells(networks: list[Spectra]) -> Iterator[tuple[Shape, Tensor]]:
     """Each shape of the settings with the shell of every DCT coefficient (H, W)."""
-    height, width = spectra.power.shape[1:]
-    return ((shape, shells(height, width, shape)) for shape in spectra.settings.shapes)
+    height, width = networks[0].power.shape[1:]
+    return ((shape, shells(height, width, shape)) for shape in networks[0].settings.shapes)
 
 
-def _shell_rows(replicates: Tensor, spectra: Spectra, **columns: Any) -> pd.DataFrame:
-    return _rows(replicates, spectra, **columns, shell=range(replicates.shape[1]))
+def _shell_rows(found: Tensor, networks: list[Spectra], statistics: StatisticsSettings, **columns: Any) -> pd.DataFrame:
+    return _rows(found, networks, statistics, **columns, shell=range(found.shape[2]))
 
 
-def _rows(replicates: Tensor, spectra: Spectra, **columns: Any) -> pd.DataFrame:
-    """A row for each of K statistics, replicates (1 + resamples, K), with these columns before mean, low, high."""
-    shape, (point, drawn) = (len(np.unique(spectra.units[:, 0])), len(spectra.units)), (replicates[0], replicates[1:])
-    return pd.DataFrame({**columns, **bootstrap.summary(point.numpy(), drawn.numpy(), shape, spectra.statistics)})
+def _rows(found: Tensor, networks: list[Spectra], statistics: StatisticsSettings, **columns: Any) -> pd.DataFrame:
+    """A row for each of K statistics, replicates (S, 1 + G, K), with these columns before SUMMARY."""
+    rows = summary(from_replicates(found.double().numpy(), _n_images(networks)), statistics)
+    return pd.DataFrame(columns | {name: rows[name] for name in SUMMARY})
+
+
+def _within_one(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the ends of its intervals cut off at 0 and 1.
+
+    Not `Estimates.share`, which is for counts: their exact ends at 0 and 1 are none of a share of power.
+    """
+    return table.assign(low=table["low"].clip(0, 1), high=table["high"].clip(0, 1))

@@ -1,7 +1,8 @@
 """Text, JSON and tables as files: each written whole or not at all, and named in every error of its reader.
 
 A writer writes to a temporary name in the target's folder and renames it at the end, so a killed process leaves no
-half-written file under the final name.
+half-written file under the final name. Tables and images carry the version of their columns (SCHEMA), and a file of
+another version is refused, because a column may have kept its name and changed its meaning.
 """
 
 import json
@@ -16,6 +17,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
+
+SCHEMA = 2  # version of the columns of all tables and image files; raise it when one is renamed or means another thing
+SCHEMA_METADATA = {b"schema_version": str(SCHEMA).encode()}  # metadata of every Parquet file
+SCHEMA_COLUMN = "schema"  # last column of every CSV file
 
 
 @contextmanager
@@ -69,22 +74,54 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
-    """A table without its index, as Parquet or as CSV with six significant digits, by the suffix of `path`."""
+    """A table without its index, as Parquet or as CSV with six significant digits, by the suffix of `path`.
+
+    The schema version is metadata of the Parquet schema, and the last column of a CSV; ValueError for a table that has
+    a column of that name.
+    """
     parquet = _is_parquet(path)
+    if SCHEMA_COLUMN in table:
+        raise ValueError(f"{path}: expected no column {SCHEMA_COLUMN!r}, which is the version, got {list(table)}")
     with replacing(path) as temporary:
         if parquet:
             # Without pandas' metadata, which differs from version to version, the same table gives the same bytes.
-            columns = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+            columns = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(SCHEMA_METADATA)
             pq.write_table(columns, temporary, compression="zstd", write_page_checksum=True)
         else:
-            table.to_csv(temporary, index=False, float_format="%.6g")
+            table.assign(**{SCHEMA_COLUMN: SCHEMA}).to_csv(temporary, index=False, float_format="%.6g")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """A table that `write_table` wrote; ValueError naming the file when it is missing or damaged."""
-    parquet = _is_parquet(path)
+    """A table that `write_table` wrote, without the column of its version.
+
+    ValueError naming the file when it is missing, damaged, or of another schema version.
+    """
+    if _is_parquet(path):
+        require_parquet_schema(path, "a table")
+        with reading(path, "a table"):
+            return pd.read_parquet(path, page_checksum_verification=True)
     with reading(path, "a table"):
-        return pd.read_parquet(path, page_checksum_verification=True) if parquet else pd.read_csv(path)
+        table = pd.read_csv(path, dtype={SCHEMA_COLUMN: "str"})
+    versions = table.pop(SCHEMA_COLUMN).fillna("none").unique() if SCHEMA_COLUMN in table else ["none"]
+    for version in versions:
+        _require_schema(path, version)
+    return table
+
+
+def require_parquet_schema(path: Path, content: str) -> None:
+    """ValueError naming the Parquet file `path` and its expected `content` when it has another schema version."""
+    with reading(path, content):
+        metadata = pq.read_schema(path).metadata or {}
+        version = metadata.get(b"schema_version", b"none").decode()
+    _require_schema(path, version)
+
+
+def _require_schema(path: Path, version: str) -> None:
+    if version != str(SCHEMA):
+        raise ValueError(
+            f"{path}: expected schema version {SCHEMA}, got {version}: `dvc repro` makes it anew; for committed "
+            "results of another release, check out that release"
+        )
 
 
 def _is_parquet(path: Path) -> bool:

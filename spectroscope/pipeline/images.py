@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from spectroscope.pipeline.files import reading, replacing
+from spectroscope.pipeline.files import SCHEMA_METADATA, reading, replacing, require_parquet_schema
 
 ROWS_PER_GROUP = 1024
 CONTENT = "images written by spectroscope"
@@ -55,7 +55,8 @@ def write_arrays(path: Path, arrays: Tensor, table: pd.DataFrame, **facts: Any) 
     """One Parquet file: the rows of `table`, with one array of `arrays` (N, ...) a row as bytes in the column `pixels`.
 
     Arrays are uint8 or float32, little-endian, in C order. Their shape and dtype and the `facts` (anything JSON holds)
-    are metadata of the schema. pandas reads the file: `np.frombuffer(row.pixels, dtype).reshape(shape)` is one array.
+    are metadata of the schema, beside its version. pandas reads the file: one array is
+    `np.frombuffer(row.pixels, dtype).reshape(shape)`.
     """
     write_chunks(path, [(arrays, table)], **facts)
 
@@ -104,11 +105,13 @@ def _schema_and_rows(
     n_bytes = arrays[0].numel() * arrays.element_size() if len(arrays) else 1
     rows = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     schema = rows.schema.append(pa.field("pixels", pa.binary(n_bytes)))
-    return schema.with_metadata({_METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()}), rows
+    facts_as_json = json.dumps(metadata, sort_keys=True).encode()
+    return schema.with_metadata({**SCHEMA_METADATA, _METADATA_KEY: facts_as_json}), rows
 
 
 def read_arrays(path: Path) -> tuple[Tensor, pd.DataFrame, dict[str, Any]]:
     """Arrays (N, ...), table and facts of a file of `write_arrays`; ValueError naming the file when it is another."""
+    require_parquet_schema(path, CONTENT)
     with reading(path, CONTENT), pq.ParquetFile(path, page_checksum_verification=True) as file:
         facts = _metadata(file.schema_arrow)
         shape, dtype = tuple(facts.pop("shape")), np.dtype(facts.pop("dtype"))
@@ -161,6 +164,7 @@ def read_images(path: Path) -> Images:
 
 def read_facts(path: Path) -> dict[str, Any]:
     """The facts that the writer of a file of arrays or images added: without shape, dtype and class names."""
+    require_parquet_schema(path, CONTENT)
     with reading(path, CONTENT):
         metadata = _metadata(pq.read_schema(path))
     return {key: value for key, value in metadata.items() if key not in ("shape", "dtype", "classes")}

@@ -15,6 +15,9 @@ from spectroscope.report import style
 from spectroscope.report.style import RunColours, highlighted
 
 SUMMARY = ("mean", "low", "high")
+# The place of everything beside a text depends on its width. vl-convert contains the first of these fonts and measures
+# in it; the fonts of a page (style.FONT) it would take from the machine.
+PICTURE_FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
 
 def inline(table: pd.DataFrame, *axes: str, values: tuple[str, ...] = SUMMARY) -> alt.InlineData:
@@ -114,5 +117,6 @@ def even_columns(n_panels: int, most: int = 3) -> int:
 
 
 def svg(chart: alt.TopLevelMixin) -> str:
-    """The chart as an SVG picture, drawn without a browser."""
-    return vl_convert.vegalite_to_svg(chart.to_dict())
+    """The chart as an SVG picture, drawn without a browser, in a font that gives the same bytes on every machine."""
+    spec = chart.to_dict()
+    return vl_convert.vegalite_to_svg({**spec, "config": {**spec.get("config", {}), "font": PICTURE_FONT}})

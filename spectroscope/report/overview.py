@@ -10,6 +10,7 @@ from spectroscope.report.style import RunColours
 
 def overview(frequency: pd.DataFrame, accuracy: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """Left what the networks rely on, right what they withstand."""
+    frequency = frequency[frequency["score"] == attribution.HEADLINE]
     source = alt.Chart(charts.inline(frequency.assign(**{"class": attribution.MEAN}), "run", "class", "shell"))
     left = attribution.curves_above_dc(source, run_colours)
     left = left.properties(width=420, height=300, title="What the networks rely on").add_params(style.highlight())

@@ -19,7 +19,6 @@ TABLES = {
     "band_accuracy": f"run band {_SUMMARY}",
     "occluded_frequency": f"run score shell at_chance {_SUMMARY}",
     "class_occluded_frequency": "run score class shell mean low high",
-    "reliance": f"run score statistic n_missing marked {_SUMMARY}",
     "training": "run seed epoch loss clean robust",
     "probes": f"band features labels coefficients {_INTERVAL}",
     "class_spectra": f"class statistic shell {_INTERVAL}",
@@ -29,8 +28,10 @@ TABLES = {
     "counterparts": f"run statistic shell {_SUMMARY}",
     "methods": f"run method band position {_SUMMARY}",
 }
-# Empty where a study has one run, no black box, no planted truth, no attack that fooled a network, and so on.
+# Empty where a study has one run, no black box, no planted truth, no run above chance, and so on.
 OPTIONAL_TABLES = {
+    "reliance": f"run score statistic marked n_missing {_SUMMARY}",
+    "band_loss": f"run band change measure energy {_SUMMARY}",
     "contrasts": f"run reference statistic {_SUMMARY}",
     "perturbation": f"run attack source shape statistic shell {_SUMMARY}",
     "calibrated": f"run attack source shape shell z {_SUMMARY}",

@@ -13,12 +13,14 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from pydantic import Field
+from scipy.linalg import hadamard
 
 from spectroscope.pipeline.params import Settings
 from spectroscope.statistics import intervals
 from spectroscope.statistics.intervals import Noise
 
 SUMMARY = ["mean", "low", "high", "n_images", "n_seeds", "networks"]
+FAY = 0.5  # by how much the weights of `balanced_weights` differ from 1
 
 
 class StatisticsSettings(Settings):
@@ -34,13 +36,15 @@ class StatisticsSettings(Settings):
 class Estimates:
     """K statistics of one run: of each network (S, K), and their pseudo-values by group of images (S, G, K).
 
-    n_images: images that count for at least one network. share: whether the statistics are shares, within [0, 1].
+    n_images: images that count for at least one network. share: whether the statistics are shares of images. bounds:
+    between which the statistics lie (a high-frequency share: 0 and 1; a centroid: the first and the last shell).
     """
 
     by_network: np.ndarray
     cells: np.ndarray
     n_images: int
     share: bool = False
+    bounds: tuple[float, float] | None = None
 
 
 def means(values: np.ndarray, clusters: np.ndarray, share: bool = False) -> Estimates:
@@ -50,23 +54,57 @@ def means(values: np.ndarray, clusters: np.ndarray, share: bool = False) -> Esti
 
 
 def jackknife(
-    values: np.ndarray, statistic: Callable[[np.ndarray, np.ndarray], np.ndarray], groups: np.ndarray
+    values: np.ndarray,
+    statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    groups: np.ndarray,
+    bounds: tuple[float, float] | None = None,
 ) -> Estimates:
-    """Any statistic of each network: values (S, I, ...), groups (I,) as of `image_groups`.
+    """Any smooth statistic of each network: values (S, I, ...), groups (I,) as of `image_groups`; see `Estimates`.
 
     `statistic` takes the values of one network (I', ...) and the places of its images (I',), and gives (K,) numbers.
+    Statistics of ranks go in steps and need `balanced`: from steps of one group the variance is far too large.
     """
     everything, n_groups = np.arange(values.shape[1]), int(groups.max()) + 1
     kept = [everything, *(everything[groups != group] for group in range(n_groups))]
     found = np.stack([[statistic(network[rows], rows) for rows in kept] for network in values])  # (S, 1 + G, K)
-    return from_replicates(found, _counted(values))
+    return from_replicates(found, _counted(values), bounds=bounds)
 
 
-def from_replicates(replicates: np.ndarray, n_images: int, share: bool = False) -> Estimates:
+def from_replicates(
+    replicates: np.ndarray, n_images: int, share: bool = False, bounds: tuple[float, float] | None = None
+) -> Estimates:
     """Estimates from statistics of each network, of all images and without each group in turn: (S, 1 + G, K)."""
     whole, without = replicates[:, 0], replicates[:, 1:]
     n_groups = without.shape[1]
-    return Estimates(whole, n_groups * whole[:, None] - (n_groups - 1) * without, n_images, share)
+    return Estimates(whole, n_groups * whole[:, None] - (n_groups - 1) * without, n_images, share, bounds)
+
+
+def balanced_weights(groups: np.ndarray) -> np.ndarray:
+    """Weights of the images for `balanced`: groups (I,) 0..G-1, folded to G' of them, a power of 2 -> (2 G' - 1, I).
+
+    First all images at 1; then pairs, in which one half of the groups weighs 1.5 and the other .5, and the reverse. The
+    halves are the columns of a Hadamard matrix, so that every two groups are as often together as apart (McCarthy
+    1969, balanced half-samples; Fay's weights, which leave nothing out: Judkins 1990). ValueError for a single group.
+    """
+    n_groups = int(groups.max()) + 1
+    if n_groups < 2:
+        raise ValueError(f"expected at least 2 groups of images, got {n_groups}")
+    folded = 2 ** int(np.log2(n_groups))
+    halves = hadamard(folded)[groups % folded, 1:].T  # (G' - 1, I)
+    pairs = np.stack([1 + FAY * halves, 1 - FAY * halves], axis=1).reshape(-1, len(groups))
+    return np.concatenate([np.ones((1, len(groups))), pairs])
+
+
+def balanced(replicates: np.ndarray, n_images: int, bounds: tuple[float, float] | None = None) -> Estimates:
+    """Estimates of statistics that need not be smooth (of ranks), from their values at `balanced_weights`: (S, R, K).
+
+    A cell of a group is what turns up in the statistic where the group weighs more; for a mean of equal groups the
+    cells are the means of the groups, as in `from_replicates`.
+    """
+    whole, pairs = replicates[:, 0], replicates[:, 1:]
+    contrasts = (pairs[:, ::2] - pairs[:, 1::2]) / (2 * FAY)  # (S, G - 1, K)
+    halves = hadamard(contrasts.shape[1] + 1)[:, 1:]
+    return Estimates(whole, whole[:, None] + np.einsum("gr,srk->sgk", halves, contrasts), n_images, bounds=bounds)
 
 
 def image_groups(clusters: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
@@ -105,6 +143,8 @@ def summary(estimates: Estimates, statistics: StatisticsSettings, noise: Noise |
             bounds = intervals.ends(by_network, cells, statistics.confidence, noise=own)
             if estimates.share:
                 bounds = intervals.share_ends(mean[columns], *bounds, cells.shape[1], statistics.confidence)
+            elif estimates.bounds:
+                bounds = intervals.bounded_ends(mean[columns], *bounds, *estimates.bounds)
             low[columns], high[columns] = bounds
     networks = [" ".join(f"{value:.4g}" for value in column) for column in estimates.by_network.T]
     sizes = {"n_images": np.full(width, estimates.n_images), "n_seeds": there.sum(0), "networks": np.array(networks)}
@@ -121,6 +161,8 @@ def difference(run: Estimates, reference: Estimates, statistics: StatisticsSetti
     )
     own = summary(run, statistics)
     mean = run.by_network.mean(0) - reference.by_network.mean(0)
+    if run.share and reference.share:
+        low, high = intervals.share_difference_ends(mean, low, high, run.cells.shape[1], statistics.confidence)
     n_images = np.minimum(own["n_images"], reference.n_images)
     n_seeds = np.minimum(own["n_seeds"], np.isfinite(reference.by_network).sum(0))
     return {**own, "mean": mean, "low": low, "high": high, "n_images": n_images, "n_seeds": n_seeds}

@@ -22,7 +22,7 @@ def tables(
     """
     compared, labels = settings.compared, task.labels.cpu().numpy()
     found = {name: pd.DataFrame() for name in ("curves", "interventions", "sanity", "multiverse", "bands")}
-    found["interventions"] = faithfulness.interventions(task)
+    found["interventions"] = faithfulness.interventions(task, settings.seed)
     if checks.faithfulness:
         # Heat maps live in the DFT and rank no coefficients of the task's basis: they have curves by band alone.
         orders = {

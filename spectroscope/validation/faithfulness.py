@@ -18,6 +18,7 @@ from torch import Tensor
 from spectroscope.attribution.coalitions import EXACT_BANDS
 from spectroscope.attribution.scores import coalition_scores, image_scores
 from spectroscope.attribution.task import Attribution, Task
+from spectroscope.frequency.equal_energy import equal_energy, random_orders
 from spectroscope.frequency.partitions import by_band
 from spectroscope.frequency.spectrum import analyse, mirrored, shells, synthesise
 from spectroscope.pipeline.params import Settings
@@ -51,7 +52,7 @@ def curves(task: Task, attributions: dict[str, Attribution], fractions: list[flo
     orders = {name: attribution.values for name, attribution in attributions.items()} | _trivial_bands(task, trivial)
     exact = task.n_bands <= EXACT_BANDS
     if exact:
-        probabilities = coalition_scores(task.every_logits("zero", False), task.labels, "softmax")
+        probabilities = coalition_scores(task.every_logits("zero", False), task.labels, "probability")
     rows = []
     for name, priority in track(list(orders.items()), "deletion and insertion by band"):
         priority = priority.to(task.images.device)
@@ -116,34 +117,37 @@ def _stepwise(task: Task, rank: Tensor, steps: list[int], insertion: bool) -> Te
         for step in steps:
             first = rank[rows] < step
             x = synthesise(spectrum * (first if insertion else ~first)[:, None], task.basis)
-            curve.append(image_scores(task.model, x, task.labels[rows], "softmax"))
+            curve.append(image_scores(task.model, x, task.labels[rows], "probability"))
         curves.append(torch.stack(curve, 1))
     return torch.cat(curves)
 
 
 @torch.no_grad()
-def interventions(task: Task) -> pd.DataFrame:
-    """Predictions without each band, and with an equal energy removed from all other bands above DC.
+def interventions(task: Task, seed: int) -> pd.DataFrame:
+    """Predictions without each band, and without other coefficients above DC that hold as much energy.
 
     Rows: image, band, right (with the whole image), right_without, drop_without, right_other, drop_other (drops of the
-    score). Other: the rest of the image above DC is scaled down until as much energy is gone as the band held; where
-    the band held more than the rest, all of the rest is removed.
+    score), energy, energy_other (shares of the image's energy above DC: of the band, and of what was removed instead).
+    Other: see `frequency.equal_energy`, whose orders `seed` draws, alike for all networks; where the band held more
+    than the rest, all of the rest is removed.
     """
     clean = task.clean_logits()
     score, right = task.scores(clean[:, None])[:, 0], clean.argmax(1) == task.labels
     spectrum, tables = analyse(task.images, task.basis), []
+    energy = spectrum.abs().square().sum(1).double()
+    above_dc = energy.flatten(1)[:, 1:].sum(1).clamp_min(1e-12)
+    orders = random_orders(range(len(spectrum)), task.index.numel(), seed)
     for band in range(task.n_bands):
         mask = (task.index == band).to(task.images.device)
-        rest = synthesise(spectrum * (~mask & (task.index > 0).to(mask.device)), task.basis)
-        removed = synthesise(spectrum * mask, task.basis)
-        removed_norm, rest_norm = (x.flatten(1).norm(dim=1) for x in (removed, rest))
-        scale = torch.where(rest_norm > 0, removed_norm / rest_norm.clamp_min(1e-12), 0.0).clamp(max=1)
-        changed = {"without": task.images - removed, "other": task.images - scale[:, None, None, None] * rest}
+        removed = {"without": mask.expand_as(energy), "other": equal_energy(spectrum, mask, orders, task.basis)}
         columns = {"image": np.arange(len(score)), "band": band, "right": right.cpu().numpy()}
-        for name, images in changed.items():
+        for name, gone in removed.items():
+            images = task.images - synthesise(spectrum * gone[:, None], task.basis)
             logits = replace(task, images=images, index=torch.zeros_like(task.index)).clean_logits()
             columns[f"right_{name}"] = (logits.argmax(1) == task.labels).cpu().numpy()
             columns[f"drop_{name}"] = (score - task.scores(logits[:, None])[:, 0]).cpu().numpy()
+            share = ((energy * gone).sum((1, 2)) / above_dc).cpu().numpy()
+            columns["energy" if name == "without" else "energy_other"] = share
         tables.append(pd.DataFrame(columns))
     return pd.concat(tables, ignore_index=True)
 

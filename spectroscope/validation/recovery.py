@@ -14,10 +14,10 @@ Positions = list[tuple[float, float]]
 
 
 def planted_positions(dataset: DatasetSettings) -> Positions:
-    """Lowest and highest position (0 = DC, 1 = highest shell) of each planted cue; none for other data sets."""
+    """Lowest and highest position (`partitions.positions`) of each planted cue; none for other data sets."""
     if not isinstance(dataset, PlantedSettings):
         return []
-    return [(cue.low / (dataset.size - 1), (cue.high - 1) / (dataset.size - 1)) for cue in dataset.cues]
+    return [(cue.low / dataset.size, (cue.high - 1) / dataset.size) for cue in dataset.cues]
 
 
 def recovery(

@@ -13,4 +13,4 @@ def test_bands_are_described_by_size_energy_and_position():
     bands = describe_bands(images, shells(4, 4), "dct", "linf")
     assert bands["size"].tolist() == [1, 3, 5, 7]
     assert bands["energy"].sum() == pytest.approx(images.square().sum().item() / 3)
-    np.testing.assert_allclose(bands["position"], [0, 1 / 3, 2 / 3, 1])
+    np.testing.assert_allclose(bands["position"], [0, 1 / 4, 2 / 4, 3 / 4])

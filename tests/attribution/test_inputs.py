@@ -27,7 +27,7 @@ def linear():
         ({"model": lambda x: linear()(x) * math.nan}, "expected finite logits, got NaN or infinity"),
         ({"model": lambda x: linear()(x)[:, 0]}, r"expected logits \(9, K\), got \(9,\)"),
         ({"model": lambda x: linear()(x)[:1]}, r"expected logits \(9, K\), got \(1, 4\)"),
-        ({"score": "entropy"}, "expected score logit, margin, log_probability or softmax, got 'entropy'"),
+        ({"score": "entropy"}, "expected score logit, margin, log_probability or probability, got 'entropy'"),
         ({"baseline": torch.zeros(10, 8)}, r"expected a baseline of shape \(3, 8, 10\), got \(10, 8\)"),
         ({"baseline": torch.zeros(8, 3, 8, 10)}, r"expected a baseline of shape \(3, 8, 10\), got \(8, 3, 8, 10\)"),
     ],

@@ -17,7 +17,7 @@ def test_scores_are_those_computed_by_hand():
     def model(x):
         return logits * x.flatten(1)  # all logits are 0 once the only coefficient is gone
 
-    at_zero = {"logit": 0.0, "margin": 0.0, "log_probability": -math.log(3), "softmax": 1 / 3}
+    at_zero = {"logit": 0.0, "margin": 0.0, "log_probability": -math.log(3), "probability": 1 / 3}
     by_hand = {
         "logit": (-1.0, 1.0),
         "margin": (2.0, -1.0),
@@ -25,7 +25,7 @@ def test_scores_are_those_computed_by_hand():
             -1 - math.log(math.exp(-5) + math.exp(-1) + math.exp(-3)),
             1 - math.log(math.exp(2) + math.exp(0.5) + math.exp(1)),
         ),
-        "softmax": (
+        "probability": (
             math.exp(-1) / (math.exp(-5) + math.exp(-1) + math.exp(-3)),
             math.exp(1) / (math.exp(2) + math.exp(0.5) + math.exp(1)),
         ),

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spectroscope.attribution.summaries import centroid, class_shares, hf_share, shell_summaries
+from spectroscope.attribution.summaries import (
+    centroid,
+    centroid_abs,
+    class_shares,
+    hf_share,
+    negative_share,
+)
+from spectroscope.attribution.summaries import shell_summaries as summaries_of
 
 TABLE = {  # model: DC, sum k = 2..8, sum 9..16, sum 17..31, centroid in k, share of k >= 17
     "nat": ("5.30", "1.62", "2.33", "4.39", "16.8", "0.50"),  # centroid 16.846
@@ -14,6 +21,11 @@ TABLE = {  # model: DC, sum k = 2..8, sum 9..16, sum 17..31, centroid in k, shar
     "l2_0.5": ("6.51", "5.57", "2.66", "1.07", "8.6", "0.11"),
 }
 SUMS = ("dc", "low_sum", "mid_sum", "high_sum")
+
+
+def shell_summaries(curves, hf_from):
+    """With the share of every class that has one."""
+    return summaries_of(curves, hf_from, np.ones(curves.shape[-2], bool))
 
 
 @pytest.fixture(scope="module")
@@ -74,10 +86,16 @@ def test_summaries_by_hand_leave_negative_parts_and_dc_out():
     curves = np.array([[9.0, 1.0, -2.0, 3.0], [9.0, 3.0, 0.0, 1.0]])  # mean 9, 2, -1, 2; shells 0..3
     assert shell_summaries(curves, 0.5) == {
         "centroid": pytest.approx((1 * 2 + 3 * 2) / 4),
+        "centroid_abs": pytest.approx((1 * 2 + 2 * 1 + 3 * 2) / 5),
+        "negative_share": pytest.approx(1 / 5),
         "hf_share": pytest.approx((3 / 4 + 1 / 4) / 2),
+        "class_negative": pytest.approx((2 / 6 + 0) / 2),
         **{"dc": 9.0, "low_sum": 0.0, "mid_sum": 2.0, "high_sum": 1.0},
     }
     assert np.isfinite(class_shares(curves, 0.5)).all()
+    only_second = summaries_of(curves, 0.5, np.array([False, True]))
+    assert only_second["hf_share"] == pytest.approx(1 / 4)
+    assert only_second["centroid"] == pytest.approx((1 * 2 + 3 * 2) / 4)  # of all classes
 
 
 def test_a_class_with_nothing_positive_has_no_share_and_is_counted():
@@ -109,3 +127,6 @@ def test_the_summaries_of_a_curve_are_those_worked_out_by_hand():
     assert centroid(curve, position) == pytest.approx((0.2 * 1 + 0.6 * 3) / 4)
     assert hf_share(-curve, position, 0.5) == 1.0  # only the last band is then positive
     assert np.isnan(centroid(np.array([5.0, -1, 0, -2]), position))
+    assert centroid_abs(curve, position) == pytest.approx((0.2 * 1 + 0.6 * 3 + 0.9 * 1) / 5)
+    assert negative_share(curve) == pytest.approx(1 / 5)
+    assert negative_share(np.array([-5.0, 1, 2])) == 0 and np.isnan(negative_share(np.array([1.0, 0, 0])))

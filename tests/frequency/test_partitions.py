@@ -117,10 +117,24 @@ def test_sums_and_means_are_taken_over_the_coefficients_of_each_band():
     assert mean_by_band(maps.float(), index).dtype == torch.float32
 
 
-def test_positions_are_mean_frequencies():
-    index = partition(3, 3, "linf", None, "dct")
-    assert positions(index, "dct").tolist() == [0, 0.5, 1]
-    assert positions(torch.zeros(2, 2, dtype=torch.int64), "dct").tolist() == [0.75]
+def test_positions_are_mean_frequencies_in_half_sides():
+    index = partition(4, 4, "linf", None, "dct")
+    assert positions(index, "dct").tolist() == [0, 0.25, 0.5, 0.75]  # 0, .5, 1 and 1.5 cycles of at most 2
+    assert positions(partition(4, 4, "linf", None, "dft"), "dft").tolist() == [0, 0.5, 1]
+    assert positions(torch.zeros(2, 2, dtype=torch.int64), "dct").tolist() == [0.375]
+
+
+def test_a_band_and_its_twin_in_the_other_transform_have_the_same_frequency():
+    shell = shells(32, 32)
+    for first, last in [(14, 18), (8, 16), (16, 32), (4, 8)]:  # in half cycles per side
+        dct = ((shell >= first) & (shell < last)).long()
+        cycles = shells(32, 32, "linf", "dft")
+        dft = ((cycles >= first / 2) & (cycles < last / 2)).long()
+        twins = [positions(index, basis)[1].item() for index, basis in ((dct, "dct"), (dft, "dft"))]
+        assert abs(twins[0] - twins[1]) < 1 / 32, (first, last)  # less than one shell of the DCT
+        assert [at >= 0.5 for at in twins] == 2 * [first == 16], (first, last)
+    octaves = [positions(partition(32, 32, "octave", None, basis), basis) for basis in ("dct", "dft")]
+    torch.testing.assert_close(octaves[0][2:], octaves[1][1:5], rtol=0, atol=1 / 32)  # from 1, 2, 4 and 8 cycles on
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_luminance_of_grey_images_is_their_one_channel(estimator):
 
 
 @every_estimator
-def test_a_draw_equals_the_map_of_the_rows_it_repeats(estimator):
+def test_a_replicate_equals_the_map_of_the_rows_it_counts(estimator):
     x, adversarial = uniform(9, 3, 5, 7), uniform(9, 3, 5, 7, seed=1)
     x[4] = 0.5  # no ratios outside DC
     change, reference = change_and_reference(x, adversarial, "each")

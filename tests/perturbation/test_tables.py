@@ -1,6 +1,7 @@
 """Tables of perturbations: their numbers, counts and intervals, for the attack, its control, classes and halves."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from perturbations import (
@@ -11,6 +12,7 @@ from perturbations import (
     crossed_units,
     generator,
     natural,
+    nulls_of,
     outcomes_of,
     spectra_of,
     uniform,
@@ -20,10 +22,10 @@ from perturbations import (
 from spectroscope.frequency.partitions import by_band, mean_by_band
 from spectroscope.frequency.spectrum import dct2, idct2, shells
 from spectroscope.perturbation import tables
-from spectroscope.perturbation.null import noise_null
-from spectroscope.perturbation.rct import ESTIMATORS, rct_map, relative_change
+from spectroscope.perturbation.rct import ESTIMATORS, rct_map
 from spectroscope.perturbation.spectra import power
 from spectroscope.pipeline.io import Images
+from spectroscope.statistics.estimates import SUMMARY, jackknife, summary
 
 
 def power_by_shell(change: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -31,9 +33,9 @@ def power_by_shell(change: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
 
 
 def maps_and_profile(x: torch.Tensor, change: torch.Tensor, seeds: int, settings=SETTINGS):
-    spectra = spectra_of(x, change, seeds, settings)
-    maps = {name: relative_change(spectra, name, spectra.weights) for name in ESTIMATORS}
-    return maps, tables.profile_table(maps, spectra)
+    networks = spectra_of(x, change, seeds, settings)
+    maps = tables.relative_changes(networks)
+    return maps, tables.profile_table(maps, networks, STATISTICS)
 
 
 # Shares of power
@@ -77,50 +79,68 @@ def test_white_noise_has_power_in_proportion_to_the_size_of_a_shell():
 # Maps and profiles
 
 
-def test_a_profile_has_its_numbers_n_and_intervals_around_the_point():
+def test_a_profile_is_that_of_each_network_averaged_with_an_interval_around_it():
     x = natural(30).repeat(3, 1, 1, 1)
-    change = white(x)
+    change = white(x) * torch.tensor([1.0, 2.0, 3.0], dtype=x.dtype).repeat_interleave(30)[:, None, None, None]
     _, rows = maps_and_profile(x, change, 3, SETTINGS.model_copy(update={"shapes": ["linf", "radial"]}))
-    assert list(rows) == ["shape", "statistic", "shell", "mean", "low", "high", "n_images", "n_seeds"]
+    assert list(rows) == ["shape", "statistic", "shell", *SUMMARY]
     assert rows["statistic"].unique().tolist() == ["power", *ESTIMATORS]
-    assert (rows["n_images"] == 90).all()
+    assert (rows["n_images"] == 30).all()
     assert (rows["n_seeds"] == 3).all()
+    parts = list(zip(x.split(30), change.split(30), strict=True))
     for shape in ("linf", "radial"):
         index = shells(16, 16, shape)
-        mean = rows[rows["shape"] == shape].pivot(index="statistic", columns="shell", values="mean")
-        np.testing.assert_allclose(mean.loc["power"], power_by_shell(change, index).mean(0), rtol=1e-10)
+        of_shape = rows[rows["shape"] == shape]
+        mean = of_shape.pivot(index="statistic", columns="shell", values="mean")
+        power = [power_by_shell(own, index).mean(0) for _, own in parts]
+        np.testing.assert_allclose(mean.loc["power"], np.mean(power, axis=0), rtol=1e-10)
         for estimator in ESTIMATORS:
-            expected = mean_by_band(rct_map(x, x + change, estimator), index)
-            np.testing.assert_allclose(mean.loc[estimator], expected, rtol=1e-10)
-    inside = rows[rows["statistic"] != "mean_of_ratios"]  # its draws have no mean to lie around
-    assert ((inside["low"] <= inside["mean"]) & (inside["mean"] <= inside["high"])).mean() > 0.95
-    assert (inside["low"] < inside["high"]).all()
+            curves = [mean_by_band(rct_map(clean, clean + own, estimator), index) for clean, own in parts]
+            np.testing.assert_allclose(mean.loc[estimator], np.mean(curves, axis=0), rtol=1e-10)
+            networks = of_shape[of_shape["statistic"] == estimator]["networks"]
+            np.testing.assert_allclose([float(values.split()[1]) for values in networks], curves[1], rtol=1e-3)
+    assert (rows["low"] < rows["mean"]).all() and (rows["mean"] < rows["high"]).all()
 
 
-def test_the_map_of_every_coefficient_has_its_interval():
-    x = natural(20).repeat(2, 1, 1, 1)
+def test_the_map_of_every_coefficient_has_the_interval_of_its_pseudo_values():
+    x = natural(20).repeat(3, 1, 1, 1)
     change = white(x)
-    spectra = spectra_of(x, change, 2)
-    maps, _ = maps_and_profile(x, change, 2)
-    rows = tables.map_table(maps, spectra)
-    assert list(rows) == ["estimator", "u", "v", "mean", "low", "high", "n_images", "n_seeds"]
+    maps, _ = maps_and_profile(x, change, 3)
+    rows = tables.map_table(maps, spectra_of(x, change, 3), STATISTICS)
+    assert list(rows) == ["estimator", "u", "v", *SUMMARY]
+    groups = np.arange(20) % 10
     for estimator in ESTIMATORS:
-        part = rows[rows["estimator"] == estimator]
-        whole = part.pivot(index="u", columns="v", values="mean")
-        np.testing.assert_allclose(whole, rct_map(x, x + change, estimator), rtol=1e-10)
-        by_hand = [
-            rct_map(x[rows], (x + change)[rows], estimator)[3, 5].item()
-            for rows in (np.repeat(np.arange(40), counts) for counts in spectra.weights[1:])
-        ]
-        cell = part[(part["u"] == 3) & (part["v"] == 5)]
-        np.testing.assert_allclose(cell[["low", "high"]].to_numpy()[0], np.quantile(by_hand, [0.025, 0.975]), rtol=1e-9)
+
+        def at_one_coefficient(images: np.ndarray, _: np.ndarray, estimator=estimator) -> np.ndarray:
+            clean, own = torch.from_numpy(images).unbind(1)
+            return rct_map(clean, clean + own, estimator)[3, 5][None].numpy()
+
+        values = torch.stack([x, change], 1).unflatten(0, (3, 20)).numpy()
+        by_hand = summary(jackknife(values, at_one_coefficient, groups), STATISTICS)
+        cell = rows.query("estimator == @estimator and u == 3 and v == 5")
+        for column in ("mean", "low", "high"):
+            assert cell[column].item() == pytest.approx(by_hand[column].item(), rel=1e-9)
 
 
 def test_the_interval_of_perturbations_that_are_all_alike_is_a_point():
-    x = natural(1).expand(6, -1, -1, -1)
-    _, rows = maps_and_profile(x, 0.1 * x, 2)
-    np.testing.assert_allclose(rows["low"], rows["mean"], rtol=1e-10)
-    np.testing.assert_allclose(rows["high"], rows["mean"], rtol=1e-10)
+    x = natural(1).expand(9, -1, -1, -1)
+    _, rows = maps_and_profile(x, 0.1 * x, 3)
+    np.testing.assert_allclose(rows["low"], rows["mean"], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(rows["high"], rows["mean"], rtol=1e-10, atol=1e-12)
+
+
+def test_copies_of_images_in_one_cluster_change_no_interval():
+    def intervals(copies: int, clusters: torch.Tensor) -> np.ndarray:
+        x, change = (images.repeat(copies, 1, 1, 1) for images in (natural(12), white(natural(12))))
+        test = Images(x, torch.arange(12).repeat(copies) % 2, ("a", "b"), clusters)
+        measured = tables.measure(test, change, outcomes_of(crossed_units(1, len(x))), SETTINGS, STATISTICS)
+        return measured["perturbation"].query("source == 'attack'")[["mean", "low", "high"]].to_numpy()
+
+    once = intervals(1, torch.arange(12))
+    twice, as_if_new = intervals(2, torch.arange(12).repeat(2)), intervals(2, torch.arange(24))
+    np.testing.assert_allclose(twice, once, rtol=1e-9, atol=1e-12)
+    width, too_narrow = (rows[:, 2] - rows[:, 1] for rows in (once, as_if_new))
+    assert np.median(too_narrow / width) == pytest.approx(0.5**0.5, abs=0.1)
 
 
 # Classes, and all tables of an attack
@@ -128,11 +148,13 @@ def test_the_interval_of_perturbations_that_are_all_alike_is_a_point():
 
 def test_a_class_is_measured_on_its_own_images():
     x = natural(20)
-    labels, change = torch.arange(20) % 3 * 2, white(x)  # classes 0, 2, 4
-    null, spectra = noise_null(x, change, SETTINGS), spectra_of(x, change, 2)
-    rows = tables.class_table(spectra, null, labels, tuple("abcde"))
+    change = white(x)
+    test = Images(x, torch.arange(20) % 3 * 2, tuple("abcde"))  # classes 0, 2, 4
+    (null,), networks = nulls_of(x, change), spectra_of(x, change)
+    rows = tables.class_table(networks, [null], test, STATISTICS)
+    assert list(rows) == ["class", "statistic", "shell", *SUMMARY]
     assert rows["class"].unique().tolist() == ["a", "c", "e"]
-    own, index = labels == 2, shells(16, 16)
+    own, index = test.labels == 2, shells(16, 16)
     part = rows[rows["class"] == "c"].pivot(index="statistic", columns="shell", values="mean")
     for estimator in tables.LINEAR:
         expected = mean_by_band(rct_map(x[own], (x + change)[own], estimator), index)
@@ -140,11 +162,21 @@ def test_a_class_is_measured_on_its_own_images():
     attack, noise = (by_band(values[own].sum(0), index) for values in (dct2(change).square().sum(1), null.power))
     np.testing.assert_allclose(part.loc["score"], (attack / noise).log() / 2, rtol=1e-9, atol=1e-12)
     assert rows.loc[rows["class"] == "c", "n_images"].unique().tolist() == [7]
+    assert (rows["low"] < rows["mean"]).all() and (rows["mean"] < rows["high"]).all()
+
+
+def test_a_class_of_one_cluster_has_values_without_an_interval():
+    x = natural(8)
+    test = Images(x, torch.arange(8) % 2, ("a", "b"), torch.tensor([7, 1, 7, 2, 7, 3, 7, 4]))
+    change = white(x)
+    rows = tables.class_table(spectra_of(x, change), nulls_of(x, change), test, STATISTICS).groupby("class")
+    assert np.isfinite(rows.get_group("a")["mean"]).all() and rows.get_group("a")[["low", "high"]].isna().all().all()
+    assert np.isfinite(rows.get_group("b")[["mean", "low", "high"]]).all().all()
 
 
 def test_the_attack_and_its_control_are_measured_alike():
-    x, units = natural(6), crossed_units(2, 6)
-    change = banded(natural(12), shells(16, 16) < 4)
+    x, units = natural(6), crossed_units(3, 6)
+    change = banded(natural(18), shells(16, 16) < 4)
     test = Images(x, torch.arange(6) % 2, ("a", "b"))
     measured = tables.measure(test, change, outcomes_of(units), SETTINGS, STATISTICS)
     assert list(measured) == list(tables.TABLES)
@@ -152,13 +184,23 @@ def test_the_attack_and_its_control_are_measured_alike():
         sources = ["attack"] if name in ("classes", "split_half") else ["attack", "control"]
         assert table["source"].unique().tolist() == sources, name
         assert table.columns[0] == "source"
-        assert list(table)[-5:] == ["mean", "low", "high", "n_images", "n_seeds"]
-    pairs = x.repeat(2, 1, 1, 1)
-    expected = rct_map(pairs, pairs + change, "ratio_of_means")
+        assert list(table)[-6:] == SUMMARY
+        assert (table["n_images"] == (3 if name == "classes" else 6)).all() and (table["n_seeds"] == 3).all()
+    expected = torch.stack([rct_map(x, x + own, "ratio_of_means") for own in change.split(6)]).mean(0)
     rows = measured["maps"].query("source == 'attack' and estimator == 'ratio_of_means'")
     np.testing.assert_allclose(rows.pivot(index="u", columns="v", values="mean"), expected, rtol=1e-10)
     low = measured["calibrated"].query("shell < 4").groupby("source")["mean"].mean()
     assert low["attack"] > 1 > 0.3 > abs(low["control"])
+
+
+def test_no_network_has_the_noise_of_another():
+    x = natural(4)
+    test, change = Images(x, torch.arange(4) % 2, ("a", "b")), white(x).repeat(2, 1, 1, 1)
+    measured = tables.measure(test, change, outcomes_of(crossed_units(2, 4)), SETTINGS, STATISTICS)
+    for table, alike in (("calibrated", 0.0), ("perturbation", 1.0)):  # the null is in the score alone
+        rows = measured[table].set_index("source")["networks"].str.split(expand=True)
+        same = (rows[0] == rows[1]).groupby("source").mean()
+        assert same["attack"] == pytest.approx(alike, abs=0.1) and same["control"] < 0.1, table
 
 
 def test_only_successes_among_the_first_images_are_measured():
@@ -166,8 +208,21 @@ def test_only_successes_among_the_first_images_are_measured():
     test = Images(x, torch.zeros(6, dtype=torch.int64), ("a",))
     change = white(x.repeat(2, 1, 1, 1))
     outcomes = outcomes_of(crossed_units(2, 6))
-    outcomes["success"] = [True, False, True, True, True, True, False, False, True, True, True, True]
+    outcomes["success"] = [True, False, True, False, True, True, False, False, True, False, True, True]
     few = SETTINGS.model_copy(update={"n_images": 4})
     phase = tables.measure(test, change, outcomes, few, STATISTICS)["phase"]
-    assert (phase["n_images"] == 5).all() and (phase["n_seeds"] == 2).all()
+    assert (phase["n_images"] == 2).all() and (phase["n_seeds"] == 2).all()  # images 0 and 2; 2 fools both
+    assert phase[["low", "high"]].isna().all().all()  # of two networks there are values alone
     assert tables.measure(test, change, outcomes.assign(success=False), few, STATISTICS) == {}
+
+
+def test_a_network_that_was_never_fooled_does_not_count():
+    x = natural(12)
+    test = Images(x, torch.arange(12) % 2, ("a", "b"))
+    change, outcomes = white(x.repeat(4, 1, 1, 1)), outcomes_of(crossed_units(4, 12))
+    outcomes["success"] = outcomes["seed"] != 30
+    four = tables.measure(test, change, outcomes, SETTINGS, STATISTICS)
+    three = tables.measure(test, change[:36], outcomes[:36], SETTINGS, STATISTICS)
+    for name, table in four.items():
+        assert (table["n_seeds"] == 3).all()
+        pd.testing.assert_frame_equal(table, three[name])

@@ -4,6 +4,8 @@ import errno
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from spectroscope.pipeline import io
@@ -32,7 +34,7 @@ def test_a_file_that_is_replaced_is_not_edited_in_place(tmp_path):
     assert (tmp_path / "cache").read_text() == "old" and (tmp_path / "a.txt").read_text() == "new"
 
 
-# ---- tables and JSON
+# ---- tables
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv"])
@@ -44,7 +46,7 @@ def test_tables_come_back(tmp_path, ending):
 
 def test_a_csv_has_six_significant_digits(tmp_path):
     io.write_table(tmp_path / "t.csv", pd.DataFrame({"x": [1 / 3], "n": [12345678]}))
-    assert (tmp_path / "t.csv").read_text() == "x,n\n0.333333,12345678\n"
+    assert (tmp_path / "t.csv").read_text() == "x,n,schema\n0.333333,12345678,2\n"
 
 
 def test_a_table_of_unknown_ending_is_neither_written_nor_read(tmp_path):
@@ -53,6 +55,62 @@ def test_a_table_of_unknown_ending_is_neither_written_nor_read(tmp_path):
         with pytest.raises(ValueError, match=r"t\.txt: expected a name ending in \.parquet or \.csv, got '\.txt'"):
             use()
     assert not path.parent.exists()
+
+
+# ---- schema versions
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_an_empty_table_comes_back_and_carries_its_version(tmp_path, ending):
+    path = tmp_path / f"t.{ending}"
+    io.write_table(path, pd.DataFrame(columns=["run"]))
+    assert list(io.read_table(path)) == ["run"] and io.read_table(path).empty
+    if ending == "csv":
+        assert path.read_text() == "run,schema\n"
+    else:
+        assert pq.read_schema(path).metadata == {b"schema_version": b"2"}
+
+
+def write_version(path, version):
+    """A table of two rows with a schema version of its own, or without one."""
+    table = pd.DataFrame({"run": ["a", "b"]})
+    if path.suffix == ".csv":
+        (table if version is None else table.assign(schema=version)).to_csv(path, index=False)
+    else:
+        metadata = None if version is None else {b"schema_version": version.encode()}
+        pq.write_table(pa.Table.from_pandas(table).replace_schema_metadata(metadata), path)
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+@pytest.mark.parametrize(("version", "got"), [("1", "1"), ("3", "3"), (None, "none")])
+def test_a_table_of_another_schema_version_is_refused_with_the_remedy(tmp_path, ending, version, got):
+    path = tmp_path / f"t.{ending}"
+    write_version(path, "2")
+    assert io.read_table(path).to_dict("list") == {"run": ["a", "b"]}
+    write_version(path, version)
+    with pytest.raises(ValueError) as caught:
+        io.read_table(path)
+    assert str(caught.value) == (
+        f"{path}: expected schema version 2, got {got}: `dvc repro` makes it anew; for committed results of another "
+        "release, check out that release"
+    )
+
+
+def test_one_row_of_another_schema_version_or_cut_short_is_found(tmp_path):
+    for last_row, got in (("b,1", "1"), ("b", "none"), ("b,", "none")):
+        (tmp_path / "t.csv").write_text(f"run,schema\na,2\n{last_row}\n")
+        with pytest.raises(ValueError, match=rf"t\.csv: expected schema version 2, got {got}:"):
+            io.read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_table_with_a_column_named_as_the_version_is_not_written(tmp_path, ending):
+    with pytest.raises(ValueError, match=rf"t\.{ending}: expected no column 'schema', .*got \['x', 'schema'\]"):
+        io.write_table(tmp_path / f"t.{ending}", pd.DataFrame({"x": [1], "schema": [2]}))
+    assert not any(tmp_path.iterdir())
+
+
+# ---- JSON
 
 
 def test_json_is_sorted_rounded_and_plain(tmp_path):

@@ -206,8 +206,29 @@ def test_arrays_without_labels_are_refused_as_images(tmp_path):
         io.read_images(tmp_path / "a.parquet")
 
 
-def test_a_parquet_file_of_another_program_is_named(tmp_path):
-    pd.DataFrame({"label": [0], "pixels": [b"x"]}).to_parquet(tmp_path / "a.parquet")
-    for reader in (io.read_images, io.read_arrays, io.read_facts):
+READERS = (io.read_images, io.read_arrays, io.read_facts)
+
+
+def test_a_table_is_refused_as_images(tmp_path):
+    io.write_table(tmp_path / "a.parquet", pd.DataFrame({"label": [0], "pixels": [b"x"]}))
+    for reader in READERS:
         with pytest.raises(ValueError, match=r"a\.parquet: expected .* by spectroscope.*no entry 'spectroscope'"):
             reader(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(("version", "got"), [(b"1", "1"), (None, "none")])
+def test_images_of_another_schema_version_are_refused_with_the_remedy(tmp_path, version, got):
+    path = tmp_path / "a.parquet"
+    io.write_images(path, images())
+    table = pq.read_table(path)
+    assert table.schema.metadata.pop(b"schema_version") == b"2"
+    metadata = {b"spectroscope": table.schema.metadata[b"spectroscope"]}
+    metadata |= {} if version is None else {b"schema_version": version}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    for reader in READERS:
+        with pytest.raises(ValueError) as caught:
+            reader(path)
+        assert str(caught.value) == (
+            f"{path}: expected schema version 2, got {got}: `dvc repro` makes it anew; for committed results of "
+            "another release, check out that release"
+        )

@@ -12,7 +12,7 @@ import report_tables
 import torch
 import vl_convert
 from report_pages import decoded
-from report_tables import ATTACKS, CLASSES, RUNS, SHELLS, cell, study, tables
+from report_tables import ATTACKS, RUNS, SHELLS, cell, study, tables
 
 from spectroscope.pipeline import io
 from spectroscope.report import page
@@ -53,7 +53,7 @@ def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[
     curves = (table["occluded_frequency"], table["class_occluded_frequency"])
     drawn = {name: draw(table[name], run_colours) for name, draw in of_one_table.items()}
     drawn["occluded_frequency"] = attribution.occluded_frequency(*curves, run_colours)
-    drawn["accuracy"] = evaluation.accuracy(table["accuracy"], table["attacks"], run_colours)
+    drawn["accuracy"] = evaluation.accuracy(table["accuracy"], table["attacks"], run_colours, 0.25)
     drawn["calibrated"] = perturbation.against_noise(table["calibrated"], run_colours, 0.95)
     drawn["agreement"] = validation.agreement(table["agreement"])
     drawn["multiverse"] = validation.choices(table["multiverse"], table["signs"], run_colours)
@@ -135,7 +135,7 @@ def test_every_run_has_its_one_colour_in_every_chart(specs):
 
 def test_every_caption_says_what_its_numbers_rest_on(specs):
     for name, spec in specs.items():
-        assert "3 seeds" in spec["description"] and "interval" in spec["description"]
+        assert "3 networks a run" in spec["description"] and "interval" in spec["description"]
         assert name == "training" or "n\u00a0=\u00a0200" in spec["description"]
 
 
@@ -158,41 +158,67 @@ def test_charts_are_drawn_for_few_and_many_runs_and_a_click_in_the_legend_reache
 def test_the_result_table_has_every_attack_and_run():
     frame, caption = evaluation.results_table(study())
     under = [f"under {attack}" for attack in ATTACKS]
-    centroids = ["OF centroid (shell)", "OF centroid (k = shell + 1)"]
-    assert frame[""].tolist() == ["clean accuracy", *under, *centroids, "OF high-frequency share"]
+    assert frame[""].tolist() == ["clean accuracy", *under, *(name for name, _ in evaluation.RELIANCE.values())]
     assert list(frame) == ["", "images", *RUNS[:2]] and "left out" not in caption
-    assert set(frame["images"]) == {"200"}
+    assert set(frame["images"]) == {"200"} and "Chance is 33.3%." in caption
 
 
-def test_attacks_without_a_bound_and_noise_stand_apart_and_are_not_the_lowest(table):
+def test_an_attack_on_fewer_images_has_the_clean_accuracy_of_these():
+    accuracy = tables(2)["accuracy"]
+    accuracy.loc[accuracy["attack"] == "pgd", ["clean", "n_images"]] = [0.875, 50]
+    rows = evaluation.results_table(study(tables={"accuracy": accuracy}))[0].set_index("")
+    assert rows.loc["under pgd", RUNS[0]].endswith("]; clean 87.5%") and rows.loc["under pgd", "images"] == "50"
+    assert "clean" not in rows.loc["under fgsm", RUNS[0]]
+
+
+def test_a_run_on_a_band_is_judged_on_that_band():
+    settings = report_tables.settings(2)
+    settings["bands"]["low"] = {"keep": "inside"}
+    settings["runs"][RUNS[1]]["band"] = "low"
+    accuracy = tables(2)["band_accuracy"]
+    accuracy.loc[(accuracy["run"] == RUNS[1]) & (accuracy["band"] == "low"), ["mean", "low", "high"]] = [0.5, 0.4, 0.6]
+    frame, _ = evaluation.results_table(study(settings=settings, tables={"band_accuracy": accuracy}))
+    assert frame.set_index("").loc["accuracy on its own band", RUNS[1]] == "50.0 % [40.0, 60.0]"
+
+
+def test_what_a_run_at_chance_relies_on_is_not_told():
+    curves, reliance = tables(2)["occluded_frequency"], tables(2)["reliance"]
+    curves["at_chance"] = curves["run"] == RUNS[1]
+    reliance = reliance[reliance["run"] != RUNS[1]]
+    changed = {"occluded_frequency": curves, "reliance": reliance}
+    frame, caption = evaluation.results_table(study(tables=changed))
+    assert set(frame.set_index("")[RUNS[1]].tail(len(evaluation.RELIANCE))) == {"at chance"}
+    assert f"rely on means nothing: {RUNS[1]}." in caption
+
+
+def test_noise_stands_apart_and_an_attack_without_a_ball_has_no_accuracy(table):
     accuracy, attacks = table["accuracy"], table["attacks"].copy()
     attacks.loc[attacks["attack"] == "fgsm", ["kind", "eps"]] = ["control", 0.5]
-    attacks.loc[attacks["attack"] == "pgd", "eps"] = float("nan")
-    order = ["clean", "simba", "pgd", "fgsm"]
+    accuracy = accuracy[accuracy["attack"] != "pgd"]
     groups = evaluation.grouped(accuracy, attacks)
-    assert [attack for rows in groups.values() for attack in rows["attack"].unique()] == order
-    assert [title for _, title in groups] == ["no attack", "linf ball, radius 0.03", "no bound", "noise, linf norm 0.5"]
-    accuracy = accuracy.assign(mean=accuracy["mean"].where(accuracy["attack"] != "pgd", 0.0))
-    spec = evaluation.accuracy(accuracy, attacks, report_tables.run_colours(4)).to_dict()
-    assert "Lowest accuracy in a ball: standard simba" in spec["description"]
+    assert [attack for rows in groups.values() for attack in rows["attack"].unique()] == ["clean", "simba", "fgsm"]
+    assert [title for _, title in groups] == ["no attack", "linf ball, 0.03", "noise, linf norm 0.5"]
+    accuracy = accuracy.assign(mean=accuracy["mean"].where(accuracy["attack"] != "fgsm", 0.0))
+    results = study(4, tables={"accuracy": accuracy, "attacks": attacks})
+    drawn = evaluation.accuracy(accuracy, attacks, results.run_colours, 0.25)
+    assert "Lowest accuracy in a ball: standard simba" in drawn.to_dict()["description"]
+    assert evaluation.UNBOUNDED in evaluation.results_table(results)[1]
 
 
 def test_the_centroid_stands_in_shells_and_one_higher_in_the_papers_k():
     reliance = tables(2)["reliance"]
     reliance.loc[reliance["statistic"] == "centroid", ["mean", "low", "high"]] = [7.25, 6.0, 8.5]
-    frame, _ = evaluation.results_table(study(tables={"reliance": reliance}))
-    rows = frame.set_index("")
-    assert rows.loc["OF centroid (shell)", RUNS[0]] == "7.2 [6.0, 8.5]"
-    assert rows.loc["OF centroid (k = shell + 1)", RUNS[0]] == "8.2 [7.0, 9.5]"
+    reliance.loc[(reliance["run"] == RUNS[0]) & (reliance["score"] == "margin"), "marked"] = True
+    rows = evaluation.results_table(study(tables={"reliance": reliance}))[0].set_index("")
+    names = [evaluation.RELIANCE[score, "centroid"][0] for score in ("margin", "logit")]
+    assert rows.loc[names, RUNS[0]].tolist() == ["7.2 [6.0, 8.5] *", "8.2 [7.0, 9.5]"]
 
 
 def test_values_that_are_undefined_are_told():
     reliance = tables(2)["reliance"]
-    lacking = reliance.assign(n_missing=2 * (reliance["statistic"] == "hf_share"))
+    lacking = reliance.assign(n_missing=2 * ((reliance["statistic"] == "hf_share") & (reliance["score"] == "margin")))
     _, caption = evaluation.results_table(study(tables={"reliance": lacking}))
-    assert (
-        "Of 3 classes, those without a high-frequency share are left out of it: standard 2, adversarial 2." in caption
-    )
+    assert "left out of it for all: 2 by margin." in caption
 
 
 def test_a_cell_of_a_matrix_without_a_number_is_empty(table):
@@ -222,9 +248,17 @@ def grids(monkeypatch, draw) -> tuple:
     return arguments
 
 
-def test_logits_are_not_compared(table):
-    rows = pd.concat([table["contrasts"], table["contrasts"].assign(statistic="low_sum")])
-    assert "low_sum" not in set(held(findings.contrasts(rows, report_tables.run_colours(4)).to_dict())["statistic"])
+@pytest.mark.parametrize(
+    ("statistic", "panel"),
+    [
+        ("pgd", "accuracy"),
+        ("centroid by logit", "centroid"),
+        ("hf_share by margin", "share"),
+        ("low_sum by probability", "amount"),
+    ],
+)
+def test_a_difference_stands_in_the_panel_of_its_unit(statistic, panel):
+    assert findings.unit(statistic) == panel
 
 
 def test_a_dot_is_hollow_exactly_where_its_interval_holds_zero():
@@ -246,15 +280,6 @@ def test_one_run_differs_from_nothing():
 
 
 # ---- attribution
-
-
-def test_the_reliance_chart_offers_the_mean_and_every_class(specs, table):
-    spec = specs["occluded_frequency"]
-    rows, (select,) = held(spec), [bind for bind in below(spec, "bind") if isinstance(bind, dict)]
-    assert select["options"] == [attribution.MEAN, *CLASSES]
-    by_class = table["class_occluded_frequency"].groupby("class")
-    for name, part in [(attribution.MEAN, table["occluded_frequency"]), *by_class]:
-        np.testing.assert_allclose(rows.loc[rows["class"] == name, "mean"], part["mean"], rtol=1e-5)
 
 
 def test_a_panel_of_masks_without_a_mean_says_so(table):
@@ -315,6 +340,43 @@ def test_the_gap_of_the_score_is_told_as_a_log_ratio_and_the_others_as_shares():
     assert "by: mean of ratios 106% of its mean, score 0.28 (a log ratio)." in perturbation.stability(gaps)
 
 
+def test_the_half_of_the_shells_that_attacks_strike_is_told_from_the_table():
+    def scores(attack: str, mean: list[float]) -> pd.DataFrame:
+        rows = pd.DataFrame({"run": "standard", "attack": attack, "source": "attack", "shape": "linf"}, index=range(4))
+        return rows.assign(shell=range(4), mean=mean, low=np.subtract(mean, 0.5))
+
+    calibrated = pd.concat(
+        [scores("pgd", [0.1, 0.9, 0, 0]), scores("cw", [0.2, 0, 0, 0]), scores("fgsm", [0, 0, 1, 0])]
+        + [scores(attack, [3, 0, 0, 0]) for attack in ("noise", "confined low")],
+        ignore_index=True,
+    )
+    kinds = {
+        "pgd": "white box",
+        "cw": "white box",
+        "fgsm": "single step",
+        "noise": "control",
+        "confined low": "confined",
+    }
+    attacks_table = pd.DataFrame({"attack": kinds.keys(), "kind": kinds.values()})
+    text = perturbation.strikes(calibrated, attacks_table)
+    assert "lower half of the shells for 2 of 3 pairs of run and attack, 1 of them with an interval above zero" in text
+    assert "study" not in perturbation.strikes(calibrated.query("attack == 'noise'"), attacks_table)
+
+
+def test_the_shells_of_half_the_power_are_told_for_attack_and_control():
+    rows = pd.DataFrame(
+        {"source": ["attack"] * 3 + ["control"] * 3, "run": "a", "attack": "pgd", "shell": [0, 1, 2] * 2}
+    )
+    text = perturbation.half_of_power(rows.assign(mean=[0.6, 0.3, 0.1, 0.1, 0.2, 0.7]))
+    assert "half of the power lies in shells 0 to 0, of the control's in 0 to 2 (medians" in text
+
+
+def test_without_intervals_the_chart_against_noise_counts_none(table):
+    rows = table["calibrated"].assign(low=np.nan, high=np.nan, n_seeds=2)
+    caption = perturbation.against_noise(rows, report_tables.run_colours(4), 0.9).to_dict()["description"]
+    assert "in place of the attack. " in caption and "include zero" not in caption
+
+
 # ---- attacks and their checks
 
 
@@ -367,6 +429,9 @@ def test_the_chart_of_information_holds_the_probes_and_the_adcs_of_each_class(ta
     assert len(shown.dropna(subset=["band"])) == len(table["probes"])
     np.testing.assert_allclose(shown.dropna(subset=["shell"])["mean"], adcs["mean"], rtol=1e-5)
     assert "NaN" not in vl_convert.vegalite_to_svg(chart)
+    true = table["probes"].query("labels == 'true' and band != 'all'")
+    best = true.loc[true["mean"].idxmax()]
+    assert f"band {best['band']} alone ({best['features']}) tells most: {best['mean']:.0%} of" in chart["description"]
 
 
 def test_the_checks_of_the_methods_show_what_was_computed():

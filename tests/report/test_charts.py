@@ -1,5 +1,7 @@
 """Charts take the numbers of a table as they are, and are drawn without a browser."""
 
+import re
+
 import pandas as pd
 import pytest
 import report_tables
@@ -24,3 +26,5 @@ def test_the_overview_is_an_svg_picture_of_every_run():
     svg = charts.svg(chart)
     assert svg.startswith("<svg") and "NaN" not in svg
     assert all(f">{run}<" in svg for run in report_tables.RUNS[:2])
+    first_fonts = {fonts.split(",")[0] for fonts in re.findall(r'font-family="([^"]+)"', svg)}
+    assert first_fonts == {"Liberation Sans"}  # of vl-convert itself: a font of the machine would give other bytes

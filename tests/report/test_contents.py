@@ -27,7 +27,7 @@ MEASURE = "<script>setTimeout(() => document.body.dataset.width = document.docum
 
 def make_page(root: Path) -> str:
     folders = {name: root / name for name in ("tables", "bands", "attacks", "attribution")}
-    files = {"metrics": "metrics.json", "maps": "maps.parquet", "images": "images.parquet"}
+    files = {"warnings": "warnings.json", "maps": "maps.parquet", "images": "images.parquet"}
     files |= {"out": "out/index.html", "summary": "out/results.md", "overview": "out/overview.svg"}
     report.main(**folders, **{name: root / file for name, file in files.items()})
     return (root / "out/index.html").read_text()
@@ -95,7 +95,7 @@ def test_the_result_table_shows_the_numbers_of_the_table(text, study):
 
 
 def test_a_setting_is_told_in_words(text):
-    assert "pgd, random_start yes, eps none" in text and "95% bootstrap over seeds and images" in text
+    assert "pgd, random_start yes, eps none" in text and "95%, over networks and images" in text
     assert re.search(r'<dt>digest</dt><dd title="abc">abc</dd>', text)
 
 
@@ -103,8 +103,8 @@ def test_one_of_a_thing_is_told_in_the_singular():
     tables = report_tables.tables(2, n_seeds=1)
     tables = {name: table.assign(n_images=1) if "n_images" in table else table for name, table in tables.items()}
     page = contents.write(report_tables.study(tables=tables))
-    assert "1 seed;" in page and "1 test image," in page
-    assert not re.search(r"\b1 (seeds|test images|images|intervals|perturbations)\b", page)
+    assert "1 network a run;" in page and "1 test image," in page
+    assert not re.search(r"\b1 (seeds|networks|test images|images|intervals|perturbations)\b", page)
 
 
 def test_a_class_named_like_markup_leaves_the_page_whole():

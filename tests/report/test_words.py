@@ -8,6 +8,12 @@ from spectroscope.report import words
 SPACE = "\u00a0"
 
 
+def test_two_networks_have_no_interval_and_both_their_values():
+    missing = float("nan")
+    assert words.number(0.45, missing, missing, True, "0.41 0.49") == "41.0 % and 49.0 %"
+    assert words.number(0.45, missing, missing, True, "0.45 nan") == "45.0 %"
+
+
 @pytest.mark.parametrize(
     ("values", "share", "text"),
     [
@@ -42,10 +48,17 @@ def test_a_count_has_its_noun_in_the_right_number(number, noun, most, text):
     [
         (
             {"n_images": [90, 1200], "n_seeds": [3, 3]},
-            "90 to 1,200 faces, 3 seeds; bootstrap intervals over seeds and images.",
+            "90 to 1,200 faces, 3 networks a run; intervals over networks and images.",
         ),
-        ({"n_images": [1, 1], "n_seeds": [1, 1]}, "1 face, 1 seed; bootstrap intervals over images."),
-        ({"n_images": [7, 7]}, "7 faces; bootstrap intervals over images."),
+        (
+            {"n_images": [1, 1], "n_seeds": [1, 1]},
+            "1 face, 1 network a run; intervals over images, for this one network of each run.",
+        ),
+        (
+            {"n_images": [7, 7], "n_seeds": [2, 2]},
+            "7 faces, 2 networks a run: too few for intervals, the values of both are in the tables.",
+        ),
+        ({"n_images": [7, 7]}, "7 faces; intervals over images."),
     ],
 )
 def test_a_caption_says_what_its_numbers_rest_on(columns, text):

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import special
 
 from spectroscope.statistics.estimates import (
     StatisticsSettings,
+    balanced,
+    balanced_weights,
     difference,
     image_groups,
     jackknife,
@@ -80,6 +83,41 @@ def test_groups_keep_clusters_whole_and_spread_classes():
     assert all(len(set(groups[labels == label])) == 10 for label in range(3))
     with pytest.raises(ValueError, match="at least 2 clusters, got 1"):
         image_groups(np.zeros(5), np.zeros(5), 10)
+
+
+def test_balanced_halves_of_a_mean_have_the_cells_of_its_groups():
+    values, groups = RNG.normal(size=(3, 40, 2)), np.repeat(np.arange(8), 5)
+    weights = balanced_weights(groups)
+    assert weights.shape == (15, 40) and set(np.unique(weights)) == {0.5, 1.0, 1.5}
+    replicates = np.einsum("ri,sik->srk", weights, values) / weights.sum(1)[:, None]
+    expected = means(values, groups)
+    found = balanced(replicates, 40)
+    np.testing.assert_allclose(found.by_network, expected.by_network)
+    np.testing.assert_allclose(found.cells, expected.cells)
+
+
+def test_balanced_halves_fold_the_groups_to_a_power_of_two():
+    weights = balanced_weights(np.arange(20))
+    assert weights.shape == (2 * 16 - 1, 20)
+    np.testing.assert_array_equal(weights[:, 0], weights[:, 16])
+    with pytest.raises(ValueError, match="expected at least 2 groups of images, got 1"):
+        balanced_weights(np.zeros(5, int))
+
+
+def test_bounds_keep_an_interval_between_them():
+    values, groups = RNG.random((3, 40, 2)) ** 8, ONE_EACH % 10
+    free, bound = (summary(jackknife(values, share, groups, bounds), SETTINGS) for bounds in (None, (0.0, 1.0)))
+    assert free["mean"] == bound["mean"]
+    low, mean, high = (float(special.logit(bound[name][0])) for name in ("low", "mean", "high"))
+    assert high - mean == pytest.approx(mean - low)
+    step = float(free["high"][0] - free["mean"][0]) / float(free["mean"][0] * (1 - free["mean"][0]))
+    assert high - mean == pytest.approx(step)
+
+
+def test_a_difference_of_shares_has_the_interval_of_the_public_function():
+    a, b = (RNG.random((2, 3, 45)) < [[[0.3]], [[0.02]]]).astype(float)
+    of_a, of_b = (means(values[:, :, None], np.arange(45), share=True) for values in (a, b))
+    np.testing.assert_allclose(figures(difference(of_a, of_b, SETTINGS)), difference_interval(a, b))
 
 
 def test_a_share_of_none_has_an_exact_end():

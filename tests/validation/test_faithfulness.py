@@ -13,6 +13,7 @@ from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.attribution.registry import attribute
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.attribution.task import Attribution, Task
+from spectroscope.frequency.equal_energy import equal_energy, random_orders
 from spectroscope.frequency.spectrum import dct2, idct2, synthesise
 from spectroscope.pipeline import params
 from spectroscope.validation import faithfulness
@@ -108,17 +109,23 @@ def test_an_intervention_takes_the_bands_energy_off_the_rest():
     task, seen = make_task(), []
     model = task.model
     task = replace(task, model=lambda x: seen.append(x) or model(x), chunk=64)
-    found = faithfulness.interventions(task)
+    found = faithfulness.interventions(task, 0)
+    orders = random_orders(range(N), task.index.numel(), 0)
     assert len(found) == N * BANDS and set(found["band"]) == set(range(BANDS))
     power = dct2(task.images).square()
     for band in range(BANDS):
         without, other = seen[1 + 2 * band], seen[2 + 2 * band]
         mask = task.index == band
         torch.testing.assert_close(dct2(without), dct2(task.images) * ~mask, **EXACT)
-        lost = dct2(task.images - other).square()
-        own, rest = ((power * m).sum((1, 2, 3)) for m in (mask, ~mask & (task.index > 0)))
-        torch.testing.assert_close(lost.sum((1, 2, 3)), torch.minimum(own, rest), **EXACT)
-        assert lost[:, :, mask].abs().max() < 1e-20
+        gone = equal_energy(dct2(task.images), mask, orders, "dct")[:, None]
+        torch.testing.assert_close(dct2(other), dct2(task.images) * ~gone, **EXACT)
+        above_dc = power[..., task.index > 0].sum((1, 2))
+        shares = found[found["band"] == band]
+        for name, removed in (("energy", mask), ("energy_other", gone)):
+            expected = (power * removed).sum((1, 2, 3)) / above_dc
+            np.testing.assert_allclose(shares[name], expected, rtol=1e-10)
+        if band:
+            assert (shares["energy_other"] <= shares["energy"] + 1e-12).all()
     drop = occluded_frequency(model, task.images, task.labels, task.index)
     by_band = found.pivot(index="image", columns="band", values="drop_without").to_numpy()
     np.testing.assert_allclose(by_band, drop.numpy(), rtol=0, atol=1e-10)

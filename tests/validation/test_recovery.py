@@ -39,7 +39,7 @@ def test_recovery_counts_the_seeds_that_name_a_planted_band_and_what_its_removal
 def test_cues_are_planted_between_their_lowest_and_highest_shell():
     dataset = read(Path(__file__).parents[2] / "studies" / "planted.yaml")["dataset"]
     planted = validate(
-        dataset | {"size": 33, "cues": [dataset["cues"][0] | {"low": 8, "high": 17}]}, DatasetSettings, "d"
+        dataset | {"size": 32, "cues": [dataset["cues"][0] | {"low": 8, "high": 17}]}, DatasetSettings, "d"
     )
     assert planted_positions(planted) == [(0.25, 0.5)]
     photos = validate(read(Path(__file__).parents[2] / "studies" / "smoke.yaml")["dataset"], DatasetSettings, "d")

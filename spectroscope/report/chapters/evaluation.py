@@ -9,12 +9,14 @@ import pandas as pd
 from spectroscope.questions import QUESTIONS
 from spectroscope.report import charts, page, style, words
 from spectroscope.report.results import Results
+from spectroscope.report.style import RunColours
 
 QUESTION = QUESTIONS["evaluation"]
 RELIANCE = {  # (score, statistic) -> name, whether it is a share
     ("margin", "centroid"): ("centroid by margin (shell)", False),
     ("margin", "hf_share"): ("high-frequency share by margin", True),
     ("margin", "negative_share"): ("negative part of the margin's curve", True),
+    ("margin", "class_negative"): ("negative part of the classes' curves", True),
     ("logit", "centroid"): ("paper mode, by logit: centroid (k = shell + 1)", False),
     ("logit", "hf_share"): ("paper mode, by logit: high-frequency share", True),
 }
@@ -37,10 +39,8 @@ CHART = (
 
 def blocks(results: Results) -> page.Blocks:
     frame, caption = results_table(results)
-    return (
-        page.table(frame, caption, results.run_colours),
-        page.chart(accuracy(results)),
-    )
+    chart = accuracy(results.tables["accuracy"], results.tables["attacks"], results.run_colours, results.chance)
+    return page.table(frame, caption, results.run_colours), page.chart(chart)
 
 
 def results_table(results: Results) -> tuple[pd.DataFrame, str]:
@@ -108,15 +108,14 @@ def grouped(table: pd.DataFrame, attacks: pd.DataFrame) -> dict[tuple[str, str],
     return {key: table[groups == key] for key in sorted(groups.unique(), key=lambda key: KINDS.index(key[0]))}
 
 
-def accuracy(results: Results) -> alt.TopLevelMixin:
+def accuracy(table: pd.DataFrame, attacks: pd.DataFrame, run_colours: RunColours, chance: float) -> alt.TopLevelMixin:
     """Accuracy without and under each attack, one panel for each ball: dots with intervals, a line at chance."""
-    table, run_colours = results.tables["accuracy"], results.run_colours
     x = style.axis(alt.X, "accuracy", ".0%", 8).scale(domain=[0, 1])
-    groups = grouped(table, results.tables["attacks"])
+    groups = grouped(table, attacks)
     first, *others = (
-        alt.layer(
-            charts.dots_by_row(rows, run_colours, "attack", x, width=840), charts.rule(alt.X, results.chance)
-        ).properties(title=name)
+        alt.layer(charts.dots_by_row(rows, run_colours, "attack", x, width=840), charts.rule(alt.X, chance)).properties(
+            title=name
+        )
         for (_, name), rows in groups.items()
     )
     chart = alt.vconcat(first.add_params(style.highlight()), *others, spacing=14)

@@ -47,9 +47,9 @@ def contrasts(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin
 def unit(statistic: str) -> str:
     """The panel of PANELS that a statistic belongs to."""
     name = statistic.split(" by ")[0]
-    if name in ("centroid", "centroid_abs"):
-        return "centroid"
-    return {"hf_share": "share", "negative_share": "share"}.get(name, "amount" if " by " in statistic else "accuracy")
+    if name == "centroid":
+        return name
+    return "share" if name == "hf_share" else "amount" if " by " in statistic else "accuracy"
 
 
 def _panel(rows: pd.DataFrame, run_colours: RunColours, x: alt.X) -> alt.LayerChart:

@@ -11,7 +11,8 @@ QUESTION = QUESTIONS["information"]
 CAPTION = (
     "Left: accuracy of a linear classifier on one band of the test images, from signed coefficients or magnitudes; "
     "hollow: trained on permuted labels, the control. It says what a band holds at least, not what a network uses. "
-    "Right: ADCS, how many classes are weaker at a shell minus how many are stronger. It compares classes, not shells. "
+    "Right: ADCS, how many classes are weaker at a shell minus how many are stronger. It compares classes, not "
+    "shells, and has no interval. "
 )
 
 
@@ -25,7 +26,19 @@ def information(probe_table: pd.DataFrame, spectra: pd.DataFrame) -> alt.TopLeve
     left = probes(probe_table).properties(width=360, height=height, title="What a linear probe can tell")
     right = class_shells(spectra).properties(width=360, height=height, title="Which class is strong in which shell")
     both = alt.hconcat(left, right, spacing=36).resolve_scale(color="independent")
-    return style.styled(both, CAPTION + words.sample_note(probe_table))
+    return style.styled(both, f"{CAPTION}{best_band(probe_table)}{words.sample_note(probe_table)}")
+
+
+def best_band(table: pd.DataFrame) -> str:
+    """The single band that tells most about the class, beside its control and the whole spectrum."""
+    best = table[(table["band"] != "all") & (table["labels"] == "true")].sort_values("mean").iloc[-1]
+    alike = table[table["features"] == best["features"]]
+    control = alike.loc[(alike["band"] == best["band"]) & (alike["labels"] == "permuted"), "mean"].item()
+    whole = alike.loc[(alike["band"] == "all") & (alike["labels"] == "true"), "mean"].item()
+    return (
+        f"In this study band {best['band']} alone ({best['features']}) tells most: {best['mean']:.0%} of the images, "
+        f"{control:.0%} with permuted labels, {whole:.0%} from all bands. "
+    )
 
 
 def probes(table: pd.DataFrame) -> alt.LayerChart:

@@ -33,14 +33,18 @@ AGAINST_NOISE = (
     "How far the change of a shell is from that by norm-matched noise through the same clip, in standard deviations of "
     "noise against noise: above zero the attack strikes the shell, below it spares it. The pointer shows the score "
     "(log ratio). A large z is, for these perturbations, a sure difference, not a large one. Dashed: a further draw of "
-    "noise in place of the attack; "
+    "noise in place of the attack"
 )
 POWER = (
     "Share of the perturbation's power in each shell: solid, the attack; dashed, its control, white noise of the same "
     "norm through the same clip, which rises because higher shells hold more coefficients. What the attack's algorithm "
     "gives a spectrum, such as the sign of FGSM and PGD, is not told apart from what the network gives it. "
 )
-FOOLING = "fooling perturbation"
+STRIKES = (
+    "It says where these attacks go, not what the networks rely on: an attack's algorithm shapes its spectrum too. "
+    "Confined attacks and noise, whose spectrum is given, are not counted."
+)
+FOOLED = "fooled image"
 
 
 def blocks(results: Results) -> page.Blocks:
@@ -57,6 +61,7 @@ def blocks(results: Results) -> page.Blocks:
         page.colour_scales(scales),
         maps(results.rct_maps, results.attacks, run_colours),
         page.heading("Which shells, more than noise?"),
+        page.prose(strikes(tables["calibrated"], tables["attacks"])),
         page.chart(against_noise(tables["calibrated"], run_colours, results.settings["statistics"]["confidence"])),
         page.heading("Where does the power lie?"),
         page.chart(power(tables["perturbation"], run_colours)),
@@ -64,11 +69,28 @@ def blocks(results: Results) -> page.Blocks:
 
 
 def stability(split_half: pd.DataFrame) -> str:
-    """How far two random halves of the images disagree, by estimator: the median over attacks and runs."""
+    """How far a network's maps of two halves of the images disagree, by estimator: median over attacks and runs."""
     gaps = split_half.groupby("estimator", sort=False)["mean"].median().dropna()
     relative = [f"{name.replace('_', ' ')} {gap:.0%} of its mean" for name, gap in gaps.items() if name != "score"]
     listed = ", ".join([*relative, *(f"score {gap:.2f} (a log ratio)" for gap in gaps[gaps.index == "score"])])
-    return f"Maps of two random halves of the images differ, at the median coefficient, attack and run, by: {listed}."
+    halves = "A network's maps of two random halves of the images differ"
+    return f"{halves}, at the median coefficient, attack and run, by: {listed}."
+
+
+def strikes(calibrated: pd.DataFrame, attacks: pd.DataFrame) -> str:
+    """In which half of the shells the score is highest, over the attacks whose spectrum is not given."""
+    free = attacks.loc[~attacks["kind"].isin(("control", "confined")), "attack"]
+    rows = calibrated[(calibrated["shape"] == calibrated["shape"].iloc[0]) & (calibrated["source"] == "attack")]
+    rows = rows[rows["attack"].isin(free)].dropna(subset=["mean"])
+    if rows.empty:
+        return STRIKES
+    highest = rows.loc[rows.groupby(["run", "attack"], sort=False)["mean"].idxmax()]
+    low = highest[highest["shell"] <= rows["shell"].max() / 2]
+    return (
+        f"In this study the highest score lies in the lower half of the shells for {len(low)} of "
+        f"{words.count(len(highest), 'pair')} of run and attack, {int((low['low'] > 0).sum())} of them with an "
+        f"interval above zero. {STRIKES}"
+    )
 
 
 def maps(table: pd.DataFrame, attacks: Sequence[str], run_colours: RunColours) -> page.Markup:
@@ -115,11 +137,12 @@ def against_noise(table: pd.DataFrame, run_colours: RunColours, confidence: floa
     base, dashed_control = _by_source(run_colours)
     tooltip = [*style.tooltip("run", "attack", "source", "shell"), alt.Tooltip("z:Q", format=".1f")]
     line = base.mark_line(strokeWidth=2).encode(y, dashed_control, opacity=style.highlighted(), tooltip=tooltip)
-    control = rows[rows["source"] == "control"]
+    control = rows[rows["source"] == "control"].dropna(subset=["low", "high"])  # two networks have no interval
     null = int(((control["low"] <= 0) & (control["high"] >= 0)).sum())
-    intervals = f"{null} of its {words.count(len(control), 'interval')} include zero (nominally {confidence:.0%})"
+    counted = f"; {null} of its {words.count(len(control), 'interval')} include zero (nominally {confidence:.0%})"
+    intervals = counted if len(control) else ""
     chart = _by_attack(line, rows, ("z", *charts.SUMMARY))
-    return style.styled(chart, f"{AGAINST_NOISE}{intervals}. {words.sample_note(rows, FOOLING, drawn=False)}")
+    return style.styled(chart, f"{AGAINST_NOISE}{intervals}. {words.sample_note(rows, FOOLED, drawn=False)}")
 
 
 def power(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
@@ -129,7 +152,18 @@ def power(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     tooltip = style.tooltip("run", "attack", "source", "shell", share=True)
     panel = charts.curves(base, style.axis(alt.Y, "share of power", ".1~%", 5), tooltip, dashed_control)
     chart = _by_attack(panel, rows, charts.SUMMARY)
-    return style.styled(chart, POWER + words.sample_note(rows, FOOLING))
+    return style.styled(chart, f"{POWER}{half_of_power(rows)}{words.sample_note(rows, FOOLED)}")
+
+
+def half_of_power(rows: pd.DataFrame) -> str:
+    """Up to which shell half of the power lies, of attacks and of noise: the median over attacks and runs."""
+    curves = rows.pivot_table(index=["source", "run", "attack"], columns="shell", values="mean", sort=True)
+    reached = curves.cumsum(axis=1).ge(curves.sum(axis=1) / 2, axis=0).to_numpy().argmax(1)
+    halves = pd.Series(curves.columns.to_numpy()[reached], curves.index).groupby("source").median()
+    return (
+        f"In this study half of the power lies in shells 0 to {halves['attack']:g}, of the control's in 0 to "
+        f"{halves['control']:g} (medians over runs and attacks). "
+    )
 
 
 def _by_source(run_colours: RunColours) -> tuple[alt.Chart, alt.StrokeDash]:

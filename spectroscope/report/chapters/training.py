@@ -50,5 +50,5 @@ def training(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
         for name, (title, form) in CURVES.items()
     ]
     chart = alt.hconcat(panels[0].add_params(style.highlight()), *panels[1:], spacing=24)
-    seeds = words.count(table["seed"].nunique(), "seed")
-    return style.styled(chart, f"{CAPTION}One line for each seed ({seeds}); no interval.")
+    seeds = words.count(table["seed"].nunique(), "network")
+    return style.styled(chart, f"{CAPTION}One line for each network ({seeds} a run); no interval.")
