@@ -1,6 +1,7 @@
 """The settings of a whole study: every section of params.yaml, and that the names in them agree."""
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
@@ -16,9 +17,11 @@ from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.models.architectures import architecture
 from spectroscope.perturbation.spectra import PerturbationSettings
+from spectroscope.pipeline import params
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.tables import ProbingSettings
 from spectroscope.statistics.estimates import StatisticsSettings
+from spectroscope.training.regimes.pretrained import Pretrained
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
 from spectroscope.validation.settings import ValidationSettings
@@ -82,3 +85,16 @@ class Study(Settings):
         """Every attack within a ball, variants and radii included."""
         attacks = describe(self.attacks)
         return attacks.loc[attacks["entry"].isin(bounded(self.attacks)), "attack"].tolist()
+
+
+def check_files(study: Study) -> None:
+    """ValueError with a line for each weights file of a `pretrained` run that is not there."""
+    faults = [
+        f"{params.FILE}: runs.{name}.regime.weights: expected a file {file}, found none"
+        for name, run in study.runs.items()
+        if isinstance(run.regime, Pretrained)
+        for file in run.regime.weights or []
+        if not Path(file).is_file()
+    ]
+    if faults:
+        raise ValueError("\n".join(faults))

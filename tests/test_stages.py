@@ -260,6 +260,17 @@ def test_a_good_study_is_recorded(workspace, monkeypatch):
     assert (workspace / "data" / "study.txt").read_text() == "every setting of params.yaml is valid\n"
 
 
+def test_a_weights_file_that_is_not_there_is_named_before_any_work(workspace, monkeypatch):
+    regime = {"name": "pretrained", "weights": ["here.th", "data/sources/r.th"], "entry": None, "keys": "plain"}
+    regime |= {"mean": None, "std": None, "least_accuracy": 0.5}
+    edit(workspace, "runs", "standard", {"band": "full", "regime": regime, "model": "resnet20"})
+    (workspace / "here.th").touch()
+    message = run(monkeypatch, workspace, "study", out="data/study.txt")
+    where = "params.yaml: runs.standard.regime.weights"
+    assert message == f"stages.study: {where}: expected a file data/sources/r.th, found none"
+    assert not (workspace / "data").exists()
+
+
 def test_a_missing_study_is_one_message(workspace, monkeypatch):
     (workspace / "params.yaml").unlink()
     message = run(monkeypatch, workspace, "study", out="data/study.txt")

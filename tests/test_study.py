@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from spectroscope.attacks import registry
+from spectroscope.models import architectures
 from spectroscope.pipeline import params
 from spectroscope.study import Study
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
-MODELS = "resnet8, resnet18, resnet50, vgg19, preactresnet18, wideresnet28, vit"
+MODELS = ", ".join(architectures.ARCHITECTURES)
 REGIMES = (
     "'standard', 'adversarial', 'confined', 'trades', 'gaussian', 'filtered', 'swap', 'gradient_penalty', 'pretrained'"
 )

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from spectroscope.models import resnets
+from spectroscope.models import public, resnets
 from spectroscope.models.transformers import VisionTransformer
 
 SMALL_SIDE = 64  # pixels, at most: CIFAR-10 has 32, Tiny ImageNet 64, ImageNet 224
@@ -50,9 +50,13 @@ class Network(nn.Sequential):
 def build(name: str, shape: tuple[int, ...], n_classes: int) -> Network:
     """A network for images of `shape` (C, H, W): pixels (N, C, H, W) in [0, 1] -> logits (N, n_classes).
 
-    ValueError for an unknown architecture, and for one that takes small images only where `shape` is larger.
+    ValueError for an unknown architecture, and for one that takes small images only, or of one size only, where
+    `shape` is another.
     """
     channels, height, width = shape
+    side = FIXED_SIDES.get(name)
+    if side is not None and (height, width) != (side, side):
+        raise ValueError(f"{name}: expected images of {side} x {side} pixels, got {height} x {width}")
     small = max(height, width) <= SMALL_SIDE
     return Network(Normalise(channels), architecture(name)(channels, n_classes, small))
 
@@ -115,12 +119,42 @@ def _small_only(
     return make(channels, n_classes)
 
 
+def _small_network(name: str, make: Callable[[int, int], nn.Module]) -> Architecture:
+    return partial(_small_only, name, make)
+
+
+def _cifar_resnet(name: str, blocks: int) -> Architecture:
+    return _small_network(name, partial(public.CifarResNet, blocks=blocks))
+
+
+def _cnn(name: str, convolutions: list[public.Convolution], hidden: list[int]) -> Architecture:
+    return _small_network(name, partial(public.cnn, convolutions=convolutions, hidden=hidden))
+
+
 ARCHITECTURES: dict[str, Architecture] = {
-    "resnet8": partial(_small_only, "resnet8", resnets.resnet8),
+    "resnet8": _small_network("resnet8", resnets.resnet8),
     "resnet18": partial(_torchvision_resnet, "resnet18"),
     "resnet50": partial(_torchvision_resnet, "resnet50"),
     "vgg19": _vgg19,
-    "preactresnet18": partial(_small_only, "preactresnet18", resnets.PreActResNet18),
-    "wideresnet28": partial(_small_only, "wideresnet28", partial(resnets.WideResNet, depth=28, width=10)),
+    "preactresnet18": _small_network("preactresnet18", resnets.PreActResNet18),
+    "wideresnet28": _small_network("wideresnet28", partial(resnets.WideResNet, depth=28, width=10)),
     "vit": _vit,
+    "resnet20": _cifar_resnet("resnet20", 3),
+    "resnet32": _cifar_resnet("resnet32", 5),
+    "resnet44": _cifar_resnet("resnet44", 7),
+    "resnet56": _cifar_resnet("resnet56", 9),
+    "resnet2b": _small_network("resnet2b", partial(public.PlainResNet, stem=8, widths=[16])),
+    "resnet4b": _small_network("resnet4b", partial(public.PlainResNet, stem=16, widths=[32, 32])),
+    "cnn-a": _cnn("cnn-a", [(16, 4, 2, 1), (32, 4, 2, 1)], [100]),
+    "cnn-base": _cnn("cnn-base", [(8, 4, 2, 1), (16, 4, 2, 1)], [100]),
+    "cnn-deep": _cnn("cnn-deep", [(8, 4, 2, 1), (8, 3, 1, 1), (8, 3, 1, 1), (8, 4, 2, 1)], [100]),
+    "conv-small": _cnn("conv-small", [(16, 4, 2, 0), (32, 4, 2, 0)], [100]),
+    "marabou-large": _cnn("marabou-large", [(32, 4, 2, 0), (64, 4, 2, 0)], [128, 64]),
+    "lenet5": _small_network("lenet5", public.LeNet5),
+}
+FIXED_SIDES = {  # pixels: the only height and width of images that an architecture takes
+    **dict.fromkeys(
+        ["resnet2b", "resnet4b", "cnn-a", "cnn-base", "cnn-deep", "conv-small", "marabou-large"], public.CIFAR_SIDE
+    ),
+    "lenet5": public.MNIST_SIDE,
 }

@@ -34,11 +34,11 @@ def _rules(*pairs: tuple[str, str | None]) -> list[Rename]:
     return [Rename(pattern=pattern, to=to) for pattern, to in pairs]
 
 
-# own: saved by this package. plain: the bare architecture. madry: saved by MadryLab's library robustness, with a second
-# copy of the network inside its attacker. `module.` is what torch's DataParallel puts before every name.
+# own: saved by this package. plain: the bare architecture, whose WRAPPERS come off first. madry: saved by the library
+# robustness of MadryLab, with a second copy of the network inside its attacker.
 RENAMES: dict[str, list[Rename]] = {
     "own": [],
-    "plain": _rules((r"^(module\.)?", "1.")),
+    "plain": _rules(("^", "1.")),
     "madry": _rules(
         (r"^(module\.)?attacker\.", None),
         (r"^(module\.)?normalizer\.new_", "0."),
@@ -48,19 +48,28 @@ RENAMES: dict[str, list[Rename]] = {
     ),
 }
 NORMALISATION = ("0.mean", "0.std")
+# what torch's DataParallel, Lightning and others, and torch.compile put before the name of every tensor
+WRAPPERS = ("module.", "model.", "_orig_mod.")
+ENDINGS = (".pt", ".pth", ".th", ".bin", ".ckpt", ".model", ".pth.tar")  # of files that torch.save wrote
 
 
-def load_weights(model: Network, path: Path, entry: str | None, rules: Sequence[Rename]) -> None:
-    """Fill a network with the weights of a .safetensors, .pt or .pth file.
+def load_weights(model: Network, path: Path, entry: str | None, keys: str | Sequence[Rename]) -> None:
+    """Fill a network with the weights of a file: .safetensors, or one that torch.save wrote (`ENDINGS`).
 
-    entry: key of the weights in a .pt, None where they are its whole content. rules: applied in turn to each name.
+    entry: where the weights lie in a file of torch.save, `a.b` for b within a; None where they are its whole content. A
+    list that holds nothing but the weights counts as the weights. keys: a naming scheme of `RENAMES`, or rules applied
+    in turn to each name.
     Normalisation and BatchNorm's counters keep the network's values where the file has none.
-    ValueError naming the file: missing, damaged, not only tensors, two tensors of one name, names or shapes that are
-    not the network's.
+    ValueError naming the file: missing, damaged, not only tensors, two tensors of one name, names, shapes or kinds of
+    number that are not the network's.
     """
     weights: dict[str, Tensor] = {}
-    for name, value in _read(path, entry).items():
-        new = _renamed(name, rules)
+    tensors = _read(path, entry)
+    if keys == "plain":
+        bare = {name.removeprefix("1.") for name in model.state_dict() if name.startswith("1.")}
+        tensors = _unwrapped(tensors, bare)
+    for name, value in tensors.items():
+        new = _renamed(name, RENAMES[keys] if isinstance(keys, str) else keys)
         if new in weights:
             raise ValueError(f"{path}: expected names that differ after renaming (`keys`), got {new} twice")
         if new is not None:
@@ -91,11 +100,22 @@ def _renamed(name: str, rules: Sequence[Rename]) -> str | None:
     return name
 
 
+def _unwrapped(tensors: dict[str, Tensor], own: set[str]) -> dict[str, Tensor]:
+    """Tensors without the WRAPPERS that begin all names, taken off until one of the network's `own` names appears."""
+    while tensors and not own & tensors.keys():
+        wrapper = next((wrapper for wrapper in WRAPPERS if all(name.startswith(wrapper) for name in tensors)), None)
+        if wrapper is None:
+            break
+        tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
+    return tensors
+
+
 def _read(path: Path, entry: str | None) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return io.read_tensors(path)
-    if path.suffix not in (".pt", ".pth"):
-        raise ValueError(f"{path}: expected a name ending in .safetensors, .pt or .pth, got {path.suffix!r}")
+    if not path.name.endswith(ENDINGS):
+        known = f"{', '.join(('.safetensors', *ENDINGS[:-1]))} or {ENDINGS[-1]}"
+        raise ValueError(f"{path}: expected a name ending in {known}, got {path.name!r}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -104,13 +124,33 @@ def _read(path: Path, entry: str | None) -> dict[str, Tensor]:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{path}: expected tensors that load without running code, got: {reason}") from None
     if entry is not None:
-        if not isinstance(content, dict) or entry not in content:
-            raise ValueError(f"{path}: expected the entry {entry!r}, got {_content(content)}")
-        content = content[entry]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        content = _entry(content, entry, path)
+    content = _only(content)
+    named = isinstance(content, dict) and all(isinstance(name, str) for name in content)
+    if not named or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path}: expected tensors by name (`entry` says where), got {_content(content)}")
     return content
 
 
+def _entry(content: Any, entry: str, path: Path, above: str = "") -> Any:
+    """The entry of a checkpoint: a key or, joined by dots, the keys `above` it and its own."""
+    content = _only(content)
+    if isinstance(content, dict):
+        if entry in content:
+            return content[entry]
+        for end in (place for place, letter in enumerate(entry) if letter == "."):
+            if entry[:end] in content:
+                return _entry(content[entry[:end]], entry[end + 1 :], path, f"{above}{entry[:end]}.")
+    where = f" in {above[:-1]!r}" if above else ""
+    raise ValueError(f"{path}: expected the entry {entry!r}{where}, got {_content(content)}")
+
+
+def _only(content: Any) -> Any:
+    """What a list of one holds, as some authors save their weights; anything else as it is."""
+    return content[0] if isinstance(content, list) and len(content) == 1 else content
+
+
 def _content(content: Any) -> str:
-    return f"entries {', '.join(map(str, list(content)[:8]))}" if isinstance(content, dict) else type(content).__name__
+    if isinstance(content, dict):
+        return f"entries {', '.join(map(str, list(content)[:8]))}"
+    return f"a list of {len(content)}" if isinstance(content, list) else type(content).__name__

@@ -1,5 +1,6 @@
 """Weights of networks as safetensors files: the same values give the same bytes, and reading runs no code."""
 
+from collections.abc import Set
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -7,6 +8,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from spectroscope.pipeline.files import reading, replacing
+
+SHOWN = 5  # faults of a kind that a message names
 
 
 def write_weights(path: Path, model: nn.Module) -> None:
@@ -31,16 +34,33 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:
-    """`model` with these weights; ValueError naming their file `path` when a name or a shape is not the model's."""
+    """`model` with these weights; ValueError naming their file `path` when names, shapes or kinds are not the model's.
+
+    Floats of any precision become those of the model; integers, booleans and complex numbers do not become floats.
+    """
     expected = model.state_dict()
-    faults = [f"missing {name}" for name in expected.keys() - tensors.keys()]
-    faults += [f"unknown {name}" for name in tensors.keys() - expected.keys()]
-    faults += [
+    shared = sorted(expected.keys() & tensors.keys())
+    faults = _listed("missing", expected.keys() - tensors.keys()) + _listed("unknown", tensors.keys() - expected.keys())
+    others = [
         f"{name}: expected {tuple(expected[name].shape)}, got {tuple(tensors[name].shape)}"
-        for name in expected.keys() & tensors.keys()
+        for name in shared
         if expected[name].shape != tensors[name].shape
     ]
+    others += [
+        f"{name}: expected floats, got {str(tensors[name].dtype).removeprefix('torch.')}"
+        for name in shared
+        if expected[name].is_floating_point() and not tensors[name].is_floating_point()
+    ]
+    faults += others[:SHOWN]
     if faults:
-        raise ValueError(f"{path}: the weights do not fit the model: {'; '.join(sorted(faults)[:5])}")
+        raise ValueError(f"{path}: the weights do not fit the model: {'; '.join(faults)}")
     model.load_state_dict(tensors)
     return model
+
+
+def _listed(kind: str, names: Set[str]) -> list[str]:
+    """Names that are missing or unknown as one fault: the first few, and how many there are."""
+    if not names:
+        return []
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"{kind} {', '.join(sorted(names)[:SHOWN])}{more}"]

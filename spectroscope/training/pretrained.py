@@ -24,11 +24,10 @@ def networks(regime: Pretrained, name: str, shape: tuple[int, ...], n_classes: i
     """
     if regime.weights is None and name in architectures.ARCHITECTURES:
         raise ValueError(f"regime.weights: expected a file, since {name} has no weights of its own, got null")
-    rules = loading.RENAMES[regime.keys] if isinstance(regime.keys, str) else regime.keys
     for file in [None] if regime.weights is None else regime.weights:
         model = architectures.build(name, shape, n_classes)
         if file is not None:
-            loading.load_weights(model, Path(file), regime.entry, rules)
+            loading.load_weights(model, Path(file), regime.entry, regime.keys)
         loading.set_normalisation(model, regime.mean, regime.std)
         yield model.eval()
 

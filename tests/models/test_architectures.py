@@ -5,9 +5,14 @@ import torch
 from torch import nn
 
 from spectroscope.models import architectures
-from spectroscope.models.architectures import ARCHITECTURES, Normalise, architecture
+from spectroscope.models.architectures import ARCHITECTURES, FIXED_SIDES, Normalise, architecture
+from spectroscope.models.public import PaddedBlock
 
 SHAPE = (3, 16, 16)
+KNOWN = (
+    "resnet8, resnet18, resnet50, vgg19, preactresnet18, wideresnet28, vit, resnet20, resnet32, resnet44, resnet56, "
+    "resnet2b, resnet4b, cnn-a, cnn-base, cnn-deep, conv-small, marabou-large, lenet5"
+)
 
 
 def rand(*shape, seed=0):
@@ -22,9 +27,10 @@ def build(name="resnet8", shape=SHAPE, n_classes=4):
 
 @pytest.mark.parametrize(("name", "channels"), [*((name, 1) for name in ARCHITECTURES), ("resnet8", 3)])
 def test_small_images_become_logits(name, channels):
-    model = build(name, (channels, 32, 32), 7).eval()
+    side = FIXED_SIDES.get(name, 32)
+    model = build(name, (channels, side, side), 7).eval()
     with torch.no_grad():
-        logits = model(rand(2, channels, 32, 32))
+        logits = model(rand(2, channels, side, side))
     assert logits.shape == (2, 7) and logits.isfinite().all() and not torch.equal(logits[0], logits[1])
 
 
@@ -46,7 +52,7 @@ def test_the_small_form_keeps_the_resolution_that_the_large_form_halves():
     assert size == {32: 32, 96: 96 // 4}
 
 
-@pytest.mark.parametrize("name", ["resnet8", "preactresnet18", "wideresnet28"])
+@pytest.mark.parametrize("name", ["resnet8", "preactresnet18", "wideresnet28", "resnet20"])
 def test_networks_for_small_images_refuse_large_ones(name):
     with pytest.raises(
         ValueError, match=f"{name}: expected images with no side above 64, got larger ones; use resnet18"
@@ -55,8 +61,7 @@ def test_networks_for_small_images_refuse_large_ones(name):
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    known = "resnet8, resnet18, resnet50, vgg19, preactresnet18, wideresnet28, vit"
-    with pytest.raises(ValueError, match=f"expected a model among {known}, or module:function, got 'resnet9'"):
+    with pytest.raises(ValueError, match=f"expected a model among {KNOWN}, or module:function, got 'resnet9'"):
         build("resnet9")
 
 
@@ -94,6 +99,51 @@ def test_the_pre_activation_resnet_has_the_size_and_the_names_of_published_weigh
     assert sum(weight.numel() for weight in model.parameters()) == 11_172_170
     names = {"layer2.0.shortcut.0.weight", "layer4.1.bn2.weight", "bn.running_mean", "linear.weight"}
     assert names <= set(model.state_dict())
+
+
+@pytest.mark.parametrize(("depth", "weights"), [(20, 269_722), (32, 464_154), (44, 658_586), (56, 853_018)])
+def test_cifar_resnets_have_the_depth_and_the_size_of_the_paper(depth, weights):
+    """He et al. 2016, Table 6: 0.27, 0.46, 0.66 and 0.85 million weights; their shortcuts have none."""
+    with torch.device("meta"):
+        model = architecture(f"resnet{depth}")(3, 10, True)
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    assert len(layers) == depth and sum(weight.numel() for weight in model.parameters()) == weights
+    assert {"layer2.0.bn1.running_var", "layer3.2.conv2.weight", "linear.bias"} <= set(model.state_dict())
+
+
+def test_a_shortcut_without_weights_takes_every_second_pixel_between_channels_of_zeros():
+    block = PaddedBlock(2, 4, 2).eval()
+    nn.init.zeros_(block.bn2.weight)  # the block is its shortcut alone, and a ReLU
+    x = rand(1, 2, 4, 4)
+    zeros = torch.zeros(1, 1, 2, 2)
+    assert torch.equal(block(x), torch.cat([zeros, x[..., ::2, ::2], zeros], 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("resnet4b", 32), ("cnn-a", 32), ("conv-small", 32), ("marabou-large", 32), ("lenet5", 28)]
+)
+def test_networks_with_linear_layers_on_all_pixels_take_images_of_one_size(name, side):
+    with pytest.raises(ValueError, match=f"{name}: expected images of {side} x {side} pixels, got {side} x 30"):
+        build(name, (3, side, 30))
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "weights"),
+    [
+        ("resnet2b", 1024, 112_006),
+        ("resnet4b", 512, 123_734),
+        ("cnn-a", 2048, 214_918),
+        ("cnn-base", 1024, 105_966),
+        ("cnn-deep", 512, 54_902),
+        ("conv-small", 1152, 125_318),
+        ("marabou-large", 2304, 338_346),
+    ],
+)
+def test_networks_with_public_weights_have_the_units_and_the_size_of_their_files(name, units, weights):
+    with torch.device("meta"):
+        model = architecture(name)(3, 10, True)
+    assert next(layer for layer in model.modules() if isinstance(layer, nn.Linear)).in_features == units
+    assert sum(weight.numel() for weight in model.parameters()) == weights
 
 
 @pytest.mark.parametrize("side", [32, 48, 96])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from spectroscope.models import architectures, inference, resnets, transformers
+from spectroscope.models import architectures, inference, public, resnets, transformers
 from spectroscope.pipeline import io, machine
 
 SHAPE = (3, 16, 16)
@@ -91,10 +91,11 @@ def settled(model, seed=0):
         (resnets.PreActResNet18(3, 5), 9),
         (resnets.WideResNet(3, 5, depth=10, width=2), 3),
         (transformers.VisionTransformer(3, 5, 4), 0),
+        (public.CifarResNet(3, 5, blocks=2), 0),
     ],
-    ids=["preactresnet18", "wideresnet", "vit"],
+    ids=["preactresnet18", "wideresnet", "vit", "resnet14"],
 )
-def test_freezing_a_pre_activation_network_changes_no_logit(network, left):
+def test_freezing_a_network_with_shortcuts_changes_no_logit(network, left):
     model = settled(architectures.Network(architectures.Normalise(3), network))
     x = rand(4, 3, 16, 16).double()
     frozen = inference.freeze(model)

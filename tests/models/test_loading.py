@@ -33,9 +33,9 @@ def trained():
     return model
 
 
-def loaded(path, rules=(), entry=None, model=None):
+def loaded(path, keys="own", entry=None, model=None):
     model = model or build()
-    loading.load_weights(model, Path(path), entry, rules)
+    loading.load_weights(model, Path(path), entry, keys)
     return model
 
 
@@ -54,11 +54,11 @@ def madry(model):
 
 @pytest.mark.parametrize("naming", ["own", "plain", "module", "madry", "rules"])
 def test_weights_under_other_names_give_the_same_logits(trained, tmp_path, naming):
-    state, file, rules, entry = trained.state_dict(), tmp_path / "w.pt", loading.RENAMES["plain"], None
+    state, file, keys, entry = trained.state_dict(), tmp_path / "w.pt", "plain", None
     bare = {name.removeprefix("1."): value for name, value in state.items() if name.startswith("1.")}
     bare = {name: value for name, value in bare.items() if not name.endswith("num_batches_tracked")}  # as old files
     if naming == "own":
-        file, rules = tmp_path / "w.safetensors", loading.RENAMES["own"]
+        file, keys = tmp_path / "w.safetensors", "own"
         io.write_weights(file, trained)
     elif naming == "plain":
         torch.save(bare, file)
@@ -67,11 +67,11 @@ def test_weights_under_other_names_give_the_same_logits(trained, tmp_path, namin
         entry = "state_dict"
     elif naming == "madry":
         torch.save({"model": madry(trained)}, file)
-        rules, entry = loading.RENAMES["madry"], "model"
+        keys, entry = "madry", "model"
     else:
         torch.save({f"net/{name}": value for name, value in bare.items()} | {"junk": torch.zeros(3)}, file)
-        rules = [loading.Rename(pattern="^net/", to="1."), loading.Rename(pattern="^junk$", to=None)]
-    model, x = loaded(file, rules, entry), rand(5, *SHAPE, seed=2)
+        keys = [loading.Rename(pattern="^net/", to="1."), loading.Rename(pattern="^junk$", to=None)]
+    model, x = loaded(file, keys, entry), rand(5, *SHAPE, seed=2)
     if naming not in ("own", "madry"):
         loading.set_normalisation(
             model, *(getattr(trained.normalise, name).flatten().tolist() for name in ("mean", "std"))
@@ -93,7 +93,7 @@ def test_a_pre_activation_network_takes_published_names(tmp_path):
     model, x = build("preactresnet18", 10, seed=1), rand(5, *SHAPE)
     published = {f"module.{k.removeprefix('1.')}": v for k, v in model.state_dict().items() if k[0] == "1"}
     torch.save(published, tmp_path / "w.pt")
-    found = loaded(tmp_path / "w.pt", loading.RENAMES["plain"], model=build("preactresnet18", 10))
+    found = loaded(tmp_path / "w.pt", "plain", model=build("preactresnet18", 10))
     torch.testing.assert_close(found(x), model(x))
 
 
@@ -106,18 +106,37 @@ class Code:
     ("content", "change", "message"),
     [
         (None, {}, r"w\.pt: expected weights, found no file"),
-        ({"a": torch.zeros(1)}, {}, r"w\.pt: the weights do not fit the model: missing 1\.bn1\.bias; .*"),
+        (
+            {"b": torch.zeros(1), "a": torch.zeros(1)},
+            {},
+            r"w\.pt: the weights do not fit the model: missing 1\.bn1\.bias, 1\.bn1\.running_mean, "
+            r"1\.bn1\.running_var, 1\.bn1\.weight, 1\.conv1\.weight and 97 more; unknown a, b$",
+        ),
         ({"model": {}}, {"entry": "net"}, r"w\.pt: expected the entry 'net', got entries model"),
+        ({"model": {"b": 1}}, {"entry": "model.a"}, r"w\.pt: expected the entry 'a' in 'model', got entries b"),
+        ({"model": 3}, {"entry": "model.a"}, r"w\.pt: expected the entry 'a' in 'model', got int"),
         ({"model": {"a": torch.zeros(1)}}, {}, r"expected tensors by name \(`entry` says where\), got entries model"),
-        ([1, 2], {}, r"w\.pt: expected tensors by name .*, got list"),
+        ([{}, {}], {}, r"w\.pt: expected tensors by name .*, got a list of 2"),
+        ({0: torch.zeros(1)}, {"keys": "plain"}, r"w\.pt: expected tensors by name .*, got entries 0"),
         ({"x": Code()}, {}, r"w\.pt: expected tensors that load without running code, got: "),
         (
-            {"a": torch.zeros(1), "module.a": torch.zeros(1)},
-            {"rules": loading.RENAMES["plain"]},
+            {"a": torch.zeros(1), "net.a": torch.zeros(1)},
+            {"keys": [loading.Rename(pattern=r"^(net\.)?", to="1.")]},
             r"w\.pt: expected names that differ after renaming \(`keys`\), got 1\.a twice",
         ),
     ],
-    ids=["no file", "other names", "no entry", "nested", "a list", "code", "twice"],
+    ids=[
+        "no file",
+        "other names",
+        "no entry",
+        "no nested entry",
+        "no mapping",
+        "nested",
+        "lists",
+        "numbers",
+        "code",
+        "twice",
+    ],
 )
 def test_weights_that_cannot_be_used_are_named(tmp_path, monkeypatch, content, change, message):
     monkeypatch.chdir(tmp_path)
@@ -135,10 +154,83 @@ def test_weights_of_other_shapes_and_endings_are_named(tmp_path):
     (tmp_path / "w.pt").write_bytes(b"half a file")
     with pytest.raises(ValueError, match=r"w\.pt: expected tensors that load without running code"):
         loaded(tmp_path / "w.pt")
+    endings = r"\.safetensors, \.pt, \.pth, \.th, \.bin, \.ckpt, \.model or \.pth\.tar"
+    with pytest.raises(ValueError, match=rf"w\.tar: expected a name ending in {endings}, got 'w\.tar'"):
+        loaded("w.tar")
+
+
+LINEAR = f"{__name__}:linear"
+
+
+def linear(channels, classes, small):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes))
+
+
+WEIGHTS = {"2.weight": torch.arange(6.0).reshape(2, 3), "2.bias": torch.tensor([3.0, 4.0])}
+
+
+def named(prefix):
+    return {prefix + name: value for name, value in WEIGHTS.items()}
+
+
+@pytest.mark.parametrize(
+    ("content", "entry"),
+    [
+        (WEIGHTS, None),
+        (named("module."), None),
+        (named("model."), None),
+        (named("_orig_mod."), None),
+        (named("model._orig_mod.module."), None),
+        ([WEIGHTS], None),
+        ({"epoch": 3, "state_dict": WEIGHTS}, "state_dict"),
+        ({"err": 0.5, "state_dict": [named("module.")]}, "state_dict"),
+        ({"model": {"state_dict": WEIGHTS}}, "model.state_dict"),
+        ([{"model": [{"ema.0": {"net": WEIGHTS}}]}], "model.ema.0.net"),
+        ({"model.state_dict": WEIGHTS}, "model.state_dict"),
+        ({name: value.half() for name, value in WEIGHTS.items()}, None),
+        ({name: value.double() for name, value in WEIGHTS.items()}, None),
+    ],
+)
+def test_weights_are_read_in_the_state_in_which_people_publish_them(tmp_path, content, entry):
+    torch.save(content, tmp_path / "w.pt")
+    state = loaded(tmp_path / "w.pt", "plain", entry, build(LINEAR)).state_dict()
+    assert torch.equal(state["1.2.weight"], WEIGHTS["2.weight"]) and torch.equal(state["1.2.bias"], WEIGHTS["2.bias"])
+    assert {value.dtype for value in state.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+@pytest.mark.parametrize("ending", ["pt", "pth", "th", "bin", "ckpt", "model", "pth.tar"])
+def test_every_ending_that_people_give_to_files_of_torch_is_read(tmp_path, ending, zipped):
+    torch.save(WEIGHTS, tmp_path / f"w.{ending}", _use_new_zipfile_serialization=zipped)
+    model = loaded(tmp_path / f"w.{ending}", "plain", model=build(LINEAR))
+    assert torch.equal(model[1][2].bias, WEIGHTS["2.bias"])
+
+
+class Wrapped(nn.Module):
+    """A network whose own names begin like those of a wrapper."""
+
+    def __init__(self, channels, classes, small):
+        super().__init__()
+        self.model = linear(channels, classes, small)
+
+    def forward(self, x):
+        return self.model(x)
+
+
+@pytest.mark.parametrize("prefix", ["model.", "module.model.", "model.model."])
+def test_names_of_the_network_that_look_like_a_wrapper_stay(tmp_path, prefix):
+    torch.save(named(prefix), tmp_path / "w.pt")
+    model = loaded(tmp_path / "w.pt", "plain", model=build(f"{__name__}:Wrapped"))
+    assert torch.equal(model[1].model[2].bias, WEIGHTS["2.bias"])
+
+
+@pytest.mark.parametrize("kind", ["int64", "bool", "complex64"])
+def test_numbers_that_are_no_floats_are_refused_by_name(tmp_path, kind):
+    torch.save({**WEIGHTS, "2.bias": torch.ones(2, dtype=getattr(torch, kind))}, tmp_path / "w.pt")
     with pytest.raises(
-        ValueError, match=r"w\.onnx: expected a name ending in \.safetensors, \.pt or \.pth, got '\.onnx'"
+        ValueError, match=rf"w\.pt: the weights do not fit .*: 1\.2\.bias: expected floats, got {kind}$"
     ):
-        loaded("w.onnx")
+        loaded(tmp_path / "w.pt", "plain", model=build(LINEAR))
 
 
 def test_a_normalisation_is_set_where_it_is_given():

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -144,7 +145,7 @@ def test_the_stage_writes_the_same_files_for_a_pretrained_network(tmp_path, monk
     card = json.loads((tmp_path / "out" / "card.json").read_text())
     assert card["data"] == {"source": "noise", "digest": "abc", "images": 40} and card["classes"] == ["dark", "bright"]
     assert card["held_out"]["seed0"]["clean"] == 1.0 and card["settings"]["regime"]["name"] == "pretrained"
-    measures = {"clean": {"mean": 0.98765, "low": None, "high": 1, "n_images": 40, "n_seeds": 1}}
-    page = markdown(card, measures)
-    assert "| clean | 0.9876 | - | 1 | 40 | 1 |" in page or "| clean | 0.9877 | - | 1 | 40 | 1 |" in page
+    figures = [{"statistic": "centroid", "score": "margin", "mean": 3.25, "low": None, "n_images": 40, "n_seeds": 1}]
+    page = markdown(card, pd.DataFrame(figures).assign(high=4.0))
+    assert "| centroid by margin | 3.25 | - | 4 | 40 | 1 |" in page
     assert "| digest | `abc` |" in page and page.startswith("# theirs\n") and "3 x 8 x 8; 2 classes." in page

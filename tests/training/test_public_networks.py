@@ -1,0 +1,64 @@
+"""Public networks, read from the files of their authors, have their published accuracy.
+
+Most are skipped without SPECTROSCOPE_IMAGES, a folder that holds `networks`, `cifar10-exact` and `mnist-test`.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from benchmarks import public_networks
+from spectroscope.models import inference
+from spectroscope.pipeline import params
+
+REAL = os.environ.get("SPECTROSCOPE_IMAGES")
+STUDY = Path(__file__).parents[2] / "studies" / "public-cifar10.yaml"
+real = pytest.mark.skipif(REAL is None, reason="SPECTROSCOPE_IMAGES is not set")
+
+
+@cache
+def cifar10():
+    return public_networks.read_images(Path(REAL) / "cifar10-exact", 3)
+
+
+@real
+@pytest.mark.parametrize("network", public_networks.CIFAR_NETWORKS, ids=lambda network: network.file)
+def test_a_cifar_network_is_within_two_standard_errors_of_its_published_accuracies(network):
+    x, labels = cifar10()
+    measured = public_networks.accuracies(network, public_networks.load(Path(REAL), network, (3, 32, 32)), x, labels)
+    assert len(labels) == 1017
+    for kind, accuracy in measured.items():
+        published = getattr(network, kind)
+        if published is None:  # certified and other small networks: 57 to 78 %
+            assert 0.56 < accuracy < 0.78
+        else:
+            assert abs(public_networks.standard_errors(accuracy, published, len(labels))) < 2
+
+
+@real
+@pytest.mark.parametrize("network", public_networks.MNIST_NETWORKS, ids=lambda network: network.file)
+def test_an_mnist_network_reads_almost_every_digit(network):
+    x, labels = public_networks.read_images(Path(REAL) / "mnist-test", 1)
+    model = public_networks.load(Path(REAL), network, (1, 28, 28))
+    assert (inference.predict(model, x[:1000]) == labels[:1000]).float().mean() > 0.98
+
+
+@real
+def test_every_file_of_the_folder_is_read():
+    files = {file.name for file in (Path(REAL) / "networks").iterdir()} - {"README.md"}
+    named = {network.file for network in public_networks.CIFAR_NETWORKS + public_networks.MNIST_NETWORKS}
+    assert files == named and len(named) == 18
+
+
+def test_the_study_reads_its_networks_as_the_table_of_accuracies_does():
+    known = {network.file: network for network in public_networks.CIFAR_NETWORKS}
+    runs = params.read(STUDY)["runs"]
+    assert len(runs) == 12
+    for run in runs.values():
+        (file,) = run["regime"]["weights"]
+        network = known[file.removeprefix("data/sources/")]
+        regime = run["regime"]
+        assert (run["model"], regime["entry"]) == (network.model, network.entry)
+        assert (regime["mean"], regime["std"]) == network.normalisation
