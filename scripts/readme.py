@@ -93,10 +93,11 @@ def methods(folder: Path) -> str:
     concordance = ", ".join(f"{row['run']} {interval(row)}" for row in overall)
     notes = [f"{basis} Kendall's W of the methods: {concordance}."]
     for row in signs:
-        same, sure, median = (float(row[key]) for key in ("same_sign", "sure", "median"))
+        same, median = float(row["same_sign"]), float(row["median"])
+        sure = f"{float(row['sure']):.0%} with an interval on one side of 0" if row["sure"] else "none with an interval"
         notes.append(
             f"{row['statistic']} of {row['run']}: of {row['n_choices']} choices {same:.0%} have the sign of the "
-            f"median, {median:+.3f}, {sure:.0%} with an interval on one side of 0."
+            f"median, {median:+.3f}, {sure}."
         )
     return "\n".join([*lines, "", *(f"* {note}" for note in notes), ""])
 
@@ -108,8 +109,9 @@ def rows(file: Path) -> list[Row]:
 
 
 def interval(row: Row) -> str:
-    """Mean and interval of a row."""
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*(float(row[key]) for key in ENDS))
+    """Mean and interval of a row; the mean alone where there is none (two networks)."""
+    mean, low, high = (row[key] for key in ENDS)
+    return f"{float(mean):.2f} [{float(low):.2f}, {float(high):.2f}]" if low else f"{float(mean):.2f}"
 
 
 FORMS: dict[str, Callable[[Path], str]] = {
