@@ -1,5 +1,6 @@
 """Fill the parts of README.md and docs/ that are results between their markers: `make readme`."""
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -88,22 +89,26 @@ def exchanged(file: Path) -> str:
 
 
 def methods(folder: Path) -> str:
-    """Deletion and insertion of each method and of the orders that ignore the network; how far the methods agree."""
+    """Deletion and insertion of each method, minus the order by energy in pairs, and how far the methods agree."""
     curves, agreement, signs = (rows(folder / f"{name}.csv") for name in ("faithfulness", "concordance", "signs"))
     curves = [row for row in curves if row["unit"] == "band"]
     runs, orders = (list(dict.fromkeys(row[key] for row in curves)) for key in ("run", "order"))
-    cells = {(row["run"], row["kind"], row["order"]): interval(row) for row in curves}
+    cells = {(row["run"], row["kind"], row["order"]): _beside_energy(row) for row in curves}
     columns = [(run, kind) for run in runs for kind in ("deletion", "insertion")]
     lines = [
         "| order | " + " | ".join(f"{run}: {kind}" for run, kind in columns) + " |",
         "| --- " * (1 + len(columns)) + "|",
     ]
     lines += ["| " + " | ".join([order, *(cells[*column, order] for column in columns)]) + " |" for order in orders]
-    seeds = curves[0]["n_seeds"]
-    basis = f"n = {curves[0]['n_images']} images, {seeds} network{'s' if seeds > 1 else ''} a run, bootstrap intervals."
-    overall = [row for row in agreement if row["method"] == "all" and row["across"] in ("methods", "measures")]
+    networks = curves[0]["n_seeds"]
+    basis = f"n = {curves[0]['n_images']} images, {networks} network{'s' if networks > 1 else ''} a run."
+    overall = [row for row in agreement if row["method"] == "all" and row["across"] == "methods"]
     concordance = ", ".join(f"{row['run']} {interval(row)}" for row in overall)
-    notes = [f"{basis} Kendall's W of the methods: {concordance}."]
+    notes = [
+        f"{basis} In each cell the mean; behind it, in thousandths, its difference from the order `energy` on the same "
+        "networks and images, with the interval of that difference.",
+        f"Kendall's W of the methods: {concordance}.",
+    ]
     for row in signs:
         same, sure, median = (row[key] for key in ("same_sign", "sure", "median"))
         notes.append(
@@ -113,14 +118,23 @@ def methods(folder: Path) -> str:
     return "\n".join([*lines, "", *(f"* {note}" for note in notes), ""])
 
 
+def _beside_energy(row: Row) -> str:
+    """The mean of an order, and its paired difference from the order by energy in thousandths."""
+    less, low, high = (1000 * row[key] for key in ("less_energy", "less_energy_low", "less_energy_high"))
+    if row["order"] == "energy" or math.isnan(less):
+        return f"{row['mean']:.3f}"
+    return f"{row['mean']:.3f}; {less:+.0f}" + ("" if math.isnan(low) else f" [{low:+.0f}, {high:+.0f}]")
+
+
 def rows(file: Path) -> list[Row]:
     """The rows of a table; ValueError when it is of another schema version."""
     return io.read_table(file).to_dict("records")
 
 
 def interval(row: Row) -> str:
-    """Mean and interval of a row."""
-    return "{:.2f} [{:.2f}, {:.2f}]".format(*(row[key] for key in ENDS))
+    """Mean and interval of a row; the mean alone where there is none."""
+    mean, low, high = (row[key] for key in ENDS)
+    return f"{mean:.2f}" if math.isnan(low) else f"{mean:.2f} [{low:.2f}, {high:.2f}]"
 
 
 FORMS: dict[str, Callable[[Path], str]] = {

@@ -281,6 +281,19 @@ def test_the_table_of_methods_has_every_order_and_both_runs(tmp_path):
         generated("<!-- docs/study by method -->\nold\n<!-- end -->\n", tmp_path)
 
 
+def test_two_networks_have_means_without_intervals(tmp_path):
+    folder = tmp_path / "docs" / "study"
+    folder.mkdir(parents=True)
+    ending = "mean,low,high,n_images,n_seeds\n"
+    curves = "a,of,band,deletion,.1,,,4,2\na,of,band,insertion,.5,,,4,2\n"
+    (folder / "faithfulness.csv").write_text("run,order,unit,kind," + ending + curves)
+    (folder / "concordance.csv").write_text("run,method,across,raters," + ending + "a,all,methods,3,.7,,,4,2\n")
+    (folder / "signs.csv").write_text("run,statistic,n_choices,median,same_sign,sure\nb,share,8,-0.25,0.75,\n")
+    text = generated("<!-- docs/study by method -->\nold\n<!-- end -->\n", tmp_path)
+    assert "| of | 0.10 | 0.50 |\n" in text and "methods: a 0.70." in text
+    assert "75% have the sign of the median, -0.250, none with an interval." in text
+
+
 def test_a_table_by_run_has_a_row_for_each_run_and_the_caption(tmp_path):
     source = "|  | one | two |\n| --- | --- | --- |\n| clean | 1.0 % [0.5, 2.0] | 2.0 |\n| pgd | 3.0 | 4.0 |\n\nText.\n"
     (tmp_path / "docs").mkdir()
