@@ -15,6 +15,7 @@ from spectroscope.statistics import estimates
 from spectroscope.statistics.estimates import SUMMARY, Estimates, StatisticsSettings
 
 CURVE_POINTS = 16  # query budgets of a curve
+MEDIAN_NORM = ["median_l2", "median_l2_low", "median_l2_high"]
 
 
 class Cell(NamedTuple):
@@ -76,9 +77,6 @@ def success_table(cells: list[Cell], statistics: StatisticsSettings) -> pd.DataF
         row |= {"clean": right.mean(), "n_attacked": len(cell.clusters)}
         table.append({**row, **summarise(cell.share(whole["success"]), statistics)[0]})
     return pd.DataFrame(table)
-
-
-MEDIAN_NORM = ["median_l2", "median_l2_low", "median_l2_high"]
 
 
 def median_norm(cell: Cell, statistics: StatisticsSettings) -> dict[str, float]:
