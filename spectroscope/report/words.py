@@ -14,10 +14,11 @@ def count(number: int, noun: str, most: int | None = None) -> str:
 
 
 def sample(table: pd.DataFrame, noun: str = "test image") -> str:
-    """How many images and networks (none where no network is involved) the rows of `table` rest on."""
+    """How many images and networks (none where no network is involved) the rows of `table` with a value rest on."""
+    found = table[table["n_seeds"] > 0] if "n_seeds" in table and table["n_seeds"].any() else table
     sizes = {"n_images": noun, "n_seeds": "network"}
-    counts = [count(int(table[n].min()), noun, int(table[n].max())) for n, noun in sizes.items() if n in table]
-    return f"n\u00a0=\u00a0{', '.join(counts)}{' a run' if 'n_seeds' in table else ''}"
+    counts = [count(int(found[n].min()), noun, int(found[n].max())) for n, noun in sizes.items() if n in found]
+    return f"n\u00a0=\u00a0{', '.join(counts)}{' a run' if 'n_seeds' in found else ''}"
 
 
 def sample_note(table: pd.DataFrame, noun: str = "test image", drawn: bool = True) -> str:

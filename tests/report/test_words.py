@@ -58,6 +58,10 @@ def test_a_count_has_its_noun_in_the_right_number(number, noun, most, text):
             {"n_images": [7, 7], "n_seeds": [2, 2]},
             "7 faces, 2 networks a run: too few for intervals, the values of both are in the tables.",
         ),
+        (
+            {"n_images": [7, 7], "n_seeds": [0, 1]},  # a statistic that a network does not have
+            "7 faces, 1 network a run; intervals over images, for this one network of each run.",
+        ),
         ({"n_images": [7, 7]}, "7 faces; intervals over images."),
     ],
 )
