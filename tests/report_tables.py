@@ -60,7 +60,7 @@ def tables(
     transfer = table(attack=attacks[:1], source=runs, run=runs)
     return {
         "accuracy": table(run=runs, attack=["clean", *attacks]).assign(clean=0.75),
-        "band_accuracy": table(run=runs, band=BANDS).assign(clean=float("nan")),
+        "band_accuracy": table(run=runs, band=BANDS),
         "occluded_frequency": frequency,
         "class_occluded_frequency": table(run=runs, score=scores, **{"class": CLASSES}, shell=shell),
         "reliance": table(run=runs, score=scores, statistic=SHAPE).assign(n_missing=0, marked=False),

@@ -24,15 +24,18 @@ def accuracies(predictions: pd.DataFrame, runs: list[str]) -> list[Finding]:
 def table(predictions: pd.DataFrame, runs: list[str], column: str, settings: StatisticsSettings) -> pd.DataFrame:
     """Accuracies as rows run, `column` (the name of the set of images), clean, SUMMARY.
 
-    clean: accuracy without attack on exactly the images of the row; missing where `predictions` has no set `clean`.
+    clean: accuracy without attack on exactly the images of the row; no column where `predictions` has no set `clean`.
     """
     clean = {run: rows for run, name, rows in _cells(predictions, runs) if name == "clean"}
     found = []
     for run, name, rows in _cells(predictions, runs):
-        same = clean[run][clean[run]["image"].isin(rows["image"])] if run in clean else None
-        accuracy = np.nan if same is None or same["image"].nunique() < rows["image"].nunique() else same["right"].mean()
+        front = {"run": run, column: name}
+        if run in clean:
+            same = clean[run][clean[run]["image"].isin(rows["image"])]
+            complete = same["image"].nunique() == rows["image"].nunique()
+            front["clean"] = same["right"].mean() if complete else np.nan
         figures = estimates.summary(means(grid(rows, ["right"]), per_image(rows, "cluster"), share=True), settings)
-        found.append(pd.DataFrame({"run": run, column: name, "clean": accuracy, **figures}))
+        found.append(pd.DataFrame({**front, **figures}))
     return pd.concat(found, ignore_index=True)
 
 

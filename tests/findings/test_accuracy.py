@@ -31,6 +31,10 @@ def test_the_clean_accuracy_is_that_of_the_attacked_images():
     assert rows["n_images"].to_dict() == {"clean": 4, "pgd": 2}
 
 
+def test_sets_of_images_without_a_clean_one_have_no_column_for_it(small):
+    assert "clean" not in table(small[small["name"] == "pgd"], RUNS, "band", SETTINGS)
+
+
 def test_images_of_one_cluster_count_as_one():
     right = (np.random.default_rng(0).random((3, 60)) < 0.6).astype(int)
     rows = predictions({("standard", "clean"): right.tolist()}, [0] * 60).assign(cluster=lambda t: t["image"] // 3)
