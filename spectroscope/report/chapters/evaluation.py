@@ -21,9 +21,9 @@ RELIANCE = {  # (score, statistic) -> name, whether it is a share
     ("logit", "hf_share"): ("paper mode, by logit: high-frequency share", True),
 }
 TABLE = (
-    "Accuracy on test images: clean, on the band that the run was trained on, and under each attack within a ball (in "
-    "pixel units of [0, 1]), then under noise, the control. Each row has its own images (n); where they are fewer than "
-    "those of the first row, the clean accuracy on the same images stands behind. "
+    "Accuracy on test images: clean, on the band that the run was trained on, and under each attack within a ball. Each "
+    "row has its own images (n); where they are fewer than those of the first row, `of` names the clean accuracy on the "
+    "same images. Accuracy under noise, the control, is in the chart. "
 )
 SUMMARIES = (
     "Below: Occluded Frequency above DC. Centroid and high-frequency share summarise its positive part; where more "
@@ -49,7 +49,8 @@ def results_table(results: Results) -> tuple[pd.DataFrame, str]:
     accuracies = pd.concat(grouped(tables["accuracy"], tables["attacks"]).values())
     own = tables["band_accuracy"].merge(pd.DataFrame({"run": runs, "band": [results.band_of(run) for run in runs]}))
     lines = []
-    for attack, rows in accuracies.groupby("attack", sort=False):
+    noise = tables["attacks"].loc[tables["attacks"]["kind"] == "control", "attack"]
+    for attack, rows in accuracies[~accuracies["attack"].isin(noise)].groupby("attack", sort=False):
         full = rows["n_images"].max() == accuracies["n_images"].max()
         cells = {row.run: _accuracy(row, None if full else row.clean) for row in rows.itertuples()}
         name = "clean accuracy" if attack == "clean" else f"under {attack}"
@@ -79,9 +80,12 @@ def results_table(results: Results) -> tuple[pd.DataFrame, str]:
 
 
 def _accuracy(row: Any, clean: float | None = None) -> str:
-    """An accuracy with its interval, and the clean accuracy of the same images if these are not all."""
+    """An accuracy with its interval, of the clean accuracy of the same images if these are not all."""
     text = words.number(row.mean, row.low, row.high, True, row.networks)
-    return text if clean is None or math.isnan(clean) else f"{text}; clean {clean:.1%}"
+    if clean is None or math.isnan(clean):
+        return text
+    value, bracket, interval = text.partition(" [")
+    return f"{value} of {100 * clean:.1f} %{bracket}{interval}"
 
 
 def _summary(row: Any, share: bool, in_k: bool) -> str:
