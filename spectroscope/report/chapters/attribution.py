@@ -51,9 +51,9 @@ NO_TRAINING = (
     "It does not show what networks trained without the band would do: these images are unlike any that they saw. "
 )
 METHODS = (
-    "Every method on the same images, bands and score, above DC; each panel has its own unit: compare shapes, not "
-    "heights. Signed methods speak for the class above zero; squared gradients and heat maps say how sensitive the "
-    "network is, not what its answer rests on. "
+    "Every method on the same images, bands and score, above DC, for the runs that are not at chance; each panel has "
+    "its own unit: compare shapes, not heights. Signed methods speak for the class above zero; squared gradients and "
+    "heat maps say how sensitive the network is, not what its answer rests on. "
 )
 MAPS = (
     "Values of every coefficient or wave: mean over images and seeds, blue below and orange above zero. Fourier heat "
@@ -72,9 +72,12 @@ def blocks(results: Results) -> page.Blocks:
         content.append(page.table(*negative_parts(tables["reliance"], run_colours), run_colours))
     if len(tables["band_loss"]):
         content.append(page.chart(band_loss(tables["band_loss"], run_colours)))
-    content += [page.heading("The methods side by side"), page.chart(methods(tables["methods"], run_colours))]
-    if any(len(rows) for rows in results.attribution_maps.values()):
-        content.append(heat_maps(results.attribution_maps, tables["methods"], run_colours))
+    seen = {run: colour for run, colour in run_colours.items() if run not in results.at_chance}
+    compared = tables["methods"][tables["methods"]["run"].isin(list(seen))]
+    if len(compared):
+        content += [page.heading("The methods side by side"), page.chart(methods(compared, run_colours))]
+        maps = {run: rows for run, rows in results.attribution_maps.items() if run in seen}
+        content += [heat_maps(maps, compared, seen)] if any(len(rows) for rows in maps.values()) else []
     return tuple(content)
 
 
@@ -176,9 +179,7 @@ def band_loss(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin
 def methods(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """Every method over the mean frequency of the bands above DC, one panel each."""
     rows = table[table["band"] > 0]
-    x = alt.X(
-        "position:Q", title="mean frequency (1: half the image side, in cycles)", axis=alt.Axis(grid=False, tickCount=5)
-    )
+    x = alt.X("position:Q", title="mean frequency (1: highest)", axis=alt.Axis(grid=False, tickCount=5))
     base = alt.Chart().encode(x, style.run_colour(run_colours))
     panel = charts.curves(base, alt.Y("mean:Q", title=None), style.tooltip("run", "method", "band"), points=18)
     chart = charts.panels(panel.properties(width=250, height=150), rows, "method", ("run", "band", "position"), 3)

@@ -21,9 +21,9 @@ RELIANCE = {  # (score, statistic) -> name, whether it is a share
     ("logit", "hf_share"): ("paper mode, by logit: high-frequency share", True),
 }
 TABLE = (
-    "Accuracy on test images: clean, on the band that the run was trained on, and under each attack within a ball. Each "
-    "row has its own images (n); where they are fewer than those of the first row, `of` names the clean accuracy on the "
-    "same images. Accuracy under noise, the control, is in the chart. "
+    "Accuracy on test images: clean, on the band that the run was trained on, and under each attack within a ball. "
+    "Each row has its own images (n); where they are fewer than those of the first row, `of` names the clean accuracy "
+    "on the same images. Accuracy under noise, the control, is in the chart. "
 )
 SUMMARIES = (
     "Below: Occluded Frequency above DC. Centroid and high-frequency share summarise its positive part; where more "
