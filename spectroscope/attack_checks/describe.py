@@ -11,15 +11,18 @@ from spectroscope.attacks.registry import AttackSettings, expand_variants, looku
 def describe(entries: dict[str, AttackSettings]) -> pd.DataFrame:
     """attack (its name), entry, method, kind, variant, norm, eps, n_images: a row for each variant and radius.
 
-    A minimal-norm attack that is confined to a band is of the kind `confined`. norm and eps are missing for attacks
-    without a ball; eps is in pixel units of [0, 1].
+    A minimal-norm attack that is confined to a band is of the kind `confined`; an attack whose band keeps every
+    coefficient is not confined, but a `white box`. norm and eps are missing for attacks without a ball; eps is in pixel
+    units of [0, 1].
     """
     rows = []
     for entry, settings in entries.items():
         for variant, radii in expand_variants(settings):
             for each in radii:
-                kind = lookup(each.method).kind
-                kind = "confined" if variant and kind == "white box" else kind
+                kind, band = lookup(each.method).kind, (getattr(each, "bands", None) or {}).get(variant)
+                if band:
+                    unconfined = band.keep == "all" and not getattr(each, "coefficients", None)
+                    kind = "white box" if unconfined else "confined"
                 norm, eps = each.ball or (None, None)
                 name = f"{entry} {variant_label(variant, each, len(radii) > 1)}".strip()
                 about = {"attack": name, "entry": entry, "method": each.method, "kind": kind, "variant": variant}

@@ -129,9 +129,10 @@ def confined_table(cells: list[Cell], relied: pd.DataFrame, statistics: Statisti
     """
     bands_of_entries = relied.groupby(["run", "entry", "variant"])
     drops, sizes = bands_of_entries["relied"].mean(), bands_of_entries["coefficients"].first()
+    confined = set(zip(relied["entry"], relied["variant"], strict=True))
     balls: dict[tuple[str, str | None, float | None], list[Cell]] = {}
     for cell in cells:
-        if cell.kind == "confined" and cell.variant:
+        if (cell.entry, cell.variant) in confined:
             balls.setdefault((cell.entry, cell.norm, cell.eps), []).append(cell)
     table = []
     for (entry, norm, eps), bands in balls.items():
