@@ -71,7 +71,11 @@ def quality(results: Results) -> str:
         f"correctly; chance is {results.chance:.1%}. "
     )
     at_chance = ", ".join(results.at_chance)
-    guessing = f" At chance on clean images: {at_chance}; what is shown of it says nothing." if at_chance else ""
+    guessing = (
+        f" At chance on clean images: {at_chance}; what is shown of it says nothing about reliance."
+        if at_chance
+        else ""
+    )
     if usual is None:
         return text + "What networks usually reach on this data set is not known. " + OTHERS + guessing
     text += f"Usual for this data set is {usual['accuracy']:.0%} ({usual['source']}). "

@@ -13,12 +13,12 @@ from spectroscope.report.style import RunColours
 
 QUESTION = QUESTIONS["evaluation"]
 RELIANCE = {  # (score, statistic) -> name, whether it is a share
-    ("margin", "centroid"): ("centroid by margin (shell)", False),
-    ("margin", "hf_share"): ("high-frequency share by margin", True),
-    ("margin", "negative_share"): ("negative part of the margin's curve", True),
-    ("margin", "class_negative"): ("negative part of the classes' curves", True),
-    ("logit", "centroid"): ("paper mode, by logit: centroid (k = shell + 1)", False),
-    ("logit", "hf_share"): ("paper mode, by logit: high-frequency share", True),
+    ("margin", "centroid"): ("centroid, margin (shell)", False),
+    ("margin", "hf_share"): ("high-frequency share, margin", True),
+    ("margin", "negative_share"): ("negative part, margin", True),
+    ("margin", "class_negative"): ("the same, class by class", True),
+    ("logit", "centroid"): ("paper mode: centroid, logit (k)", False),
+    ("logit", "hf_share"): ("paper mode: high-frequency share", True),
 }
 TABLE = (
     "Accuracy on test images: clean, on the band that the run was trained on, and under each attack within a ball. "
@@ -27,7 +27,7 @@ TABLE = (
 )
 SUMMARIES = (
     "Below: Occluded Frequency above DC. Centroid and high-frequency share summarise its positive part; where more "
-    "than a tenth of its mass is negative (marked *), they are no centre of reliance. Paper mode is Wang et al. 2020. "
+    "than a tenth of its mass is negative (marked *), they are no centre of reliance. Paper mode is Wang et al. 2020, who count k = shell + 1. "
 )
 UNBOUNDED = "Attacks without a ball have no accuracy; their norms are in the chapter on attack checks. "
 KINDS = ("clean", "bounded", "noise")
