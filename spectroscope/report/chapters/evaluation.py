@@ -27,7 +27,8 @@ TABLE = (
 )
 SUMMARIES = (
     "Below: Occluded Frequency above DC. Centroid and high-frequency share summarise its positive part; where more "
-    "than a tenth of its mass is negative (marked *), they are no centre of reliance. Paper mode is Wang et al. 2020, who count k = shell + 1. "
+    "than a tenth of its mass is negative (marked *), they are no centre of reliance. Paper mode is Wang et al. 2020, "
+    "who count k = shell + 1. "
 )
 UNBOUNDED = "Attacks without a ball have no accuracy; their norms are in the chapter on attack checks. "
 KINDS = ("clean", "bounded", "noise")
