@@ -38,13 +38,11 @@ SOURCES = {"against_energy": "faithfulness"}  # charts named otherwise than thei
 def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Every chart of the page that shows runs as a Vega-Lite specification, by its table."""
     of_one_table = {
-        "band_accuracy": bands.accuracy,
         "contrasts": findings.contrasts,
         "perturbation": perturbation.power,
         "margins": probing.margins,
         "masks": probing.masks,
         "counterparts": probing.counterparts,
-        "training": training.training,
         "queries": attack_checks.queries,
         "confined": attack_checks.confined,
         "attack_transfer": attack_checks.transfer,
@@ -56,6 +54,8 @@ def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[
     drawn = {name: draw(table[SOURCES.get(name, name)], run_colours) for name, draw in of_one_table.items()}
     drawn["occluded_frequency"] = attribution.occluded_frequency(*curves, run_colours)
     drawn["accuracy"] = evaluation.accuracy(table["accuracy"], table["attacks"], run_colours, 0.25)
+    drawn["band_accuracy"] = bands.accuracy(table["band_accuracy"], run_colours, 0.25)
+    drawn["training"] = training.training(table["training"], run_colours, 0.25)
     drawn["calibrated"] = perturbation.against_noise(table["calibrated"], run_colours, 0.95)
     drawn["agreement"] = validation.agreement(table["agreement"])
     drawn["multiverse"] = validation.choices(table["multiverse"], table["signs"], run_colours)
@@ -227,7 +227,7 @@ def test_values_that_are_undefined_are_told():
 def test_a_cell_of_a_matrix_without_a_number_is_empty(table):
     rows = table["band_accuracy"].copy()
     rows.loc[0, ["mean", "low", "high"]] = float("nan")
-    assert "null" not in vl_convert.vegalite_to_svg(bands.accuracy(rows, report_tables.run_colours(4)).to_dict())
+    assert "null" not in vl_convert.vegalite_to_svg(bands.accuracy(rows, report_tables.run_colours(4), 0.25).to_dict())
 
 
 def test_a_band_without_dc_is_shown_around_mid_grey(monkeypatch):
@@ -466,7 +466,7 @@ def test_a_study_of_photographs_says_that_its_images_overlap():
 
 
 def test_the_chart_of_information_holds_the_probes_and_the_adcs_of_each_class(table):
-    chart = information.information(table["probes"], table["class_spectra"]).to_dict()
+    chart = information.information(table["probes"], table["class_spectra"], 0.25).to_dict()
     shown, adcs = held(chart), table["class_spectra"].query("statistic == 'adcs'")
     assert len(shown.dropna(subset=["band"])) == len(table["probes"])
     np.testing.assert_allclose(shown.dropna(subset=["shell"])["mean"], adcs["mean"], rtol=1e-5)

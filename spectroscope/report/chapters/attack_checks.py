@@ -68,7 +68,7 @@ def strength(table: pd.DataFrame, run_colours: RunColours) -> pd.DataFrame:
             row = by_run.loc[run]
             queries = "" if pd.isna(row["queries"]) else words.count(round(row["queries"]), "query")
             sizes = f" · {_norm(row)} · {queries}" if pd.notna(row["l2"]) else ""
-            cells.append(words.number(row["mean"], row["low"], row["high"], share=True) + sizes)
+            cells.append(words.number(row["mean"], row["low"], row["high"], True, row["networks"]) + sizes)
         lines.append((attack, first["kind"], radius, words.n_images(rows), *cells))
     return pd.DataFrame(lines, columns=["attack", "kind", "radius", "images", *run_colours])
 

@@ -25,7 +25,7 @@ ACCURACY = (
 
 
 def blocks(results: Results) -> page.Blocks:
-    matrix = accuracy(results.tables["band_accuracy"], results.run_colours)
+    matrix = accuracy(results.tables["band_accuracy"], results.run_colours, results.chance)
     return samples(results.images, results.bands), page.chart(matrix)
 
 
@@ -48,7 +48,7 @@ def _visible(pixels: Tensor) -> Tensor:
     return pixels + 0.5 * (pixels.mean().abs() < 1e-4)
 
 
-def accuracy(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
+def accuracy(table: pd.DataFrame, run_colours: RunColours, chance: float) -> alt.TopLevelMixin:
     """Accuracy of each run on each band: a matrix with its numbers."""
     bands = list(dict.fromkeys(table["band"]))
     base = alt.Chart(charts.inline(table, "run", "band")).encode(
@@ -58,5 +58,6 @@ def accuracy(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     )
     chart = charts.share_matrix(base, "accuracy", ".1%", 13)
     chart = chart.properties(width=min(820, 130 * len(bands)), height=44 * len(run_colours))
-    caption = f"{ACCURACY}Best band: {words.peaks(table, 'band')}. {words.sample_note(table, drawn=False)}"
+    best = f"Chance is {chance:.1%}. Best band: {words.peaks(table, 'band')}. "
+    caption = f"{ACCURACY}{best}{words.sample_note(table, drawn=False)}"
     return style.styled(chart, caption)

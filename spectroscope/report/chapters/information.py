@@ -17,16 +17,20 @@ CAPTION = (
 
 
 def blocks(results: Results) -> page.Blocks:
-    return (page.chart(information(results.tables["probes"], results.tables["class_spectra"])),)
+    return (page.chart(information(results.tables["probes"], results.tables["class_spectra"], results.chance)),)
 
 
-def information(probe_table: pd.DataFrame, spectra: pd.DataFrame) -> alt.TopLevelMixin:
+def information(probe_table: pd.DataFrame, spectra: pd.DataFrame, chance: float) -> alt.TopLevelMixin:
     """Accuracy of a linear probe on each band, and ADCS by class and shell."""
     height = 34 * probe_table["band"].nunique()
-    left = probes(probe_table).properties(width=360, height=height, title="What a linear probe can tell")
+    left = alt.layer(probes(probe_table), charts.rule(alt.X, chance)).properties(
+        width=360, height=height, title="What a linear probe can tell"
+    )
     right = class_shells(spectra).properties(width=360, height=height, title="Which class is strong in which shell")
     both = alt.hconcat(left, right, spacing=36).resolve_scale(color="independent")
-    return style.styled(both, f"{CAPTION}{best_band(probe_table)}{words.sample_note(probe_table)}")
+    return style.styled(
+        both, f"{CAPTION}{best_band(probe_table)}The grey line is chance. {words.sample_note(probe_table)}"
+    )
 
 
 def best_band(table: pd.DataFrame) -> str:

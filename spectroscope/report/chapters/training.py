@@ -18,17 +18,17 @@ CURVES = {
 }
 CAPTION = (
     "Training loss (not comparable between regimes), then accuracy on held-out images: clean, and under the validation "
-    "attack, too weak to tell what a run withstands. Look for curves that still rise at the end (trained too briefly), "
-    "fall (overfitting), or, attacked, drop at once (catastrophic overfitting). "
+    "attack, too weak to tell what a run withstands; the grey line is chance. Look for curves that still rise at the "
+    "end (trained too briefly), fall (overfitting), or, attacked, drop at once (catastrophic overfitting). "
 )
 
 
 def blocks(results: Results) -> page.Blocks:
-    return (page.chart(training(results.tables["training"], results.run_colours)),)
+    return (page.chart(training(results.tables["training"], results.run_colours, results.chance)),)
 
 
-def training(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
-    """One line for each seed in each of three panels."""
+def training(table: pd.DataFrame, run_colours: RunColours, chance: float) -> alt.TopLevelMixin:
+    """One line for each network in each of three panels; a line at chance in those of accuracy."""
     epochs = sorted(table["epoch"].unique().tolist())
     ticks = alt.Axis(values=epochs[:: math.ceil(len(epochs) / 10)], format="d", grid=False)
     numbers = [alt.Tooltip(f"{name}:Q", format=".3g") for name in CURVES]
@@ -49,6 +49,7 @@ def training(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
         .properties(width=262, height=210)
         for name, (title, form) in CURVES.items()
     ]
-    chart = alt.hconcat(panels[0].add_params(style.highlight()), *panels[1:], spacing=24)
+    accuracies = [alt.layer(panel, charts.rule(alt.Y, chance)) for panel in panels[1:]]
+    chart = alt.hconcat(panels[0].add_params(style.highlight()), *accuracies, spacing=24)
     seeds = words.count(table["seed"].nunique(), "network")
     return style.styled(chart, f"{CAPTION}One line for each network ({seeds} a run); no interval.")
