@@ -1,20 +1,18 @@
 """Signs that an attack fails because gradients are masked, not because the network is robust."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from spectroscope.attack_checks.describe import Subspace
-from spectroscope.attack_checks.strength import Cell, among_right, summarise
+from spectroscope.attack_checks.strength import Cell, among_right
 from spectroscope.attacks.band_projection import coefficients, projection, subspace_projection
 from spectroscope.attacks.counting_model import evaluating, log_odds, logits_of
 from spectroscope.models import inference
 from spectroscope.pipeline import machine
-from spectroscope.statistics import estimates
-from spectroscope.statistics.estimates import Estimates, StatisticsSettings
+from spectroscope.statistics import estimates, intervals
+from spectroscope.statistics.estimates import StatisticsSettings
 
 NO_BLACK_BOX = "no_black_box"
 CHECKS = {
@@ -118,16 +116,16 @@ def _stronger(
     clusters = max((cell.clusters for cell in own), key=len)
     stronger = {}
     for name, hits in rivals.items():
-        (excess,) = summarise(_excess(hits, fooled[strongest][1], clusters), statistics)
-        if excess["low"] > 0:
+        mean, low, high = _excess(hits, fooled[strongest][1], clusters, statistics.confidence)
+        if low > 0:
             stronger[name] = (
-                f"{name} fools {excess['mean']:.1%} [{excess['low']:.1%}, {excess['high']:.1%}] more images "
+                f"{name} fools {mean:.1%} [{low:.1%}, {high:.1%}] more images "
                 f"than the strongest white box, {strongest}, at {norm} {radius:.4g}: gradients may be masked"
             )
     return stronger
 
 
-def _excess(hits: np.ndarray, best: np.ndarray, clusters: np.ndarray) -> Estimates:
+def _excess(hits: np.ndarray, best: np.ndarray, clusters: np.ndarray, confidence: float) -> intervals.Interval:
     """Share fooled by one attack minus that by another, on the networks and images that both were tried on.
 
     (seeds, images) twice, NaN where an image does not count. The networks are taken as they are: their mean stands as
@@ -138,14 +136,14 @@ def _excess(hits: np.ndarray, best: np.ndarray, clusters: np.ndarray) -> Estimat
     one, other = (
         estimates.means(np.where(both, values[:s, :n], np.nan)[:, :, None], clusters[:n]) for values in (hits, best)
     )
-    paired, there = estimates.subtract(one, other), both.any(1)
+    there = both.any(1)
     if not there.any():
-        return paired
-    return replace(
-        paired,
-        by_network=paired.by_network[there].mean(0, keepdims=True),
-        cells=paired.cells[there].mean(0, keepdims=True),
-    )
+        return intervals.Interval(np.nan, np.nan, np.nan)
+    paired = estimates.subtract(one, other)
+    by_network, cells = (part[there].mean(0, keepdims=True) for part in (paired.by_network, paired.cells))
+    ends = intervals.ends(by_network, cells, confidence)
+    low, high = intervals.share_difference_ends(by_network[0], *ends, cells.shape[1], confidence)
+    return intervals.Interval(float(by_network[0, 0]), float(low[0]), float(high[0]))
 
 
 def _fooled(cell: Cell, norm: str, radius: float) -> np.ndarray | None:

@@ -95,7 +95,8 @@ def median_norm(cell: Cell, statistics: StatisticsSettings) -> dict[str, float]:
         medians = estimates.jackknife(among_right(cell.outcomes, norms), _median, groups)
     if np.isinf(medians.by_network).any():
         return dict.fromkeys(MEDIAN_NORM, math.nan)
-    medians = replace(medians, cells=np.where(np.isfinite(medians.cells), medians.cells, math.nan))
+    cells = np.where(np.isfinite(medians.cells), medians.cells, math.nan)
+    medians = replace(medians, cells=cells, bounds=(0, math.inf))
     (found,) = summarise(medians, statistics)
     return dict(zip(MEDIAN_NORM, (found["mean"], found["low"], found["high"]), strict=True))
 

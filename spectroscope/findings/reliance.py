@@ -163,7 +163,7 @@ def reliance(
         statistic = summaries.shell_summaries(curves.replicates, hf_from, has_share)
         for name in STATISTICS[curves.score]:
             estimates = from_replicates(statistic[name][:, :, None], curves.n_images, bounds=_bounds(name, curves))
-            missing = int((~has_share).sum()) if name == "hf_share" else 0
+            missing = int((~has_share).sum()) if name in ("hf_share", "class_negative") else 0
             negative = statistic[NEGATIVE[name]][:, 0] if name in NEGATIVE else np.zeros(1)
             marked = not summaries.class_mean(negative, 0) <= MOST_NEGATIVE  # the networks' mean; NaN has none either
             cell = {"statistic": name, "marked": marked, "n_missing": missing}

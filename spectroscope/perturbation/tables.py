@@ -39,6 +39,8 @@ from spectroscope.statistics.estimates import (
 )
 
 TABLES = ("maps", "perturbation", "calibrated", "phase", "classes", "split_half")
+# Between which a statistic lies; a score lies anywhere.
+BOUNDS = {"power": (0.0, 1.0), "phase": (0.0, 1.0)} | dict.fromkeys(ESTIMATORS, (0.0, np.inf))
 
 
 def measure(
@@ -111,7 +113,10 @@ def coefficient_scores(networks: list[Spectra], nulls: list[Null]) -> Tensor:
 def map_table(maps: dict[str, Tensor], networks: list[Spectra], statistics: StatisticsSettings) -> pd.DataFrame:
     """Rows estimator, u, v of replicates (S, 1 + G, H, W) of each estimator."""
     u, v = np.indices(networks[0].power.shape[1:]).reshape(2, -1)
-    tables = [_rows(found.flatten(2), networks, statistics, estimator=name, u=u, v=v) for name, found in maps.items()]
+    tables = [
+        _rows(found.flatten(2), networks, statistics, BOUNDS.get(name), estimator=name, u=u, v=v)
+        for name, found in maps.items()
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -123,10 +128,10 @@ def profile_table(maps: dict[str, Tensor], networks: list[Spectra], statistics: 
     tables = []
     for shape, index in _shells(networks):
         power = _stack([mean_power_share(own, index) for own in networks], networks)
-        tables.append(_within_one(_shell_rows(power, networks, statistics, shape=shape, statistic="power")))
+        tables.append(_shell_rows(power, networks, statistics, BOUNDS["power"], shape=shape, statistic="power"))
         for name, found in maps.items():
             curve = mean_by_band(found, index)
-            tables.append(_shell_rows(curve, networks, statistics, shape=shape, statistic=name))
+            tables.append(_shell_rows(curve, networks, statistics, BOUNDS.get(name), shape=shape, statistic=name))
     return pd.concat(tables)
 
 
@@ -175,7 +180,7 @@ def phase_table(networks: list[Spectra], statistics: StatisticsSettings) -> pd.D
     height, width = networks[0].power.shape[1:]
     index = shells(height, width, networks[0].settings.shapes[0], "dft")
     found = [phase_share(own.images, own.perturbations, index, own.weights) for own in networks]
-    return _within_one(_shell_rows(_stack(found, networks), networks, statistics))
+    return _shell_rows(_stack(found, networks), networks, statistics, BOUNDS["phase"])
 
 
 def class_table(
@@ -201,7 +206,7 @@ def class_table(
         curves = {name: mean_by_band(found, index) for name, found in relative_changes(own, LINEAR).items()}
         curves["score"] = shell_scores(own, own_nulls, index)
         tables += [
-            _shell_rows(curve, own, statistics, **{"class": class_name}, statistic=name)
+            _shell_rows(curve, own, statistics, BOUNDS.get(name), **{"class": class_name}, statistic=name)
             for name, curve in curves.items()
         ]
     return pd.concat(tables, ignore_index=True)
@@ -255,19 +260,24 @@ def _shells(networks: list[Spectra]) -> Iterator[tuple[Shape, Tensor]]:
     return ((shape, shells(height, width, shape)) for shape in networks[0].settings.shapes)
 
 
-def _shell_rows(found: Tensor, networks: list[Spectra], statistics: StatisticsSettings, **columns: Any) -> pd.DataFrame:
-    return _rows(found, networks, statistics, **columns, shell=range(found.shape[2]))
+def _shell_rows(
+    found: Tensor,
+    networks: list[Spectra],
+    statistics: StatisticsSettings,
+    bounds: tuple[float, float] | None = None,
+    **columns: Any,
+) -> pd.DataFrame:
+    return _rows(found, networks, statistics, bounds, **columns, shell=range(found.shape[2]))
 
 
-def _rows(found: Tensor, networks: list[Spectra], statistics: StatisticsSettings, **columns: Any) -> pd.DataFrame:
+def _rows(
+    found: Tensor,
+    networks: list[Spectra],
+    statistics: StatisticsSettings,
+    bounds: tuple[float, float] | None,
+    **columns: Any,
+) -> pd.DataFrame:
     """A row for each of K statistics, replicates (S, 1 + G, K), with these columns before SUMMARY."""
-    rows = summary(from_replicates(found.double().numpy(), _n_images(networks)), statistics)
+    estimates = from_replicates(found.double().numpy(), _n_images(networks), bounds=bounds)
+    rows = summary(estimates, statistics)
     return pd.DataFrame(columns | {name: rows[name] for name in SUMMARY})
-
-
-def _within_one(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with the ends of its intervals cut off at 0 and 1.
-
-    Not `Estimates.share`, which is for counts: their exact ends at 0 and 1 are none of a share of power.
-    """
-    return table.assign(low=table["low"].clip(0, 1), high=table["high"].clip(0, 1))

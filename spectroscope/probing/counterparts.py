@@ -101,7 +101,7 @@ def counterpart_table(
     image came back. left (shell 0): distance of the features, 1 at the start.
     """
     both = np.stack([values["change"], values["control"]], 3)  # (S, I, shells, 2)
-    found = {name: means(values[name], clusters) for name in ("change", "control", "left")}
+    found = {name: means(values[name], clusters, bounds=(0, np.inf)) for name in ("change", "control", "left")}
     found["remaining"] = jackknife(both, _log_ratio, image_groups(clusters, labels, statistics.groups))
     order = ("change", "control", "remaining", "left")
     return shell_table("statistic", {name: found[name] for name in order}, statistics)

@@ -48,7 +48,7 @@ def margin_table(
     with np.errstate(invalid="ignore"):  # infinity less infinity
         medians = jackknife(values, lambda network, _: _median(network), groups)
     cells = np.where(np.isfinite(medians.cells), medians.cells, np.nan)
-    figures = summary(Estimates(medians.by_network, cells, int(right.any(0).sum())), statistics)
+    figures = summary(Estimates(medians.by_network, cells, int(right.any(0).sum()), bounds=(0, np.inf)), statistics)
     infinite = np.isinf(medians.by_network).any(0)
     figures |= {name: np.where(infinite, np.nan, figures[name]) for name in ("low", "high")}
     figures["mean"] = np.where(infinite, np.inf, figures["mean"])

@@ -68,7 +68,7 @@ def mask_table(
     over: what the intervals are over, `networks and images` or, for the one mask of each network, `networks` alone: of
     a single network it has none.
     """
-    found = {name: means(masks[name], clusters) for name in MASKS if name != "network"}
+    found = {name: means(masks[name], clusters, bounds=(0, 1)) for name in MASKS if name != "network"}
     table = shell_table("mask", {"network": _over_networks(masks["network"], n_images)} | found, statistics)
     table.insert(1, "over", np.where(table["mask"] == "network", "networks", "networks and images"))
     return table
@@ -81,4 +81,4 @@ def _over_networks(values: np.ndarray, n_images: int) -> Estimates:
     """
     by_network = values[:, 0]
     cells = np.repeat(values, 2, axis=1) if len(values) > 1 else np.full((1, 2, values.shape[2]), np.nan)
-    return Estimates(by_network, cells, n_images)
+    return Estimates(by_network, cells, n_images, bounds=(0, 1))

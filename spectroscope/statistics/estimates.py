@@ -34,7 +34,8 @@ class Estimates:
     """K statistics of one run: of each network (S, K), and their pseudo-values by group of images (S, G, K).
 
     n_images: images that count for at least one network. share: whether the statistics are shares of images. bounds:
-    between which the statistics lie (a high-frequency share: 0 and 1; a centroid: the first and the last shell).
+    between which the statistics lie (a high-frequency share: 0 and 1; a centroid: the first and the last shell; a norm:
+    0 and infinity).
     """
 
     by_network: np.ndarray
@@ -44,10 +45,19 @@ class Estimates:
     bounds: tuple[float, float] | None = None
 
 
-def means(values: np.ndarray, clusters: np.ndarray, share: bool = False) -> Estimates:
-    """Means over images: values (S, I, K), NaN where an image does not count, and the cluster of each image (I,)."""
-    groups = np.unique(clusters, return_inverse=True)[1]
-    return Estimates(*intervals.mean_cells(values, groups), _counted(values), share)
+def means(
+    values: np.ndarray, clusters: np.ndarray, share: bool = False, bounds: tuple[float, float] | None = None
+) -> Estimates:
+    """Means over images: values (S, I, K), NaN where an image does not count, and the cluster of each image (I,).
+
+    An image that counts for no network is no image: its cluster is not among the groups.
+    """
+    counted = np.isfinite(values).any((0, 2))
+    if not counted.any():
+        nothing = np.full((len(values), 1, values.shape[2]), np.nan)
+        return Estimates(nothing[:, 0], nothing, 0, share, bounds)
+    groups = np.unique(clusters[counted], return_inverse=True)[1]
+    return Estimates(*intervals.mean_cells(values[:, counted], groups), int(counted.sum()), share, bounds)
 
 
 def jackknife(
@@ -118,7 +128,8 @@ def image_groups(clusters: np.ndarray, labels: np.ndarray, most: int) -> np.ndar
 
 
 def subtract(a: Estimates, b: Estimates) -> Estimates:
-    """a - b of the same networks on the same images: paired in both."""
+    """a - b of the same networks on the same images: paired in both; ValueError where the groups differ."""
+    _require_same_groups(a, b)
     return Estimates(a.by_network - b.by_network, a.cells - b.cells, min(a.n_images, b.n_images))
 
 
@@ -139,8 +150,10 @@ def summary(estimates: Estimates, statistics: StatisticsSettings) -> dict[str, A
             bounds = intervals.ends(by_network, cells, statistics.confidence)
             if estimates.share:
                 bounds = intervals.share_ends(mean[columns], *bounds, cells.shape[1], statistics.confidence)
-            elif estimates.bounds:
-                bounds = intervals.bounded_ends(mean[columns], *bounds, *estimates.bounds)
+            else:
+                bounds = intervals.with_variance(*bounds)
+                if estimates.bounds:
+                    bounds = intervals.bounded_ends(mean[columns], *bounds, *estimates.bounds)
             low[columns], high[columns] = bounds
     networks = [" ".join(f"{value:.4g}" for value in column) for column in estimates.by_network.T]
     sizes = {"n_images": np.full(width, estimates.n_images), "n_seeds": there.sum(0), "networks": np.array(networks)}
@@ -152,6 +165,7 @@ def difference(run: Estimates, reference: Estimates, statistics: StatisticsSetti
 
     Arrays (K,); a statistic that a network of either run lacks (NaN) has no value. networks: those of the run.
     """
+    _require_same_groups(run, reference)
     low, high = intervals.ends(
         run.by_network, run.cells, statistics.confidence, less=(reference.by_network, reference.cells)
     )
@@ -159,6 +173,8 @@ def difference(run: Estimates, reference: Estimates, statistics: StatisticsSetti
     mean = run.by_network.mean(0) - reference.by_network.mean(0)
     if run.share and reference.share:
         low, high = intervals.share_difference_ends(mean, low, high, run.cells.shape[1], statistics.confidence)
+    else:
+        low, high = intervals.with_variance(low, high)
     n_images = np.minimum(own["n_images"], reference.n_images)
     n_seeds = np.minimum(own["n_seeds"], np.isfinite(reference.by_network).sum(0))
     return {**own, "mean": mean, "low": low, "high": high, "n_images": n_images, "n_seeds": n_seeds}
@@ -181,6 +197,11 @@ def grid(table: pd.DataFrame, columns: list[str]) -> np.ndarray:
 def per_image(table: pd.DataFrame, column: str) -> np.ndarray:
     """A column of each image (its label, its cluster), in the order of `grid`: (images,)."""
     return table.sort_values("image").drop_duplicates("image")[column].to_numpy()
+
+
+def _require_same_groups(a: Estimates, b: Estimates) -> None:
+    if a.cells.shape[1:] != b.cells.shape[1:]:
+        raise ValueError(f"expected statistics of the same groups of images, got {a.cells.shape} and {b.cells.shape}")
 
 
 def _counted(values: np.ndarray) -> int:

@@ -51,6 +51,8 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, clusters: Sequenc
     low, high = ends(means, cells, confidence)
     if _shares(grid):
         low, high = share_ends(means.mean(0), low, high, cells.shape[1], confidence)
+    else:
+        low, high = with_variance(low, high)
     return Interval(float(means.mean()), float(low[0]), float(high[0]))
 
 
@@ -73,6 +75,8 @@ def difference_interval(
     low, high = ends(means, cells, confidence, less=(base, base_cells))
     if _shares(one) and _shares(other):
         low, high = share_difference_ends(means.mean(0) - base.mean(0), low, high, cells.shape[1], confidence)
+    else:
+        low, high = with_variance(low, high)
     return Interval(float(means.mean() - base.mean()), float(low[0]), float(high[0]))
 
 
@@ -102,14 +106,27 @@ def ends(
     return estimate - half, estimate + half
 
 
+def with_variance(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends (K,), NaN where there was no variance to make an interval of: equal values are no certainty."""
+    there = low < high
+    return np.where(there, low, np.nan), np.where(there, high, np.nan)
+
+
 def bounded_ends(
     mean: np.ndarray, low: np.ndarray, high: np.ndarray, lowest: float, highest: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ends (K,) of statistics between two bounds, from the ends around their means: symmetric on the logit scale.
 
-    A half width h around a mean at the place p between the bounds 0 and 1 is h / (p (1 - p)) there (delta method). At a
-    bound there is no such scale; the ends are cut at the bounds.
+    A half width h around a mean at the place p between the bounds 0 and 1 is h / (p (1 - p)) there (delta method);
+    without an upper bound (infinity) the scale is the logarithm, and h / (mean - lowest). At a bound there is no such
+    scale; the ends are cut at the bounds.
     """
+    if np.isinf(highest):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            factor = np.exp((high - low) / 2 / (mean - lowest))
+            below, above = lowest + (mean - lowest) / factor, lowest + (mean - lowest) * factor
+        inside = mean > lowest
+        return np.where(inside, below, low.clip(min=lowest)), np.where(inside, above, high)
     if lowest == highest:  # the centroid of a single shell
         return low.clip(lowest, highest), high.clip(lowest, highest)
     width = highest - lowest

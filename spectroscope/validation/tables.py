@@ -63,8 +63,8 @@ def method_summaries(
         curves = mean_curves(grid(table, band_columns(table)), groups)
         shapes = np.stack([hf_share(curves, position, hf_from), centroid(curves, position)], -1)
         found = {
-            ("hf_share", "centroid"): from_replicates(shapes, len(groups)),
-            ("error",): means(grid(table, ["error"]), own),
+            ("hf_share", "centroid"): from_replicates(shapes, len(groups), bounds=(0, 1)),
+            ("error",): means(grid(table, ["error"]), own, bounds=(0, np.inf)),
         }
         if table["beyond"].notna().any():
             found["beyond",] = means(grid(table, ["beyond"]), own, share=True)
@@ -86,7 +86,8 @@ def faithfulness(run: str, curves: pd.DataFrame, clusters: np.ndarray, settings:
     for (order, unit, kind), table in curves.groupby(["order", "unit", "kind"], sort=False):
         steps = table[[name for name in table if name.startswith("step_")]].dropna(axis=1).to_numpy()
         area = (steps[:, 1:] + steps[:, :-1]).mean(1) / 2
-        found[order, unit, kind] = means(grid(table.assign(area=area), ["area"]), clusters_of(table, clusters))
+        own = clusters_of(table, clusters)
+        found[order, unit, kind] = means(grid(table.assign(area=area), ["area"]), own, bounds=(0, 1))
     rows = []
     for (order, unit, kind), estimates in found.items():
         less = {"less_energy": np.nan, "less_energy_low": np.nan, "less_energy_high": np.nan}

@@ -14,6 +14,7 @@ from spectroscope.probing.masks import MASKS, MaskSettings, mask_table, masks_by
 from spectroscope.probing.shells import shell_means
 from spectroscope.probing.tables import ProbingSettings, probe
 from spectroscope.statistics.estimates import SUMMARY, StatisticsSettings
+from spectroscope.statistics.intervals import bounded_ends
 
 STATISTICS = StatisticsSettings(confidence=0.95, groups=20)
 SETTINGS = ProbingSettings(
@@ -122,7 +123,9 @@ def test_the_interval_of_the_masks_of_networks_is_students_over_networks():
     masks = {"network": values, "essential": other, "adversarial": other}
     table = mask_table(masks, 6, np.arange(6), STATISTICS).query("mask == 'network'")
     spread = values[:, 0].std(0, ddof=1) / 2
-    np.testing.assert_allclose(table["high"] - table["mean"], stats.t.ppf(0.975, 3) * spread)
+    mean, half = values[:, 0].mean(0), stats.t.ppf(0.975, 3) * spread
+    expected = bounded_ends(mean, mean - half, mean + half, 0, 1)  # a mask lies between 0 and 1
+    np.testing.assert_allclose(table[["low", "high"]].to_numpy().T, expected)
     assert table["over"].unique().tolist() == ["networks"] and (table["n_images"] == 6).all()
 
 

@@ -77,8 +77,7 @@ def test_each_kind_of_rater_has_its_w():
     assert w["all", "a", "runs"] == pytest.approx(0)  # one ranks the other way round
     assert w["other", "all", "methods"] == pytest.approx(1)
     assert (found["raters"] == 2).all() and (found["n_images"] == 4).all() and (found["n_seeds"] == 2).all()
-    across_seeds = found.index.get_level_values("across") == "seeds"  # over images alone; two networks have none else
-    assert found["low"].notna().tolist() == across_seeds.tolist()
+    assert found["low"].isna().all()  # two networks have no interval, and the curves of a class are all alike
 
 
 def noisy(n_seeds, n=12, classes=2):
@@ -96,9 +95,10 @@ def test_every_w_and_every_rho_lies_in_its_interval():
     found += [agreement.pairwise(run, table, CLUSTERS, SETTINGS) for run, table in tables.items()]
     for table in found:
         assert_points_lie_in_their_intervals(table)
-        assert table["low"].notna().all() and (table["low"] < table["high"]).any()
+        there = table.dropna(subset=["low"])  # a W that no weight of images moves has none
+        assert len(there) >= len(table) - 1 and (there["low"] < there["high"]).all()
         least = 0 if "across" in table else -1  # no W below 0, no rank correlation below -1
-        assert (table["low"] >= least).all() and (table["high"] <= 1).all()
+        assert (there["low"] >= least).all() and (there["high"] <= 1).all()
 
 
 def test_runs_with_other_numbers_of_networks_are_compared_as_far_as_both_go():

@@ -18,7 +18,9 @@ def read(seeds: int) -> dict[str, pd.DataFrame]:
     table = values(CURVES, seeds, n=12, spread=1.0)
     few = table[table["image"] < 4]
     curves = table.rename(columns={"method": "order"}).assign(unit="band", kind="deletion", step_0=1.0)
-    curves = curves.assign(step_1=curves["band_1"])[["order", "unit", "kind", "seed", "image", "step_0", "step_1"]]
+    curves = curves.assign(step_1=1 / (1 + curves["band_1"] ** 2))[
+        ["order", "unit", "kind", "seed", "image", "step_0", "step_1"]
+    ]
     energy = curves[curves["order"] == "a"].assign(order="energy", step_1=0.5)
     cells = [(seed, image, band) for seed in range(seeds) for image in range(12) for band in range(4)]
     rows = pd.DataFrame(cells, columns=["seed", "image", "band"]).assign(right=True, right_without=False)
