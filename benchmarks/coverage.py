@@ -160,11 +160,11 @@ def true_concordance(ratio: float) -> float:
 def score(rng: np.random.Generator, networks: int, ratio: float, draws: int) -> Ends:
     """Half the log of an attack's power over noise power in a shell of 15 values, 200 images, 5 draws of noise.
 
-    All networks have the same noise, scaled to the norm of their perturbations.
+    Every perturbation of every network has noise of its own.
     """
     n_images, spread = 200, 0.5
     attack = np.exp(2 * spread * layout(rng, networks, ratio, (n_images, draws)))
-    noise = np.broadcast_to(rng.chisquare(15 * 5, size=(n_images, draws)) / (15 * 5), attack.shape)
+    noise = rng.chisquare(15 * 5, size=attack.shape) / (15 * 5)
     estimates: Estimates = jackknife(
         np.stack([attack, noise], -1),
         lambda pair, _: np.log(pair[..., 0].sum(0) / pair[..., 1].sum(0)) / 2,

@@ -84,7 +84,10 @@ def main(
     train, test = (replace(split, pixels=split.pixels / 255) for split in (data.train, data.test.head(images)))
     settings = params.load("training", TrainingSettings, study)
     band = params.load(f"bands.{low}", BandSettings, study)
-    filtered, cut = apply_band(train, band, training=True).pixels, params.read(study)["bands"][low]["high"]
+    entry = params.read(study)["bands"][low]
+    if entry.get("unit") != "shells":
+        raise ValueError(f"bands.{low}.unit: expected shells, got {entry.get('unit')}")
+    filtered, cut = apply_band(train, band, training=True).pixels, entry["high"]
     print(f"| padding | {' | '.join(SCORES)} | accuracy, {' | accuracy, '.join(RUNS)} | leaked energy |")
     print("|---" * (len(SCORES) + len(RUNS) + 2) + "|")
     for name, change in CROPS.items():

@@ -67,11 +67,12 @@ def _shift(row: Row | None) -> str:
     """How far the centroid of reliance moved, and whether this study establishes that it moved."""
     if row is None:
         return "Where its reliance lies has no centre: too much of the curve is negative."
-    way = "down, as in the paper" if row["mean"] < 0 else "up, against the paper"
-    apart = row["low"] > 0 or row["high"] < 0
-    sure = "the interval excludes zero" if apart else "the interval includes zero: no shift is established"
-    shift = _figures(row, 1, "+.1f", " shells")
-    return f"The centroid of its reliance, by margin, moved {shift}, {way} (n = {row['n_images']}); {sure}."
+    shift = f"The centroid of its reliance, by margin, differed by {_figures(row, 1, '+.1f', ' shells')}"
+    if row["low"] <= 0 <= row["high"]:
+        return f"{shift} (n = {row['n_images']}): no shift is established."
+    return (
+        f"{shift} (n = {row['n_images']}), {'down, as in the paper' if row['mean'] < 0 else 'up, against the paper'}."
+    )
 
 
 def questions(_: Path) -> str:

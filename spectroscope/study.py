@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from spectroscope.attack_checks.describe import describe
 from spectroscope.attack_checks.transfer import AttackChecksSettings
 from spectroscope.attacks.registry import AttackSettings, bounded
+from spectroscope.attribution.compare import WAVES
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
 from spectroscope.dataset.registry import DatasetSettings
@@ -24,6 +25,7 @@ from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.training.regimes.pretrained import Pretrained
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
+from spectroscope.validation.faithfulness import TRIVIAL
 from spectroscope.validation.settings import ValidationSettings
 
 MOST_RUNS = 12  # more cannot be told apart by their colours in figures
@@ -74,6 +76,19 @@ class Study(Settings):
         for key, name, kind, known in names:
             if name not in known:
                 raise ValueError(f"{key}: expected {kind} among {', '.join(known)}, got {name!r}")
+        compared, waves = (
+            self.attribution.compared,
+            [n for n, m in self.attribution.methods.items() if m.method in WAVES],
+        )
+        if waves and compared.shape == "octave":
+            raise ValueError(
+                f"attribution.compared.shape: expected another than octave for the methods {', '.join(waves)}, whose "
+                "bands are the DFT's: its octaves are others than the DCT's"
+            )
+        for name in set(TRIVIAL) & set(self.attribution.methods):
+            raise ValueError(
+                f"attribution.methods.{name}: expected another name, since {name} is an order of validation"
+            )
         if "clean" in self.attacks:
             raise ValueError("attacks.clean: expected another name, since `clean` stands for no attack")
         named = self.attacks.get("autoattack")

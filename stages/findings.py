@@ -51,6 +51,8 @@ def main(  # an argument for each file or folder of the stage in dvc.yaml
     io.write_json(machine, describe())
     for run in runs:
         figures = pd.concat(results[name][results[name]["run"] == run] for name in ("accuracy", "reliance"))
+        marked = figures["marked"].eq(True)
+        figures["statistic"] = figures["statistic"].mask(marked, figures["statistic"] + " (no centre of reliance)")
         io.write_text(cards / f"{run}.md", markdown(io.read_json(weights / run / "card.json"), figures))
 
 

@@ -52,7 +52,7 @@ def tables(
     cell = {"run": runs, "attack": attacks, "source": ["attack", "control"]}
     probes = table(band=["all", "0", "1"], features=["signed", "magnitude"], labels=["true", "permuted"])
     score = table(**cell, shape=["linf", "radial"], shell=shell)
-    strength = {"kind": "white box", "norm": "linf", "eps": 0.03, "l2": 1.0, "queries": 9.0}
+    strength = {"n_attacked": 200, "kind": "white box", "norm": "linf", "eps": 0.03, "l2": 1.0, "queries": 9.0}
     strength |= dict.fromkeys(("median_l2", "median_l2_low", "median_l2_high"), np.nan)
     whole, equal = (table(run=runs, entry=[entry], band=BANDS) for entry in ("confined", "confined-16"))
     whole["coefficients"] = whole["band"].map(dict(zip(BANDS, (64, 16, 48), strict=True)))

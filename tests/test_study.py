@@ -99,6 +99,16 @@ def test_the_full_study_runs_every_attack_there_is():
             "findings.reference: expected a run among standard, adversarial, got 'base'",
         ),
         (
+            "findings.attack",
+            "cw",
+            "findings.attack: expected an attack within a ball among pgd, square, got 'cw'",
+        ),
+        (
+            "attribution.methods.energy",
+            {"method": "occluded", "baseline": "zero", "channels": "each", "clip": False},
+            "attribution.methods.energy: expected another name, since energy is an order of validation",
+        ),
+        (
             "attacks.clean",
             SMOKE["attacks"]["pgd"],
             "attacks.clean: expected another name, since `clean` stands for no attack",

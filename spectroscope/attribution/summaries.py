@@ -58,16 +58,11 @@ def shell_summaries(curves: np.ndarray, hf_from: float, has_share: np.ndarray) -
     return {
         "centroid": centroid(mean, shell),
         "centroid_abs": centroid_abs(mean, shell),
-        "hf_share": _mean_of(class_shares(curves, hf_from)[..., has_share]),
+        "hf_share": class_mean(class_shares(curves, hf_from)[..., has_share], -1),
         "negative_share": negative_share(mean),
-        "class_negative": _mean_of(negative_share(curves)[..., has_share]),
+        "class_negative": class_mean(negative_share(curves)[..., has_share], -1),
         **{name: mean[..., first:last].sum(-1) for name, (first, last) in edges.items()},
     }
-
-
-def _mean_of(classes: np.ndarray) -> np.ndarray:
-    """Mean over classes (..., C) -> (...), NaN where one has no value: a mean of the others is another statistic."""
-    return ratio(classes.sum(-1), np.full(classes.shape[:-1], classes.shape[-1]))
 
 
 def class_shares(curves: np.ndarray, hf_from: float) -> np.ndarray:

@@ -61,7 +61,8 @@ def at_chance(predictions: pd.DataFrame, runs: list[str], n_classes: int, settin
     for run, name, rows in _cells(predictions, runs):
         if name == "clean":
             values = grid(rows, ["right"]).mean(0, keepdims=True)  # as one network: their mean
-            low = estimates.summary(means(values, per_image(rows, "cluster"), share=True), settings)["low"]
+            row = estimates.summary(means(values, per_image(rows, "cluster"), share=True), settings)
+            low = row["mean"] if np.isnan(row["low"][0]) else row["low"]  # images of one cluster have no interval
             found += [run] if low[0] <= 1 / n_classes else []
     return found
 

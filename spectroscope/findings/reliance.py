@@ -131,7 +131,14 @@ def class_curves(
 
 def shell_estimates(curves: ClassCurves) -> Estimates:
     """Mean over classes of each shell (Wang et al. 2020, Fig. 1, averaged): K shells."""
-    return from_replicates(summaries.class_mean(curves.replicates, 2), curves.n_images)
+    mean = np.where(_vanishing(curves)[:, :, None], np.nan, summaries.class_mean(curves.replicates, 2))
+    return from_replicates(mean, curves.n_images)
+
+
+def _vanishing(curves: ClassCurves) -> np.ndarray:
+    """Replicates that lack a class which the network has with all images, (S, 1 + G): of other classes, so NaN."""
+    there = np.isfinite(curves.replicates).all(3)
+    return (there[:, :1] & ~there).any(2)
 
 
 def by_class(curves: ClassCurves, classes: list[str], statistics: StatisticsSettings) -> pd.DataFrame:
@@ -161,6 +168,12 @@ def reliance(
             [np.isfinite(summaries.class_shares(each.replicates[:, 0], hf_from)).all(0) for each in same_score]
         )
         statistic = summaries.shell_summaries(curves.replicates, hf_from, has_share)
+        shares = summaries.class_shares(curves.replicates, hf_from)[:, :, has_share]
+        lost, lost_share = _vanishing(curves), ~np.isfinite(shares).all(2)
+        statistic = {
+            name: np.where(lost | (lost_share & (name in ("hf_share", "class_negative"))), np.nan, values)
+            for name, values in statistic.items()
+        }
         for name in STATISTICS[curves.score]:
             estimates = from_replicates(statistic[name][:, :, None], curves.n_images, bounds=_bounds(name, curves))
             missing = int((~has_share).sum()) if name in ("hf_share", "class_negative") else 0

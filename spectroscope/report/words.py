@@ -26,6 +26,8 @@ def sample_note(table: pd.DataFrame, noun: str = "test image", drawn: bool = Tru
     networks = int(table["n_seeds"].max()) if "n_seeds" in table else 0
     if networks == 2:
         return f"{sample(table, noun)}: too few for intervals, the values of both are in the tables."
+    if "low" in table and table["low"].isna().all():
+        return f"{sample(table, noun)}; no interval, because too few images or none that vary stand behind a number."
     over = {0: "images", 1: "images, for this one network of each run"}.get(networks, "networks and images")
     return f"{sample(table, noun)}; intervals over {over}{'' if drawn else ', shown by the pointer'}."
 

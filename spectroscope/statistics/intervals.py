@@ -46,7 +46,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, clusters: Sequenc
     >>> mean_interval([[1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 1], [1, 0, 1, 0, 0, 1]], confidence=0.9)
     Interval(mean=0.666..., low=0.260..., high=0.919...)
     """
-    grid, groups = _checked(values, confidence, clusters)
+    (grid,), groups = _counted(*_checked(values, confidence, clusters))
     means, cells = mean_cells(grid[:, :, None], groups)
     low, high = ends(means, cells, confidence)
     if _shares(grid):
@@ -71,6 +71,7 @@ def difference_interval(
     (one, groups), (other, _) = (_checked(values, confidence, clusters) for values in (a, b))
     if one.shape[1] != other.shape[1]:
         raise ValueError(f"expected the same images for both, got {one.shape[1]} and {other.shape[1]}")
+    (one, other), groups = _counted(one, groups, other)
     (means, cells), (base, base_cells) = (mean_cells(grid[:, :, None], groups) for grid in (one, other))
     low, high = ends(means, cells, confidence, less=(base, base_cells))
     if _shares(one) and _shares(other):
@@ -107,8 +108,8 @@ def ends(
 
 
 def with_variance(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends (K,), NaN where there was no variance to make an interval of: equal values are no certainty."""
-    there = low < high
+    """Ends (K,), NaN where there was no variance but that of rounding: equal values are no certainty."""
+    there = high - low > 1e-9 * np.maximum(np.abs(low), np.abs(high))
     return np.where(there, low, np.nan), np.where(there, high, np.nan)
 
 
@@ -126,7 +127,9 @@ def bounded_ends(
             factor = np.exp((high - low) / 2 / (mean - lowest))
             below, above = lowest + (mean - lowest) / factor, lowest + (mean - lowest) * factor
         inside = mean > lowest
-        return np.where(inside, below, low.clip(min=lowest)), np.where(inside, above, high)
+        low, high = np.where(inside, below, low.clip(min=lowest)), np.where(inside, above, high)
+        finite = np.isfinite(high)  # a mean near its bound with a large variance has no upper end
+        return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
     if lowest == highest:  # the centroid of a single shell
         return low.clip(lowest, highest), high.clip(lowest, highest)
     width = highest - lowest
@@ -214,7 +217,7 @@ def _shares(grid: np.ndarray) -> bool:
 
 
 def _checked(values: ArrayLike, confidence: float, clusters: Sequence[int] | None) -> tuple[np.ndarray, np.ndarray]:
-    """Values as (seeds, images), and the cluster of each image as 0..C-1."""
+    """Values as (seeds, images), and the cluster of each image."""
     grid = np.atleast_2d(np.asarray(values, float))
     if not 0 < confidence < 1:
         raise ValueError(f"expected a confidence between 0 and 1, got {confidence:g}")
@@ -223,7 +226,14 @@ def _checked(values: ArrayLike, confidence: float, clusters: Sequence[int] | Non
     labels = np.arange(grid.shape[1]) if clusters is None else np.asarray(clusters)
     if labels.shape != grid.shape[1:]:
         raise ValueError(f"expected one cluster for each of {grid.shape[1]} images, got {labels.shape}")
-    groups = np.unique(labels, return_inverse=True)[1]
+    return grid, labels
+
+
+def _counted(grid: np.ndarray, clusters: np.ndarray, *others: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """The grids without images that count in none of them, and the cluster of each image as 0..C-1."""
+    grids = [grid, *others]
+    counted = np.any([np.isfinite(each).any(0) for each in grids], axis=0)
+    groups = np.unique(clusters[counted], return_inverse=True)[1]
     if groups.max() == 0:
-        raise ValueError("expected at least two images (or clusters), got one")
-    return grid, groups
+        raise ValueError("expected at least two images (or clusters) that count, got one")
+    return [each[:, counted] for each in grids], groups

@@ -37,8 +37,3 @@ def class_curves(values: np.ndarray, labels: np.ndarray, weights: np.ndarray) ->
 def numbers(figures: dict[str, Any]) -> dict[str, Any]:
     """The figures (1,) of one statistic as plain values."""
     return {name: values[0] for name, values in figures.items()}
-
-
-def within(figures: dict[str, Any], least: float, most: float) -> dict[str, Any]:
-    """The figures with the ends of their intervals inside the range of the statistic."""
-    return {**figures, "low": figures["low"].clip(min=least), "high": figures["high"].clip(max=most)}

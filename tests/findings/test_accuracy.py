@@ -62,6 +62,7 @@ def test_a_run_that_guesses_is_at_chance():
         (run, "clean"): (rng.random((3, 200)) < share).tolist() for run, share in [("guesses", 0.1), ("sees", 0.6)]
     }
     right["sees", "pgd"] = [[0] * 200] * 3
+    right["sees", "clean"][0] = [0] * 200  # one network sees nothing, their mean does
     assert at_chance(predictions(right, [0] * 200), ["guesses", "sees"], 10, SETTINGS) == ["guesses"]
 
 

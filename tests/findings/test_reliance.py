@@ -133,6 +133,14 @@ def test_negative_classes_that_the_mean_curve_hides_mark_the_share(of_runs):
     assert rows["marked"][["centroid", "hf_share"]].tolist() == [False, True]
 
 
+def test_a_class_that_a_group_of_images_holds_alone_leaves_no_interval(of_runs):
+    table = attribution({0: [9.0, 4.0, 1.0], 1: [9.0, 2.0, 3.0]}, seeds=3, spread=0.1, per_class=12)
+    clusters = np.where(table["label"] == 1, 99, table["image"])
+    _, tables = of_runs({"standard": table}, classes=["brick", "grass"], clusters=clusters[table["seed"] == 0])
+    row = by_name(tables["reliance"], "standard", "margin").loc["centroid"]
+    assert np.isfinite(row["mean"]) and np.isnan(row["low"])
+
+
 def test_an_interval_of_a_share_lies_within_0_and_1(of_runs):
     drops = attribution({0: [5.0, 3.0, 0.1, 0.1], 1: [5.0, 3.0, 0.1, 0.1]}, seeds=3, spread=1.0)
     rows = by_name(of_runs({"standard": drops}, ["a", "b"])[1]["reliance"], "standard", "margin")

@@ -97,7 +97,7 @@ def test_a_statistic_with_one_possible_value_has_no_width():
 
 def test_two_identical_networks_say_what_one_says():
     values = RNG.normal(size=(1, 40))
-    assert mean_interval(np.repeat(values, 2, axis=0)).mean == mean_interval(values).mean
+    assert mean_interval(np.repeat(values, 2, axis=0)).mean == pytest.approx(mean_interval(values).mean, rel=1e-12)
     np.testing.assert_allclose(mean_interval(np.repeat(values, 3, axis=0)), mean_interval(values))
 
 
@@ -135,6 +135,30 @@ def test_a_difference_is_paired_by_image_and_turns_its_sign():
 def test_what_has_no_interval_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         mean_interval(*arguments)
+
+
+def test_images_that_do_not_count_are_no_trials():
+    values = np.full((3, 300), np.nan)
+    values[:, :4] = 1
+    assert mean_interval(values) == mean_interval(np.ones((3, 4)))
+    other = np.where(np.isnan(values), np.nan, 0.0)
+    assert difference_interval(values, other) == difference_interval(np.ones((3, 4)), np.zeros((3, 4)))
+    values[:, 1:] = np.nan
+    with pytest.raises(ValueError, match="at least two images"):
+        mean_interval(values)
+
+
+@pytest.mark.parametrize("n", [7, 30])
+@pytest.mark.parametrize("value", [0.1, 0.7, 1 / 3])
+def test_equal_values_are_no_certainty(value, n):
+    assert np.isnan(mean_interval(np.full((3, n), value))[1:]).all()
+
+
+def test_a_norm_has_ends_on_the_logarithmic_scale_or_none():
+    one = np.ones(1)
+    low, high = bounded_ends(2 * one, one, 3 * one, 0, np.inf)
+    np.testing.assert_allclose([low, high], [2 * np.exp(-0.5) * one, 2 * np.exp(0.5) * one])
+    assert np.isnan(bounded_ends(1e-3 * one, -one, 2 * one, 0, np.inf)).all()
 
 
 def test_a_difference_of_other_images_is_refused():

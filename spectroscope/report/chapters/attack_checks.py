@@ -84,7 +84,12 @@ def _norm(row: pd.Series) -> str:
 def strongest(table: pd.DataFrame) -> str:
     """The attack in a ball that fools the most of each run, as a sentence; none where no attack has a ball."""
     bounded = table[table["eps"].notna() & (table["kind"] != "control")]
-    return f"In a ball the most images are fooled by: {words.peaks(bounded, 'attack')}." if len(bounded) else ""
+    same = bounded[bounded["n_attacked"] == bounded["n_attacked"].max()]
+    return (
+        f"In a ball, of the attacks on the most images, most are fooled by: {words.peaks(same, 'attack')}."
+        if len(same)
+        else ""
+    )
 
 
 def queries(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:

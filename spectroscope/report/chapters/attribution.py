@@ -44,8 +44,8 @@ NEGATIVE = (
 NO_CAUSE = "The table does not show why a run relies on these shells. "
 BAND_LOSS = (
     "Accuracy lost when all low, middle (from half of `hf_from`) or high shells (from `hf_from` on) are set to zero, "
-    "beside the loss without other coefficients (above DC, drawn at random) that hold as much energy, and with the "
-    "band and DC alone; below zero, accuracy rises. "
+    "beside the loss without other coefficients (above DC, drawn at random) that hold at most as much energy, and with "
+    "the band and DC alone; below zero, accuracy rises. "
 )
 NO_TRAINING = (
     "It does not show what networks trained without the band would do: these images are unlike any that they saw. "

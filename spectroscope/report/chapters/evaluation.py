@@ -83,10 +83,7 @@ def results_table(results: Results) -> tuple[pd.DataFrame, str]:
 def _accuracy(row: Any, clean: float | None = None) -> str:
     """An accuracy with its interval, of the clean accuracy of the same images if these are not all."""
     text = words.number(row.mean, row.low, row.high, True, row.networks)
-    if clean is None or math.isnan(clean):
-        return text
-    value, bracket, interval = text.partition(" [")
-    return f"{value} of {100 * clean:.1f} %{bracket}{interval}"
+    return text if clean is None or math.isnan(clean) else f"{text} of {100 * clean:.1f} %"
 
 
 def _summary(row: Any, share: bool, in_k: bool) -> str:
@@ -125,5 +122,11 @@ def accuracy(table: pd.DataFrame, attacks: pd.DataFrame, run_colours: RunColours
     )
     chart = alt.vconcat(first.add_params(style.highlight()), *others, spacing=14)
     bounded = [rows for (kind, _), rows in groups.items() if kind == "bounded"]
-    lowest = f"Lowest accuracy in a ball: {words.peaks(pd.concat(bounded), 'attack', lowest=True)}. " if bounded else ""
-    return style.styled(chart, CHART + lowest + words.sample_note(table))
+    return style.styled(chart, CHART + (lowest(pd.concat(bounded)) if bounded else "") + words.sample_note(table))
+
+
+def lowest(table: pd.DataFrame) -> str:
+    """The attack under which each run is least accurate, among those on the most images: others have other images."""
+    n = int(table["n_images"].max())
+    same = table[table["n_images"] == n]
+    return f"Lowest accuracy in a ball, of the attacks on {words.count(n, 'image')}: {words.peaks(same, 'attack', lowest=True)}. "

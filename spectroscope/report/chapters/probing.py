@@ -46,7 +46,7 @@ def margins(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """Median norm of the smallest fooling perturbation inside each band, on a log scale."""
     table = table.replace({"mean": {np.inf: np.nan}})  # an infinite median has no place on the axis
     base = (
-        alt.Chart(charts.inline(table, "run", "band", "unreached"))
+        alt.Chart(charts.inline(_positive(table), "run", "band", "unreached"))
         .transform_filter("isValid(datum.mean)")
         .encode(
             alt.X("band:O", title="band (0 = DC)", axis=alt.Axis(labelAngle=0)),
@@ -60,6 +60,12 @@ def margins(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     chart = alt.layer(*charts.dots(base, y, tooltip)).properties(width=840, height=260)
     caption = f"{MARGINS}Lowest dot, band: {words.peaks(table, 'band', lowest=True)}. {words.sample_note(table)}"
     return style.styled(chart.add_params(style.highlight()), caption)
+
+
+def _positive(table: pd.DataFrame) -> pd.DataFrame:
+    """The table without ends that a logarithmic axis cannot show."""
+    ends = ["mean", "low", "high"]
+    return table.assign(**table[ends].where((table[ends] > 0) & (table[ends] < float("inf"))))
 
 
 def masks(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:

@@ -32,12 +32,15 @@ RECOVERY = (
     "interval over networks; p: of so many or more by chance; control: networks that learned permuted labels. Then the "
     "accuracy lost without the band a method names, and without an equal energy taken off the others. "
 )
+SHOWN = ("agreement", "concordance", "faithfulness", "recovery", "multiverse", "signs")
+AT_CHANCE = "Without {}, at chance on clean images: there is nothing to explain."
 CHANCE = 0.05  # p below which a method is said to find more than chance does
 
 
 def blocks(results: Results) -> page.Blocks:
-    run_colours, tables = results.run_colours, results.tables
-    content: list[page.Markup] = []
+    at_chance, run_colours = results.at_chance, results.run_colours
+    tables = {name: _without(results.tables[name], at_chance) for name in SHOWN}
+    content: list[page.Markup] = [page.prose(AT_CHANCE.format(", ".join(at_chance)))] if at_chance else []
     if len(tables["agreement"]):
         content += [page.heading("Do the methods agree?"), page.chart(agreement(tables["agreement"]))]
     if len(tables["concordance"]):
@@ -51,6 +54,11 @@ def blocks(results: Results) -> page.Blocks:
         content.append(page.heading("Does the answer survive other choices?"))
         content.append(page.chart(choices(tables["multiverse"], tables["signs"], run_colours)))
     return tuple(content) or (page.prose(NONE),)
+
+
+def _without(table: pd.DataFrame, runs: list[str]) -> pd.DataFrame:
+    """The rows of other runs."""
+    return table[~table["run"].isin(runs)] if len(table) else table
 
 
 def agreement(table: pd.DataFrame) -> alt.TopLevelMixin:
@@ -146,6 +154,8 @@ def _orders(
 def recovery(table: pd.DataFrame) -> page.Markup:
     """Whether each method names a planted band, beside its control, then what removal costs."""
     rows = table[table["labels"] == "original"]
+    if rows.empty:
+        return page.prose("Every run learned permuted labels: there is nothing to find.")
     lines = [
         (
             f"{row.run}, {row.method}",
