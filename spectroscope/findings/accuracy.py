@@ -29,7 +29,7 @@ def table(predictions: pd.DataFrame, runs: list[str], column: str, settings: Sta
     clean = {run: rows for run, name, rows in _cells(predictions, runs) if name == "clean"}
     found = []
     for run, name, rows in _cells(predictions, runs):
-        front = {"run": run, column: name}
+        front: dict[str, object] = {"run": run, column: name}
         if run in clean:
             same = clean[run][clean[run]["image"].isin(rows["image"])]
             complete = same["image"].nunique() == rows["image"].nunique()

@@ -128,5 +128,5 @@ def accuracy(table: pd.DataFrame, attacks: pd.DataFrame, run_colours: RunColours
 def lowest(table: pd.DataFrame) -> str:
     """The attack under which each run is least accurate, among those on the most images: others have other images."""
     n = int(table["n_images"].max())
-    same = table[table["n_images"] == n]
-    return f"Lowest accuracy in a ball, of the attacks on {words.count(n, 'image')}: {words.peaks(same, 'attack', lowest=True)}. "
+    found = words.peaks(table[table["n_images"] == n], "attack", lowest=True)
+    return f"Lowest accuracy in a ball, of the attacks on {words.count(n, 'image')}: {found}. "
