@@ -18,9 +18,9 @@ Row = dict[str, Any]
 def filled(text: str, root: Path = ROOT) -> str:
     """`text` with the content of every block `<!-- NAME -->` ... `<!-- end -->` made anew.
 
-    NAME is `finding` (three sentences on the default study), `questions` (the stages), a Markdown file, `FILE by run`
-    (its table with rows and columns exchanged), or `FOLDER by method` (how good the attribution methods are). A block
-    whose study has left no result stays as it is.
+    NAME is `finding` (three sentences on the default study), `questions` (the stages), a Markdown file, `FOLDER by
+    method` (how good the attribution methods are), or `FOLDER by network` (single networks side by side). A block whose
+    study has left no result stays as it is.
     """
 
     def block(match: re.Match) -> str:
@@ -30,7 +30,10 @@ def filled(text: str, root: Path = ROOT) -> str:
         return f"<!-- {match[1]} -->\n{fill(source)}<!-- end -->" if source.exists() else match[0]
 
     return re.sub(
-        r"<!-- (finding|questions|\S+/\S+?(?: by run| by method)?) -->\n.*?<!-- end -->", block, text, flags=re.S
+        r"<!-- (finding|questions|\S+/\S+?(?: by method| by network)?) -->\n.*?<!-- end -->",
+        block,
+        text,
+        flags=re.S,
     )
 
 
@@ -80,15 +83,6 @@ def questions(_: Path) -> str:
     return "| stage | question |\n|---|---|\n" + "".join(f"| `{name}` | {text} |\n" for name, text in QUESTIONS.items())
 
 
-def exchanged(file: Path) -> str:
-    """The table of a Markdown file with rows and columns exchanged, and the text below it as it is."""
-    lines, below = file.read_text().split("\n\n", 1)
-    head, _, *body = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines.splitlines())
-    columns = [list(column) for column in zip(head, *body, strict=True)]
-    columns.insert(1, ["---"] * len(columns[0]))
-    return "\n".join("| " + " | ".join(column) + " |" for column in columns) + f"\n\n{below}"
-
-
 def methods(folder: Path) -> str:
     """Deletion and insertion of each method, minus the order by energy in pairs, and how far the methods agree."""
     curves, agreement, signs = (rows(folder / f"{name}.csv") for name in ("faithfulness", "concordance", "signs"))
@@ -119,6 +113,46 @@ def methods(folder: Path) -> str:
     return "\n".join([*lines, "", *(f"* {note}" for note in notes), ""])
 
 
+def networks(folder: Path) -> str:
+    """Each network of a study of single networks: accuracies, reliance, and attacks in subspaces of equal dimension."""
+    accuracy, reliance, confined, lost = (
+        rows(folder / f"{name}.csv") for name in ("accuracy", "reliance", "confined", "band_loss")
+    )
+    attacks = [row["attack"] for row in accuracy if row["attack"] == "clean" or row["attack"].startswith("pgd ")]
+    attacks = list(dict.fromkeys(attacks))
+    cells = {(row["run"], row["attack"]): _percent(row) for row in accuracy}
+    shapes = {(row["run"], row["statistic"]): row for row in reliance if row["score"] == "margin"}
+    fooled = {(row["run"], row["band"]): _percent(row) for row in confined if row["entry"] == "confined-64"}
+    high = {row["run"]: row for row in lost if (row["band"], row["change"], row["measure"]) == HIGH}
+    bands = ("low", "middle", "high")
+    head = ["network", *attacks, "centroid, margin", "HF share, margin", "lost without high"]
+    lines = ["| " + " | ".join([*head, *(f"fooled in 64 of {band}" for band in bands)]) + " |"]
+    lines.append("|---" * (len(head) + len(bands)) + "|")
+    for run in dict.fromkeys(row["run"] for row in accuracy):
+        centroid, share = (shapes.get((run, name)) for name in ("centroid", "hf_share"))
+        line = [run, *(cells[run, attack] for attack in attacks)]
+        line.append(_starred(centroid, "{:.1f} [{:.1f}, {:.1f}]", 1) if centroid else "at chance")
+        line.append(_starred(share, "{:.0f} % [{:.0f}, {:.0f}]", 100) if share else "at chance")
+        line.append(_percent(high[run]) if run in high else "at chance")
+        lines.append("| " + " | ".join([*line, *(fooled[run, band] for band in bands)]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+HIGH = ("high", "without", "accuracy")
+
+
+def _percent(row: Row) -> str:
+    """A share with its interval, in whole percent."""
+    return _starred(row, "{:.0f} % [{:.0f}, {:.0f}]", 100)
+
+
+def _starred(row: Row, form: str, scale: float) -> str:
+    """Mean and interval in this form; the mean alone without one; a star where it is no centre of reliance."""
+    values = [scale * row[key] for key in ENDS]
+    text = form.split(" [")[0].format(values[0]) if math.isnan(values[1]) else form.format(*values)
+    return "-" if math.isnan(values[0]) else f"{text} *" if row.get("marked") else text
+
+
 def _beside_energy(row: Row) -> str:
     """The mean of an order, and its paired difference from the order by energy in thousandths."""
     less, low, high = (1000 * row[key] for key in ("less_energy", "less_energy_low", "less_energy_high"))
@@ -142,8 +176,8 @@ FORMS: dict[str, Callable[[Path], str]] = {
     "finding": finding,
     "questions": questions,
     "": Path.read_text,
-    "run": exchanged,
     "method": methods,
+    "network": networks,
 }
 
 

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import pandas as pd
 import pytest
 import yaml
 
-from spectroscope.pipeline import params
+from spectroscope.pipeline import io, params
 from spectroscope.pipeline.params import Settings
 from spectroscope.study import Study
 
@@ -251,57 +252,45 @@ def test_what_stands_between_markers_is_what_the_results_say(page):
     assert text.count("<!-- end -->") == len(re.findall(r"^<!-- (?!end)", text, re.M)) >= 1
 
 
-def test_the_table_of_methods_has_every_order_and_both_runs(tmp_path):
-    ending = "mean,low,high,n_images,n_seeds,schema\n"
-    curves = [
-        "a,of,band,deletion,.1,0,.2,4,2,2",
-        "a,of,band,insertion,.5,.4,.6,4,2,2",
-        "a,of,coefficient,deletion,9,9,9,4,2,2",
+def write_study(folder: Path, **tables: list[dict[str, Any]]) -> None:
+    for name, rows in tables.items():
+        io.write_table(folder / f"{name}.csv", pd.DataFrame(rows))
+
+
+def test_the_table_of_methods_has_every_order_beside_that_by_energy(tmp_path):
+    n = {"unit": "band", "n_images": 4, "n_seeds": 3}
+    order = {"run": "a", "kind": "deletion", "mean": 0.1, "low": 0.0, "high": 0.2} | n
+    less = {"less_energy": -0.02, "less_energy_low": -0.03, "less_energy_high": -0.01}
+    none = dict.fromkeys(less, float("nan"))
+    two = less | dict.fromkeys(("less_energy_low", "less_energy_high"), float("nan"))
+    curves = [{**order, "order": "it", **less}, {**order, "order": "energy", **none}]
+    curves += [
+        {**order, "kind": "insertion", "order": "it", **two},
+        {**order, "kind": "insertion", "order": "energy", **none},
     ]
-    folder = tmp_path / "docs" / "study"
-    folder.mkdir(parents=True)
-    (folder / "faithfulness.csv").write_text("run,order,unit,kind," + ending + "\n".join(curves))
-    agree = "a,all,measures,3,.7,.6,.8,4,2,2\na,of,seeds,2,9,9,9,4,2,2"
-    (folder / "concordance.csv").write_text("run,method,across,raters," + ending + agree)
-    (folder / "signs.csv").write_text(
-        "run,statistic,n_choices,median,same_sign,sure,schema\nb,share,8,-0.25,0.75,0.5,2\n"
-    )
+    w = {"run": "a", "method": "all", "across": "methods", "raters": 3, "mean": 0.7, "low": float("nan"), "high": 0.0}
+    sign = {"run": "b", "statistic": "share", "n_choices": 8, "median": -0.25, "same_sign": 0.75, "sure": 0.5}
+    write_study(tmp_path / "docs" / "study", faithfulness=curves, concordance=[w], signs=[sign])
     text = generated("<!-- docs/study by method -->\nold\n<!-- end -->\n", tmp_path)
-    assert "| order | a: deletion | a: insertion |\n| --- | --- | --- |\n" in text
-    assert "| of | 0.10 [0.00, 0.20] | 0.50 [0.40, 0.60] |\n" in text
-    assert "n = 4 images, 2 " in text
-    assert "0.70 [0.60, 0.80]" in text
-    assert (
-        "share of b: of 8 choices 75% have the sign of the median, -0.250, 50% with an interval on one side of 0"
-        in text
-    )
-    assert not re.search(r"\b(?:old|9\.00)\b", text)
-    (folder / "signs.csv").write_text("run,statistic,n_choices,median,same_sign,sure\nb,share,8,-0.25,0.75,0.5\n")
-    with pytest.raises(ValueError, match=r"signs\.csv: expected schema version 2, got none"):
-        generated("<!-- docs/study by method -->\nold\n<!-- end -->\n", tmp_path)
+    assert "| it | 0.100; -20 [-30, -10] | 0.100; -20 |\n| energy | 0.100 | 0.100 |\n" in text
+    assert "methods: a 0.70." in text and "75% have the sign of the median, -0.250, 50% with an interval" in text
 
 
-def test_two_networks_have_means_without_intervals(tmp_path):
-    folder = tmp_path / "docs" / "study"
-    folder.mkdir(parents=True)
-    ending = "mean,low,high,n_images,n_seeds\n"
-    curves = "a,of,band,deletion,.1,,,4,2\na,of,band,insertion,.5,,,4,2\n"
-    (folder / "faithfulness.csv").write_text("run,order,unit,kind," + ending + curves)
-    (folder / "concordance.csv").write_text("run,method,across,raters," + ending + "a,all,methods,3,.7,,,4,2\n")
-    (folder / "signs.csv").write_text("run,statistic,n_choices,median,same_sign,sure\nb,share,8,-0.25,0.75,\n")
-    text = generated("<!-- docs/study by method -->\nold\n<!-- end -->\n", tmp_path)
-    assert "| of | 0.10 | 0.50 |\n" in text and "methods: a 0.70." in text
-    assert "75% have the sign of the median, -0.250, none with an interval." in text
-
-
-def test_a_table_by_run_has_a_row_for_each_run_and_the_caption(tmp_path):
-    source = "|  | one | two |\n| --- | --- | --- |\n| clean | 1.0 % [0.5, 2.0] | 2.0 |\n| pgd | 3.0 | 4.0 |\n\nText.\n"
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "results.md").write_text(source)
-    text = "<!-- docs/results.md by run -->\nold\n<!-- end -->\n<!-- docs/none.md by run -->\nkept\n<!-- end -->\n"
-    turned = "|  | clean | pgd |\n| --- | --- | --- |\n| one | 1.0 % [0.5, 2.0] | 3.0 |\n| two | 2.0 | 4.0 |\n\nText.\n"
-    assert generated(text, tmp_path) == text.replace("old\n", turned)
-    assert generated(text.replace(" by run", ""), tmp_path) == text.replace(" by run", "").replace("old\n", source)
+def test_the_table_of_networks_has_accuracies_reliance_and_stars(tmp_path):
+    ends = {"mean": 0.5, "low": 0.4, "high": 0.6}
+    accuracy = [{"run": run, "attack": attack, **ends} for run in "ab" for attack in ("clean", "pgd 2/255", "square")]
+    centroid = {"run": "a", "score": "margin", "statistic": "centroid", "mean": 15.5, "low": 15.0, "high": 16.0}
+    share = {"run": "a", "score": "margin", "statistic": "hf_share", "marked": True, **ends}
+    confined = [
+        {"run": run, "entry": "confined-64", "band": band, **ends} for run in "ab" for band in ("low", "middle", "high")
+    ]
+    lost = {"run": "a", "band": "high", "change": "without", "measure": "accuracy", **ends}
+    tables = {"reliance": [{**centroid, "marked": False}, share], "confined": confined, "band_loss": [lost]}
+    write_study(tmp_path / "docs" / "study", accuracy=accuracy, **tables)
+    text = generated("<!-- docs/study by network -->\nold\n<!-- end -->\n", tmp_path)
+    half = "50 % [40, 60]"
+    assert f"| a | {half} | {half} | 15.5 [15.0, 16.0] | {half} * | {half} | {half} | {half} | {half} |" in text
+    assert f"| b | {half} | {half} | at chance | at chance | at chance |" in text
 
 
 def test_the_readme_names_every_stage_with_its_question():
