@@ -92,8 +92,13 @@ def test_what_dvc_plots_gives_each_number_a_place_of_its_own():
     for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]:
         (about,) = plot.values()
         ((path, y),) = about["y"].items()
-        panel = json.loads((ROOT / ".dvc/plots" / f"{about['template']}.json").read_text())["facet"]["field"]
+        template = json.loads((ROOT / ".dvc/plots" / f"{about['template']}.json").read_text())
+        panel = template["facet"]["field"]
         place = next(column for column in (about["x"], y) if column != "mean")
         table = io.read_table(ROOT / path)
+        for transform in template.get("transform", []):  # the template shows one score of several
+            column, value = re.fullmatch(r"datum\.(\w+) == '(\w+)'", transform["filter"]).groups()
+            table = table[table[column] == value]
+            assert len(table)
         assert {panel, place, "mean"} <= set(table.columns)
         assert not table.duplicated([panel, place]).any() and table.duplicated(place).any()
