@@ -185,7 +185,7 @@ STATISTICS: dict[str, Callable[[np.random.Generator, int, float, int], Ends]] = 
 
 
 def coverage(draw: Callable[[int], Ends], draws: int) -> float:
-    """Share of the draws whose interval holds the truth; `draw` makes so many, a few at a time to spare memory."""
+    """Share of `draws` simulations whose interval holds the truth; `draw(n)` makes n of them, here 100 at a time."""
     batches = [draw(min(100, draws - start)) for start in range(0, draws, 100)]
     truth, low, high = (np.concatenate(column) for column in zip(*batches, strict=True))
     return float(((low <= truth) & (truth <= high)).mean())

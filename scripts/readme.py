@@ -56,8 +56,8 @@ def finding(tables: Path) -> str:
         f"* **Training on low-passed images** without an adversary changed the accuracy under the same attack by "
         f"{points('lowpass')}, where chance is {chance:.1f} % ({sample}).\n"
         f"* **These networks are weak** ({_figures(clean, 100, '.0f', ' %')} correct on {clean['n_images']} clean "
-        "images): the study shows what the instrument does. On public, well-trained networks "
-        "[some of it turns round](docs/studies.md#public-networks).\n"
+        "images): the study shows what the instrument does. Of [public networks]"
+        "(docs/studies.md#public-networks), on other images, some results differ.\n"
     )
 
 
