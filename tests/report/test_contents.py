@@ -93,7 +93,7 @@ def test_the_page_names_every_run_band_and_attack(text):
 def test_the_result_table_shows_the_numbers_of_the_table(text, study):
     row = io.read_table(study / "tables/accuracy.csv").iloc[0]
     low, high = 100 * row["low"], 100 * row["high"]
-    assert f"<td>{100 * row['mean']:.1f} %<small>[{low:.1f}, {high:.1f}]</small></td>" in text
+    assert f">{100 * row['mean']:.1f} %<small>[{low:.1f}, {high:.1f}]</small></td>" in text
     assert f" {100 * row['mean']:.1f} % [{low:.1f}, {high:.1f}] " in (study / "out/results.md").read_text()
 
 
