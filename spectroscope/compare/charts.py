@@ -7,7 +7,7 @@ import pandas as pd
 
 from spectroscope.compare.revisions import Revision
 from spectroscope.report import charts, style, words
-from spectroscope.report.chapters.attribution import DROPS, HEADLINE
+from spectroscope.report.chapters.attribution import HEADLINE
 from spectroscope.report.style import highlighted
 
 
@@ -24,12 +24,12 @@ def curves(run: str, revisions: Sequence[Revision]) -> alt.TopLevelMixin | None:
         return None
     axis = style.shell_axis("shell above DC")
     base = alt.Chart(charts.inline(rows, "revision", "shell")).encode(axis, _colour(revisions))
-    y = alt.Y("mean:Q", title=DROPS)
+    y = alt.Y("mean:Q", title="probability lost")
     chart = charts.curves(base, y, style.tooltip("revision", "shell"), points=14, zero=True)
     guessing = ", ".join(dict.fromkeys(rows.loc[rows["at_chance"].astype(bool), "revision"]))
     caption = f"Most is lost without shell: {words.peaks(rows.assign(run=rows['revision']), 'shell')}. "
     caption += f"At chance, so that the curve means nothing: {guessing}. " if guessing else ""
-    return _styled(chart.properties(width=250, height=200), run, caption + words.sample_note(rows))
+    return _styled(chart.properties(width=225, height=190), run, caption + words.sample_note(rows))
 
 
 def accuracies(run: str, revisions: Sequence[Revision]) -> alt.TopLevelMixin | None:
@@ -63,7 +63,7 @@ def _stacked(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def _colour(revisions: Sequence[Revision]) -> alt.Color:
     colours = style.assign_colours([revision.name for revision in revisions])
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    return alt.Color("revision:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=2))
+    return alt.Color("revision:N", scale=scale, legend=alt.Legend(title=None, orient="top", columns=2, symbolOpacity=1))
 
 
 def _styled(chart: alt.LayerChart, run: str, caption: str) -> alt.TopLevelMixin:

@@ -109,9 +109,9 @@ def difference(key: Key, rows: dict[str, Row], first: Revision, other: Revision)
 
 def _unpaired(key: Key, a: Row, b: Row, first: Revision, other: Revision) -> str:
     """Why the networks of two revisions are no pairs that saw the same images; empty where they are."""
-    if first.stale or other.stale:
-        return "settings changed since"
     one, two = first.settings, other.settings
+    if first.stale or other.stale or not (key.run in one["runs"] and key.run in two["runs"]):
+        return "settings changed since"
     images = same(one["dataset"], two["dataset"]) and (
         first.images is None or other.images is None or first.images == other.images
     )

@@ -24,6 +24,16 @@ COLUMNS = {name: {**TABLES, **OPTIONAL_TABLES}[name] for name in ("accuracy", "r
 NEEDED = (SETTINGS, *(f"reports/tables/{name}.csv" for name in COLUMNS))
 TEST_IMAGES = "data/images/test.parquet"
 CODE = ("spectroscope", "stages")
+# Settings that say whether two revisions have the same networks and images, and what their headline numbers are.
+READ = (
+    "dataset",
+    "runs",
+    "attacks",
+    "training.seeds",
+    "attribution.images",
+    "statistics.confidence",
+    "findings.attack",
+)
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,9 @@ def _require_one_schema(versions: dict[str, str]) -> None:
 def _read(name: str, folder: Path, commit: str | None) -> Revision:
     try:
         settings = params.read(folder / SETTINGS)
+        unset = [path for path in READ if _value(settings, path) is None]
+        if unset:
+            raise ValueError(f"{SETTINGS}: expected setting {', '.join(unset)}, found none")
         tables = {table: files.read_table(folder / "reports" / "tables" / f"{table}.csv") for table in COLUMNS}
         for table, columns in COLUMNS.items():
             lacking = [column for column in columns.split() if column not in tables[table]]
@@ -164,12 +177,17 @@ def _stale(settings: dict[str, Any], locked: dict[str, Any]) -> list[str]:
     changed = []
     for stage in stages:
         for path, recorded in locked.get(stage, {}).get("params", {}).get(SETTINGS, {}).items():
-            value: Any = settings
-            for key in path.split("."):
-                value = value.get(key) if isinstance(value, dict) else None
-            if value != recorded:
+            if _value(settings, path) != recorded:
                 changed.append(path)
     return list(dict.fromkeys(changed))
+
+
+def _value(settings: dict[str, Any], path: str) -> Any:
+    """The setting at a dotted path; None where it is null or not there."""
+    value: Any = settings
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _test_images(locked: dict[str, Any]) -> str | None:

@@ -59,7 +59,7 @@ def numbers_table(found: Numbers, revisions: Sequence[Revision]) -> Table:
         differences += differ
     named = [f"{other.name} minus {first.name}" for other in others]
     frame = pd.DataFrame(rows, columns=["", *(revision.name for revision in revisions), *named])
-    return frame, INTERVALS + _counted(differences) + words.sample_note(numbers.frame(found))
+    return frame, f"Numbers: {words.sample_note(numbers.frame(found))} {INTERVALS}{_counted(differences)}".rstrip()
 
 
 def number(key: Key, row: dict[str, Any] | None) -> str:
@@ -127,9 +127,11 @@ def _claims(revision: Revision) -> dict[str, dict[str, Any]]:
 
 
 def _verdict(row: dict[str, Any]) -> str:
-    """`supported, 0.45 shells, margin 0.2 [0.31, 0.59]`; a void claim with its reason."""
-    void = "" if pd.isna(row["void"]) or row["void"] in (False, "") else row["void"]
-    verdict = f"void ({void}), else {row['verdict']}" if void else str(row["verdict"])
+    """`supported, 0.45 shells, margin 0.2 [0.31, 0.59]`; a void claim with its reason, if one is written down."""
+    verdict, reason = str(row["verdict"]), row["void"]
+    if (isinstance(reason, str) and reason) or reason is True:
+        given = "void" if reason is True else f"void ({reason})"
+        verdict = given if verdict == "void" else f"{given}, else {verdict}"
     if pd.isna(row["mean"]):
         return verdict
     unit = "" if pd.isna(row["unit"]) else f" {row['unit']}"

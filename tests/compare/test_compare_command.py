@@ -89,6 +89,20 @@ def test_several_revisions_differ_from_the_first(project):
     assert "Another verdict, or none in some revision: high." in text
 
 
+@pytest.mark.parametrize(
+    ("void", "verdict", "words"),
+    [
+        (True, "supported", "void, else supported, 0.45"),
+        (False, "supported", "supported, 0.45"),
+        ("no effect of the cause", "void", "void (no effect of the cause), 0.45"),
+    ],
+)
+def test_a_void_claim_is_shown_as_void(project, void, verdict, words):
+    write(project, **SMALL, claims=[CLAIM | {"void": void, "verdict": verdict}])
+    (row,) = re.findall(r"^\| high: .*", call("main", "--markdown").stdout, re.M)
+    assert re.split(r" *\| *", row)[3].startswith(words)
+
+
 def test_revisions_without_claims_and_without_changes_say_so(tmp_path, monkeypatch):
     for name in ("one", "two"):
         write(tmp_path / name)

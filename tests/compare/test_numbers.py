@@ -99,6 +99,12 @@ def test_results_older_than_their_settings_are_not_paired(tmp_path):
     assert difference(tmp_path, other={"pgd": (0.6, 0.65, 0.85)}).why == "settings changed since"
 
 
+def test_a_run_that_the_settings_no_longer_have_is_not_paired(tmp_path):
+    renamed = settings(**{"runs": {"new": settings()["runs"]["plain"]}})
+    found = difference(tmp_path, other={"content": renamed, "pgd": (0.6, 0.65, 0.85)})
+    assert found.mean == pytest.approx(0.1) and found.why == "settings changed since"
+
+
 def test_other_test_images_in_the_lock_are_other_images_under_equal_settings(tmp_path):
     for name, digest in (("first", "a1"), ("other", "b2")):
         outs = [{"path": "data/images/test.parquet", "md5": digest}]

@@ -129,6 +129,15 @@ def test_a_damaged_file_is_named_with_its_revision(repository):
         read_all(["first"], repository)
 
 
+def test_settings_without_what_a_comparison_needs_are_refused(repository):
+    content = settings(**{"training": {"epochs": 6}})
+    del content["findings"]
+    write(repository, content)
+    message = "working tree: params.yaml: expected setting training.seeds, findings.attack, found none"
+    with pytest.raises(ValueError, match=message):
+        read_all(["main"], repository)
+
+
 def test_results_older_than_their_settings_are_told_by_the_lock(tmp_path):
     def lock(**params):
         stages = {name: {"params": {"params.yaml": values}} for name, values in params.items()}
