@@ -14,11 +14,12 @@ from spectroscope.dataset.folder import FolderSettings
 from spectroscope.dataset.parquet import ParquetSettings
 from spectroscope.dataset.splits import SPLITS
 from spectroscope.models import own_networks
+from spectroscope.models.loading import WeightsFiles
 from spectroscope.pipeline import params
 from spectroscope.pipeline.checkpoint import digest
 from spectroscope.pipeline.imports import imported_files
-from spectroscope.study import Run, Study
-from spectroscope.training.regimes.pretrained import Pretrained
+from spectroscope.study import Study
+from spectroscope.training.run import Run
 
 FOLDER = Path("data/sources")  # of images and weights; DVC watches it as a whole
 Digests = dict[str, str] | dict[str, list[str]]
@@ -56,7 +57,8 @@ def check(study: Study) -> None:
 
 def weights(run: Run) -> dict[str, list[str]]:
     """The weights files that a run reads, by the key that names them."""
-    return {"regime.weights": run.regime.weights or []} if isinstance(run.regime, Pretrained) else {}
+    places = {"regime.weights": run.regime, "start.weights": run.start}
+    return {key: place.weights or [] for key, place in places.items() if isinstance(place, WeightsFiles)}
 
 
 def attack_code(method: str) -> dict[str, str]:
