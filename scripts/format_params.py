@@ -7,8 +7,10 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from dvc.utils.hydra import apply_overrides
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from ruamel.yaml import YAML
 
@@ -17,20 +19,38 @@ WIDEST = 70
 
 
 def formatted(text: str) -> str:
-    """The same settings and comments as DVC writes them; a mapping or list with no room on its line gets a line a key.
+    """The same settings and comments as DVC writes them; a mapping with no room on its line gets a line a key.
 
-    An empty value is null.
+    An empty value is null. ValueError where DVC would drop a comment or an empty line, since it stands behind a list.
     """
     while True:
         unbroken = _unbroken(text)
         content = parse_yaml_for_update(unbroken, "params.yaml")
         lines = unbroken.splitlines()
-        wide = [node for node in _flow_nodes(content) if len(lines[node.lc.line]) > WIDEST]
+        wide = [node for node, in_list in _flow_nodes(content) if in_list or len(lines[node.lc.line]) > WIDEST]
         if not wide:
-            return dumps_yaml(content)
+            break
         for node in wide:
             node.fa.set_block_style()
         text = dumps_yaml(content)
+    text = dumps_yaml(content)
+    rewritten = with_values(text, [])
+    if rewritten != text:
+        pairs = zip(text.splitlines(), rewritten.splitlines(), strict=False)
+        number = next((number for number, (one, other) in enumerate(pairs, 1) if one != other), 0)
+        raise ValueError(
+            f"line {number}: expected a value behind the list, got a comment or an empty line: move the list"
+        )
+    return text
+
+
+def with_values(text: str, values: list[str]) -> str:
+    """`text` after `dvc exp run -S VALUE -S ...`."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        path.write_text(text, encoding="utf-8")
+        apply_overrides(path, values)
+        return path.read_text(encoding="utf-8")
 
 
 def _unbroken(text: str) -> str:
@@ -41,15 +61,19 @@ def _unbroken(text: str) -> str:
     return stream.getvalue()
 
 
-def _flow_nodes(node: Any) -> Iterator[Any]:
-    """The outermost mappings and lists in braces or brackets; an empty one has no other form."""
+def _flow_nodes(node: Any, in_list: bool = False) -> Iterator[tuple[Any, bool]]:
+    """The outermost mappings and lists in braces or brackets, and whether each is a list or an item of one.
+
+    DVC writes each list with a line for each item, except of a mapping in braces. An empty one has no other form.
+    """
     if not isinstance(node, dict | list) or not node:
         return
+    in_list = in_list or isinstance(node, list)
     if node.fa.flow_style():
-        yield node
+        yield node, in_list
         return
     for child in node.values() if isinstance(node, dict) else node:
-        yield from _flow_nodes(child)
+        yield from _flow_nodes(child, in_list)
 
 
 if __name__ == "__main__":
