@@ -4,6 +4,7 @@
 """
 
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ WIDEST = 70
 def formatted(text: str) -> str:
     """The same settings and comments as DVC writes them; a mapping with no room on its line gets a line a key.
 
-    An empty value is null. ValueError where DVC would drop a comment or an empty line, since it stands behind a list.
+    An empty value is null. DVC drops a comment or an empty line behind a list: a value of the same mapping takes the
+    place between the two. ValueError where there is none.
     """
     while True:
         unbroken = _unbroken(text)
@@ -33,7 +35,7 @@ def formatted(text: str) -> str:
         for node in wide:
             node.fa.set_block_style()
         text = dumps_yaml(content)
-    text = dumps_yaml(content)
+    text = _lists_first(dumps_yaml(content))
     rewritten = with_values(text, [])
     if rewritten != text:
         pairs = zip(text.splitlines(), rewritten.splitlines(), strict=False)
@@ -42,6 +44,29 @@ def formatted(text: str) -> str:
             f"line {number}: expected a value behind the list, got a comment or an empty line: move the list"
         )
     return text
+
+
+def _lists_first(text: str) -> str:
+    """`text` with the last value of one line, of the same mapping, behind each list that a comment or gap follows."""
+    lines = text.splitlines()
+    for start, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        item = f"{' ' * indent}- "
+        if not line.endswith(":") or start + 1 == len(lines) or not lines[start + 1].startswith(item):
+            continue
+        end = start + 1
+        while end < len(lines) and lines[end].startswith((item, f"{' ' * indent}  ")):
+            end += 1
+        if end < len(lines) and lines[end].strip() and not lines[end].lstrip().startswith("#"):
+            continue
+        for place in range(start - 1, -1, -1):
+            if not lines[place].startswith(" " * indent) or lines[place].lstrip().startswith("#"):
+                break
+            described = place > 0 and lines[place - 1].lstrip().startswith("#")
+            if re.fullmatch(rf" {{{indent}}}[\w-]+: [^#]+", lines[place]) and not described:
+                lines.insert(end - 1, lines.pop(place))
+                break
+    return "\n".join(lines) + "\n"
 
 
 def with_values(text: str, values: list[str]) -> str:
