@@ -23,8 +23,9 @@ def formatted(text: str) -> str:
     """The same settings and comments as DVC writes them; a mapping with no room on its line gets a line a key.
 
     An empty value is null. DVC drops a comment or an empty line behind a list: a value of the same mapping takes the
-    place between the two. ValueError where there is none.
+    place between the two, and a mapping of one list stays on its line. ValueError where neither is possible.
     """
+    text = re.sub(r"^( *)(\S+):\n\1  (\S+: \[.*\])\n(?!\1 )", r"\1\2: {\3}\n", _unbroken(text), flags=re.M)
     while True:
         unbroken = _unbroken(text)
         content = parse_yaml_for_update(unbroken, "params.yaml")

@@ -51,5 +51,6 @@ def test_lists_have_a_line_an_item_and_no_comment_behind_them_since_dvc_would_dr
     lists = "s:\n  n: 1\n  a: [1]\n  b: [2]\n\n# kept\nt: 1\n"
     assert formatted(lists) == "s:\n  a:\n  - 1\n  b:\n  - 2\n  n: 1\n\n# kept\nt: 1\n"
     assert formatted("a: [1, {b: 2}]\nc: {d: [1, 2]}\n") == "a:\n- 1\n- b: 2\nc: {d: [1, 2]}\n"
+    assert formatted("s:\n  a: [1, 2]\n\nt: 1\n") == "s: {a: [1, 2]}\n\nt: 1\n"
     with pytest.raises(ValueError, match="line 3: expected a value behind the list, got a comment or an empty line"):
         formatted("a:\n- 1\n# lost\nc: 1\n")
