@@ -1,6 +1,7 @@
 """The settings of a whole study: every section of params.yaml, and that the names in them agree."""
 
 from collections.abc import Collection
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,13 @@ class Study(Settings):
                     files_by_seed(run.start, self.training.seeds)
             except ValueError as error:
                 raise ValueError(f"runs.{name}.{error}") from None
+        cells: dict[str, tuple[str, str]] = {}
+        for cell in product(self.runs, self.attacks):
+            if (other := cells.setdefault("-".join(cell), cell)) != cell:
+                raise ValueError(
+                    f"runs.{cell[0]}: expected names of runs and attacks that give each cell a name of its own, got "
+                    f"{'-'.join(cell)} for {' under '.join(other)} and for {' under '.join(cell)}"
+                )
         compared, waves = (
             self.attribution.compared,
             [n for n, m in self.attribution.methods.items() if m.method in WAVES],

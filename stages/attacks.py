@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from spectroscope.attacks import runner
 from spectroscope.attacks.registry import AttackSettings
+from spectroscope.models import own_networks
 from spectroscope.models.inference import restore_all
 from spectroscope.pipeline import checkpoint, io, machine, params, processes
 from spectroscope.pipeline.checkpoint import Store
@@ -22,8 +23,9 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     test = io.read_images(images).head(settings.n_images)
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
     inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
+    code = own_networks.digests(architecture)
 
-    with checkpoint.open_store("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
+    with checkpoint.open_store("attacks", settings=settings.model_dump(), run=run, own_network=code, **inputs) as store:
         networks = restore_all(models, architecture, shape, n_classes)
         chunks = attack_all(settings, networks, test, store)
         if processes.rank() == 0:

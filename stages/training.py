@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from spectroscope.models import own_networks
 from spectroscope.pipeline import checkpoint, io, params, processes
 from spectroscope.pipeline.machine import describe
 from spectroscope.pipeline.supervision import start
@@ -25,6 +26,7 @@ def main(run: Name, images: In, out: Out, machine: Record) -> None:
     if chosen.start is not None:
         network["start"] = provenance(chosen.start, settings.seeds)
     work = {**network, "training": settings.model_dump(exclude={"seeds"}), "images": checkpoint.digest(images)}
+    work |= {"own_network": own_networks.digests(architecture)}
     with checkpoint.open_store("training", **work) as store:
         if isinstance(regime, Pretrained):
             attack = build_adversary(settings.validation_attack)

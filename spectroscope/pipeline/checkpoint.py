@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from torch import Tensor
 
 from spectroscope.pipeline import io, processes
 from spectroscope.pipeline.progress import track
+from spectroscope.pipeline.weights import DIGEST, digest_of
 
 ROOT = ".checkpoints"
 FINISHED, LOCK, SOFT_LOCK = "finished", "lock", "lock.held"
@@ -53,6 +55,7 @@ class Store:
         """Write or replace the checkpoint `name`. OSError when the disk is full; the earlier file then stays."""
         copies = {key: _contiguous_copy(value) for key, value in tensors.items()}
         metadata = {"provenance": json.dumps(self.provenance, sort_keys=True), "facts": json.dumps(facts)}
+        metadata[DIGEST] = _digest_of(copies, metadata)
         with io.replacing(self.path(name)) as temporary, temporary.open("wb") as file:
             file.write(save(copies, metadata))
             file.flush()
@@ -68,8 +71,10 @@ class Store:
             return None
         try:
             with safe_open(path, "pt") as content:
-                metadata = content.metadata()
+                metadata = content.metadata() or {}
                 tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
+            if metadata.pop(DIGEST) != _digest_of(tensors, metadata):
+                raise ValueError("its content is not what was written")
             provenance, facts = json.loads(metadata["provenance"]), json.loads(metadata["facts"])
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise ValueError(
@@ -172,6 +177,12 @@ def digest(path: Path) -> str:
     return total.hexdigest()
 
 
+def _digest_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 of the tensors and of the other metadata of a checkpoint file."""
+    texts = json.dumps(metadata, sort_keys=True)
+    return hashlib.sha256(f"{digest_of(tensors)} {texts}".encode()).hexdigest()
+
+
 def _contiguous_copy(value: Tensor) -> Tensor:
     """A contiguous copy on the CPU: safetensors accepts neither views nor two tensors that share memory."""
     return torch.empty(value.shape, dtype=value.dtype).copy_(value.detach())
@@ -199,7 +210,9 @@ def _lock(folder: Path) -> AcquireReturnProxy:
     lock: BaseFileLock = FileLock(folder / LOCK, timeout=0)
     try:
         try:
-            return lock.acquire()
+            with warnings.catch_warnings():  # filelock warns when it takes the file as the lock, too
+                warnings.simplefilter("ignore", UserWarning)
+                return lock.acquire()
         except Timeout:
             raise
         except (NotImplementedError, OSError):

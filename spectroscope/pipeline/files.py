@@ -7,7 +7,8 @@ another version is refused, because a column may have kept its name and changed 
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from safetensors import SafetensorError
 
 SCHEMA = 2  # version of the columns of all tables and image files; raise it when one is renamed or means another thing
 SCHEMA_METADATA = {b"schema_version": str(SCHEMA).encode()}  # metadata of every Parquet file
+MENDING = ": remove it, then `dvc checkout` restores it, or `dvc repro` makes it anew"
 SCHEMA_COLUMN = "schema"  # last column of every CSV file
 
 
@@ -42,14 +44,28 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(path: Path, content: str) -> Iterator[None]:
-    """ValueError naming `path` and its expected `content` when the block finds the file missing, damaged or another."""
+def reading(path: Path, content: str, advice: str = MENDING) -> Iterator[None]:
+    """ValueError naming `path` and its expected `content` when the block finds the file missing, damaged or another.
+
+    `advice`: how the error about a damaged file ends.
+    """
     try:
         yield
     except FileNotFoundError:
         raise ValueError(f"{path}: expected {content}, found no file") from None
     except (pa.ArrowException, SafetensorError, KeyError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: expected {content}, got a damaged or other file ({error})") from None
+        raise ValueError(f"{path}: expected {content}, got a damaged or other file ({error}){advice}") from None
+
+
+def keep_only(folder: Path, names: Collection[str]) -> None:
+    """Remove every file and folder of `folder` that is not among `names`."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name in names:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
