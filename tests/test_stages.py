@@ -265,9 +265,13 @@ def test_a_weights_file_that_is_not_there_is_named_before_any_work(workspace, mo
     regime |= {"mean": None, "std": None, "least_accuracy": 0.5}
     edit(workspace, "runs", "standard", {"band": "full", "regime": regime, "model": "resnet20"})
     (workspace / "here.th").touch()
+    started = {"band": "full", "regime": {"name": "standard"}, "model": "resnet20"}
+    start = {key: value for key, value in regime.items() if key != "name"} | {"weights": ["data/sources/s.th"]}
+    edit(workspace, "runs", "started", {**started, "start": start})
     message = run(monkeypatch, workspace, "study", out="data/study.txt")
-    where = "params.yaml: runs.standard.regime.weights"
-    assert message == f"stages.study: {where}: expected a file data/sources/r.th, found none"
+    wanted = {"standard.regime": "data/sources/r.th", "started.start": "data/sources/s.th"}
+    lines = [f"params.yaml: runs.{key}.weights: expected a file {file}, found none" for key, file in wanted.items()]
+    assert message == f"stages.study: {chr(10).join(lines)}"
     assert not (workspace / "data").exists()
 
 
@@ -324,9 +328,7 @@ def test_a_run_that_is_not_in_the_study_is_named(workspace, monkeypatch):
     message = run(
         monkeypatch, workspace, "training", run="standrad", images="train.parquet", out="out", machine="m.csv"
     )
-    assert message.startswith(
-        "stages.training: params.yaml: runs.standrad.regime: expected key 'standrad' in runs, which has"
-    )
+    assert message.startswith("stages.training: params.yaml: runs.standrad: expected key 'standrad' in runs, which has")
     assert not (workspace / "out").exists()
 
 
