@@ -3,7 +3,7 @@
 Values are drawn in a two-way layout: a part of each network, one of each image (variance 1) and a rest (variance .25);
 the ratio is the variance of the networks' part. An accuracy counts values above a threshold. Curves have such values at
 every shell, correlated along the shells; the mean of a group of images is drawn at once. Truths: the accuracy, centroid
-and share of unlimited images, averaged over unlimited networks; the expected score; the expected W at these images,
+and shares of unlimited images, averaged over unlimited networks; the expected score; the expected W at these images,
 since noise in the ranks lowers W itself.
 """
 
@@ -133,6 +133,37 @@ def of_curves(
     return np.full(draws, true_of_curves(statistic, ratio)), row["low"], row["high"]
 
 
+def class_shares(rng: np.random.Generator, networks: int, ratio: float, draws: int) -> Ends:
+    """Mean over classes of their HF shares, as in reliance.csv: CLASSES classes of IN_CLASS images.
+
+    Every class has the mean curve and images of its own. Half of the networks' variance is the same in all classes, the
+    other half is that of a class.
+    """
+    shape = (GROUPS, draws, CLASSES, 32)
+    parts = ratio**0.5 * class_parts(rng, (networks, 1, draws))
+    parts = parts + images_part(rng, networks, shape) / (IN_CLASS / GROUPS) ** 0.5
+    estimates = jackknife(
+        CURVE + SPREAD * (parts @ ALONG.T),
+        lambda network, _: np.nanmean(share_of(network.mean(0)), -1),
+        np.arange(GROUPS),
+        (0.0, 1.0),
+    )
+    row = summary(estimates, SETTINGS)
+    return np.full(draws, true_class_share(ratio)), row["low"], row["high"]
+
+
+def class_parts(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Networks' parts of the curves of every class, variance 1: (*shape, CLASSES, 32)."""
+    common, own = rng.normal(size=(*shape, 1, 32)), rng.normal(size=(*shape, CLASSES, 32))
+    return (common + own) / 2**0.5
+
+
+@cache
+def true_class_share(ratio: float) -> float:
+    parts = class_parts(np.random.default_rng(2), (20_000 if ratio else 1,)) @ ALONG.T
+    return float(np.nanmean(share_of(CURVE + ratio**0.5 * SPREAD * parts)))
+
+
 @cache
 def true_of_curves(statistic: Callable[[np.ndarray], np.ndarray], ratio: float) -> float:
     of_networks = np.random.default_rng(2).normal(size=(200_000 if ratio else 1, 32)) @ ALONG.T
@@ -181,6 +212,7 @@ STATISTICS: dict[str, Callable[[np.random.Generator, int, float, int], Ends]] = 
     "HF share": curve_share,
     "Kendall's W": concordance,
     "score": score,
+    "HF share of classes": class_shares,
 }
 
 

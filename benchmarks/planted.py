@@ -48,7 +48,7 @@ N_IMAGES = 80
 def dataset(rule: str, low: dict, high: dict) -> PlantedSettings:
     plain = {"contrast": 1, "gain": 1, "agreement": 1}
     cues = [{"low": 1, "high": 4, **plain, **low}, {"low": 10, "high": 13, **plain, **high}]
-    changes = {"rule": rule, "cues": cues, "per_class": {"train": 400, "test": 40}}
+    changes = {"exponent": 1, "rule": rule, "cues": cues, "per_class": {"train": 400, "test": 40}}
     return params.validate(STUDY["dataset"] | changes, PlantedSettings, "dataset")
 
 

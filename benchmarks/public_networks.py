@@ -56,10 +56,6 @@ CIFAR_NETWORKS = [
     PublicNetwork("cifar_conv_small_pgd.pth", "conv-small", "state_dict", CIFAR_BY_IMAGE),
     PublicNetwork("cifar_marabou_large.pth", "marabou-large", None, NONE),
 ]
-MNIST_NETWORKS = [
-    PublicNetwork("mnist_lenet5_clntrained.pt", "lenet5", None, NONE),
-    PublicNetwork("mnist_lenet5_advtrained.pt", "lenet5", None, NONE),
-]
 
 
 def load(folder: Path, network: PublicNetwork, shape: tuple[int, int, int]) -> nn.Module:

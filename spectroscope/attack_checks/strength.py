@@ -5,7 +5,6 @@ each network and averaged over networks. Every row of a table ends in SUMMARY.
 """
 
 import math
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,29 +81,16 @@ def success_table(cells: list[Cell], statistics: StatisticsSettings) -> pd.DataF
 def median_norm(cell: Cell, statistics: StatisticsSettings) -> dict[str, float]:
     """Median l2 norm over the images that a network had right, a failure counted as infinite: MEDIAN_NORM.
 
-    The median of each network, averaged over networks. Its interval leaves out one of about sqrt(n) groups of images at
-    a time: leaving out single images, a jackknife of medians is not consistent (Shao & Wu 1989). NaN where the attack
-    fails on half of a network's images or more; no interval where it does so without one of the groups.
+    The median of each network (see `estimates.medians`), averaged over networks. NaN where the attack fails on half of
+    a network's images or more; no interval where it does so without one of the groups.
     """
     norms = cell.outcomes["l2"].where(cell.outcomes["success"], math.inf)
-    labels, n_clusters = estimates.per_image(cell.outcomes, "label"), len(np.unique(cell.clusters))
-    if n_clusters < 2:
-        return dict.fromkeys(MEDIAN_NORM, math.nan)
-    groups = estimates.image_groups(cell.clusters, labels, max(2, round(math.sqrt(n_clusters))))
-    with np.errstate(invalid="ignore"):  # infinity minus infinity: a group without which the median is infinite
-        medians = estimates.jackknife(among_right(cell.outcomes, norms), _median, groups)
+    labels = estimates.per_image(cell.outcomes, "label")
+    medians = estimates.medians(among_right(cell.outcomes, norms), cell.clusters, labels)
     if np.isinf(medians.by_network).any():
         return dict.fromkeys(MEDIAN_NORM, math.nan)
-    cells = np.where(np.isfinite(medians.cells), medians.cells, math.nan)
-    medians = replace(medians, cells=cells, bounds=(0, math.inf))
     (found,) = summarise(medians, statistics)
     return dict(zip(MEDIAN_NORM, (found["mean"], found["low"], found["high"]), strict=True))
-
-
-def _median(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Median of the values (I, 1) that count: (1,), NaN where none does."""
-    counted = values[~np.isnan(values)]
-    return np.array([np.median(counted) if len(counted) else math.nan])
 
 
 def query_table(cells: list[Cell], statistics: StatisticsSettings) -> pd.DataFrame:

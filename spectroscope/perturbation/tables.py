@@ -67,7 +67,7 @@ def measure(
         clean, change = test.pixels[rows], perturbations[outcomes_of_network.index.to_numpy(copy=True)]
         noise = matched_noise(clean, change, control_stream)
         nulls.append(noise_null(clean, change, settings, null_stream))
-        attack.append(compute_spectra(clean, change, rows, leave_out(groups[rows], _count(groups)), settings))
+        attack.append(compute_spectra(clean, change, rows, leave_out(groups[rows], int(groups.max()) + 1), settings))
         control.append(with_perturbations(attack[-1], clean, noise))
     tables = {
         "attack": {
@@ -200,7 +200,7 @@ def class_table(
         for network, null in zip(networks, nulls, strict=True):
             chosen = torch.from_numpy(np.flatnonzero(labels[network.rows] == number))
             if len(chosen):
-                weights = leave_out(groups[network.rows[chosen.numpy()]], _count(groups))
+                weights = leave_out(groups[network.rows[chosen.numpy()]], int(groups.max()) + 1)
                 own.append(subset(network, chosen, weights))
                 own_nulls.append(Null(null.power[chosen], null.totals))
         curves = {name: mean_by_band(found, index) for name, found in relative_changes(own, LINEAR).items()}
@@ -230,17 +230,10 @@ def split_half_table(
 
 
 def _groups(rows: np.ndarray, test: Images, statistics: StatisticsSettings) -> np.ndarray:
-    """Group of each test image among `rows`, the others -1; all of one cluster are one group: (test images,)."""
+    """Group of each test image among `rows`, the others -1: (test images,)."""
     rows, groups = np.unique(rows), np.full(len(test), -1)
-    clusters = test.clusters.numpy()[rows]
-    one = len(np.unique(clusters)) == 1
-    groups[rows] = 0 if one else image_groups(clusters, test.labels.numpy()[rows], statistics.groups)
+    groups[rows] = image_groups(test.clusters.numpy()[rows], test.labels.numpy()[rows], statistics.groups)
     return groups
-
-
-def _count(groups: np.ndarray) -> int:
-    """Number of groups; two where there is one, whose empty replicate then leaves the interval undefined."""
-    return max(int(groups.max()) + 1, 2)
 
 
 def _stack(by_network: list[Tensor], networks: list[Spectra]) -> Tensor:

@@ -3,11 +3,12 @@
 A statistic is computed network by network and averaged over networks; a curve pooled over networks would cancel signs,
 and a centroid of it would depend on how many there are. Its interval comes from its pseudo-values, from leaving out one
 group of images at a time (Tukey 1958), in the two-way layout of `statistics.intervals`. A group holds whole clusters
-of images, and every class is spread over the groups.
+of images, and every class is spread over the groups. Images of a single cluster are one group: every statistic of them
+has its value and no interval.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def jackknife(
     Statistics of ranks go in steps and need `balanced`: from steps of one group the variance is far too large.
     """
     everything, n_groups = np.arange(values.shape[1]), int(groups.max()) + 1
-    kept = [everything, *(everything[groups != group] for group in range(n_groups))]
+    kept = [everything, *(everything[groups != group] for group in range(n_groups if n_groups > 1 else 0))]
     found = np.stack([[statistic(network[rows], rows) for rows in kept] for network in values])  # (S, 1 + G, K)
     return from_replicates(found, _counted(values), bounds=bounds)
 
@@ -80,10 +81,27 @@ def jackknife(
 def from_replicates(
     replicates: np.ndarray, n_images: int, share: bool = False, bounds: tuple[float, float] | None = None
 ) -> Estimates:
-    """Estimates from statistics of each network, of all images and without each group in turn: (S, 1 + G, K)."""
+    """Estimates from statistics of each network, of all images and without each group in turn: (S, 1 + G, K).
+
+    Without a single group nothing is left: its replicate may be missing, and its pseudo-value is NaN.
+    """
     whole, without = replicates[:, 0], replicates[:, 1:]
     n_groups = without.shape[1]
+    if n_groups < 2:
+        return Estimates(whole, np.full_like(whole[:, None], np.nan), n_images, share, bounds)
     return Estimates(whole, n_groups * whole[:, None] - (n_groups - 1) * without, n_images, share, bounds)
+
+
+def medians(values: np.ndarray, clusters: np.ndarray, labels: np.ndarray) -> Estimates:
+    """Medians of norms over images: values (S, I, K), NaN where an image does not count; clusters and labels (I,).
+
+    A median needs larger groups than one image: about sqrt(clusters) of them (Shao & Wu 1989). It is infinite where
+    half of the values are, and has no interval where it is infinite without one of the groups.
+    """
+    groups = image_groups(clusters, labels, max(2, round(len(np.unique(clusters)) ** 0.5)))
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        found = jackknife(values, lambda network, _: _median(network), groups, (0, np.inf))
+    return replace(found, cells=np.where(np.isfinite(found.cells), found.cells, np.nan))
 
 
 def balanced_weights(groups: np.ndarray) -> np.ndarray:
@@ -91,12 +109,9 @@ def balanced_weights(groups: np.ndarray) -> np.ndarray:
 
     First all images at 1; then pairs, in which one half of the groups weighs 1.5 and the other .5, and the reverse. The
     halves are the columns of a Hadamard matrix, so that every two groups are as often together as apart (McCarthy
-    1969, balanced half-samples; Fay's weights, which leave nothing out: Judkins 1990). ValueError for a single group.
+    1969, balanced half-samples; Fay's weights, which leave nothing out: Judkins 1990). A single group has no pairs.
     """
-    n_groups = int(groups.max()) + 1
-    if n_groups < 2:
-        raise ValueError(f"expected at least 2 groups of images, got {n_groups}")
-    folded = 2 ** int(np.log2(n_groups))
+    folded = 2 ** int(np.log2(int(groups.max()) + 1))
     halves = hadamard(folded)[groups % folded, 1:].T  # (G' - 1, I)
     pairs = np.stack([1 + FAY * halves, 1 - FAY * halves], axis=1).reshape(-1, len(groups))
     return np.concatenate([np.ones((1, len(groups))), pairs])
@@ -115,14 +130,9 @@ def balanced(replicates: np.ndarray, n_images: int, bounds: tuple[float, float] 
 
 
 def image_groups(clusters: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:
-    """Group of each image, 0..G-1: (I,) twice -> (I,). Whole clusters, at most `most` groups, classes spread over them.
-
-    ValueError for a single cluster.
-    """
+    """Group of each image, 0..G-1, at most `most`: (I,) twice -> (I,). Clusters stay whole, classes are spread."""
     first = pd.DataFrame({"cluster": clusters, "label": labels}).drop_duplicates("cluster")
     ordered = first.sort_values("label", kind="stable")["cluster"].to_numpy()
-    if len(ordered) < 2:
-        raise ValueError(f"expected images of at least 2 clusters, got {len(ordered)}")
     group_of = dict(zip(ordered.tolist(), (np.arange(len(ordered)) % min(most, len(ordered))).tolist(), strict=True))
     return np.array([group_of[cluster] for cluster in np.asarray(clusters).tolist()])
 
@@ -202,6 +212,12 @@ def per_image(table: pd.DataFrame, column: str) -> np.ndarray:
 def _require_same_groups(a: Estimates, b: Estimates) -> None:
     if a.cells.shape[1:] != b.cells.shape[1:]:
         raise ValueError(f"expected statistics of the same groups of images, got {a.cells.shape} and {b.cells.shape}")
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Median of each column without its NaN, infinite where half of the values are: (I, K) -> (K,)."""
+    counted = [column[~np.isnan(column)] for column in values.T]
+    return np.array([np.median(column) if len(column) else np.nan for column in counted])
 
 
 def _counted(values: np.ndarray) -> int:

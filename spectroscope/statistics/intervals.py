@@ -40,8 +40,9 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95, clusters: Sequenc
 
     NaN marks an image that does not count for a network; the mean is that of the networks' means. `clusters`: a number
     for each image; images of one cluster are not independent (patches of one photograph). One network: the interval is
-    over images, for this network alone. Two: there is no interval. Where all values are 0 or 1, the ends are those of
-    `share_ends`. ValueError for other shapes, a confidence outside (0, 1), or nothing to average.
+    over images, for this network alone. Two networks, or images of a single cluster: there is no interval. Where all
+    values are 0 or 1, the ends are those of `share_ends`. ValueError for other shapes, a confidence outside (0, 1), or
+    nothing to average.
 
     >>> mean_interval([[1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 0, 1], [1, 0, 1, 0, 0, 1]], confidence=0.9)
     Interval(mean=0.666..., low=0.260..., high=0.919...)
@@ -163,15 +164,17 @@ def share_difference_ends(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ends (K,) of differences of two shares of the same images, from the ends around them: within [-1, 1].
 
-    They lie no nearer than Clopper and Pearson's end of no success in as many trials as there are clusters: that two
-    runs fail on the same images, or on all, does not say that they always will.
+    With e, Clopper and Pearson's end of no success in as many trials as there are clusters, they lie no nearer than e
+    around 0 and 2 e around 1 or -1, and between them in proportion: that two runs fail on the same images does not say
+    that they always will, and a difference of 1 is a share of 1, at least 1 - e, less one of 0, at most e. Five images
+    or fewer thus do not set two shares apart at a confidence of .95, as in McNemar's exact test.
     """
-    half = np.maximum((high - low) / 2, _exact_end(trials, confidence))  # NaN stays NaN
+    half = np.maximum((high - low) / 2, _exact_end(trials, confidence) * (1 + np.abs(difference)))  # NaN stays NaN
     return (difference - half).clip(min=-1), (difference + half).clip(max=1)
 
 
 def _exact_end(trials: int, confidence: float) -> float:
-    """Clopper and Pearson's upper end of no success in so many trials."""
+    """Clopper and Pearson's upper end of a share of 0 in this number of trials."""
     return float(1 - ((1 - confidence) / 2) ** (1 / trials))
 
 
@@ -234,6 +237,4 @@ def _counted(grid: np.ndarray, clusters: np.ndarray, *others: np.ndarray) -> tup
     grids = [grid, *others]
     counted = np.any([np.isfinite(each).any(0) for each in grids], axis=0)
     groups = np.unique(clusters[counted], return_inverse=True)[1]
-    if groups.max() == 0:
-        raise ValueError("expected at least two images (or clusters) that count, got one")
     return [each[:, counted] for each in grids], groups

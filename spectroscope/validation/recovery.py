@@ -34,9 +34,9 @@ def recovery(
 
     run, method, labels (`original` or `permuted`), hurt_named (accuracy lost without the named band), hurt_other
     (without an equal energy of the others), hurts_more (share of networks where the former is larger), chance (planted
-    bands over bands, without DC), p (of so many hits or more by chance: exact binomial, one-sided), control and
-    control_p (mean and p of the method in the networks of the permuted runs; NaN in their own rows, or without such a
-    run), then SUMMARY: mean is the share of networks whose top band above DC is planted, its interval Clopper and
+    bands over bands, without DC), p (that chance hits in at least as many networks: exact binomial, one-sided), control
+    and control_p (mean and p of the method in the networks of the permuted runs; NaN in their own rows, or without such
+    a run), then SUMMARY: mean is the share of networks whose top band above DC is planted, its interval Clopper and
     Pearson's over networks.
     """
     if not planted:
@@ -80,5 +80,5 @@ def _of_run(run: str, read: dict[str, pd.DataFrame], labels: str, planted: Posit
 
 
 def _p(hits: pd.Series, chance: float) -> float:
-    """Probability of at least so many hits among networks by chance."""
+    """Probability that chance alone hits in at least as many networks: one-sided, exact binomial."""
     return float(binomtest(int(hits.sum()), len(hits), chance, alternative="greater").pvalue)

@@ -107,6 +107,13 @@ def test_one_image_more_is_chance():
     assert warnings([attack("pgd", HALF), attack("o", more)], attacks) == {}
 
 
+@pytest.mark.parametrize(("n", "warned"), [(2, False), (4, False), (5, True), (9, True)])
+def test_a_few_images_are_too_few_for_a_warning(n, warned):
+    attacks = [("pgd", "white box", "l2", 1.0), ("o", "black box", "l2", 1.0)]
+    found = warnings([attack("pgd", NONE[:, :n]), attack("o", ALL[:, :n])], attacks)
+    assert bool(found) == warned  # at a confidence of .9 the exact test needs five images: 2 * .5^5 = .06
+
+
 def test_an_attack_without_a_ball_is_compared_by_the_l2_norm_it_needed():
     attacks = [("pgd", "white box", "l2", 1.0), ("simba", "black box", None, None)]
     assert "simba" in warnings([attack("pgd", HALF), attack("simba", ALL, l2=0.9)], attacks)["a"]
@@ -131,7 +138,7 @@ def test_a_warning_is_about_the_networks_there_are_however_few(seeds):
     more = np.tile(HALF[:1], (seeds, 1))
     attacks = [("pgd", "white box", "l2", 1.0), ("o", "black box", "l2", 1.0)]
     found = warnings([attack("pgd", more), attack("o", np.ones_like(more))], attacks)
-    half = stats.t.ppf(0.95, 19) * np.sqrt(0.25 * 20 / 19 / 20)
+    half = max(stats.t.ppf(0.95, 19) * np.sqrt(0.25 * 20 / 19 / 20), 1.5 * (1 - 0.05 ** (1 / 20)))
     assert f"fools 50.0% [{0.5 - half:.1%}, {0.5 + half:.1%}] more images" in found["a"]["o"]
 
 

@@ -16,11 +16,11 @@ LOW = {"keep": "inside", "basis": "dct", "shape": "linf", "unit": "shells", "low
 BALL = {"norm": "l2", "eps": 1.5}
 STEPS = {"target": None, "step_size": 0.5, "steps": 3, "random_start": True}
 ATTACKS = {
-    "blind": {"method": "noise", "n_images": 6, **BALL, "kinds": ["gaussian", "pink"]},
-    "bands": {"method": "confined", "n_images": 5, **BALL, **STEPS, "direction": "l2", "coefficients": None},
+    "blind": {"method": "noise", "n_images": 12, **BALL, "kinds": ["gaussian", "pink"]},
+    "bands": {"method": "confined", "n_images": 10, **BALL, **STEPS, "direction": "l2", "coefficients": None},
     "simba": {
         "method": "simba",
-        "n_images": 4,
+        "n_images": 12,
         "target": None,
         "basis": "dct",
         "freq_dims": None,
@@ -28,10 +28,10 @@ ATTACKS = {
         "step_size": 0.5,
         "max_queries": 60,
     },
-    "fgsm": {"method": "fgsm", "n_images": 6, "target": None, "eps_255": [4, 40]},
+    "fgsm": {"method": "fgsm", "n_images": 12, "target": None, "eps_255": [4, 40]},
     "cw": {  # hardly moves: a white box that others beat
         "method": "cw",
-        "n_images": 6,
+        "n_images": 12,
         "target": None,
         "eps": BALL["eps"],
         "confidence": 0,
@@ -47,7 +47,7 @@ ATTACKS["bands"]["bands"] = {"low": LOW, "high": {**LOW, "keep": "outside"}}
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     folder = tmp_path_factory.mktemp("strength")
-    x = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(12, *SHAPE, generator=torch.Generator().manual_seed(0))
     pixels = (x * 255).round().to(torch.uint8)
     with torch.random.fork_rng():
         machine.seed(0)

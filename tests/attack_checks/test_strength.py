@@ -80,6 +80,12 @@ def test_where_a_group_carries_the_median_it_has_no_interval():
     assert median == 8 and np.isnan([low, high]).all()
 
 
+def test_images_of_one_cluster_have_a_median_norm_without_an_interval():
+    (cell,) = cells([attack("cw", np.ones((1, 9)), l2=np.arange(1.0, 10))], UNBOUNDED)
+    found = strength.median_norm(cell._replace(clusters=np.zeros(9, int)), SETTINGS)
+    assert found["median_l2"] == 5 and np.isnan([found["median_l2_low"], found["median_l2_high"]]).all()
+
+
 def test_the_query_curve_rises_where_the_successes_come():
     rows = [attack("square", HALF, first=3), attack("pgd", ALL)]
     study = cells(rows, ("square", "black box", "linf", 0.1), ("pgd", "white box", "linf", 0.1))

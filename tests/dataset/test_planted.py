@@ -91,7 +91,7 @@ def test_the_classes_of_the_planted_study_overlap_in_the_cue_and_are_the_same_el
     study = params.read(Path(__file__).parents[2] / "studies" / "planted.yaml")
     chosen = params.validate(study["dataset"], PlantedSettings, "dataset")
     (one,) = chosen.cues
-    assert separation(chosen, one.low, one.high) == pytest.approx(3.7, abs=0.2)
+    assert separation(chosen, one.low, one.high) == pytest.approx(3.0, abs=0.2)
     assert abs(separation(chosen, 1, one.low)) < 0.1 and abs(separation(chosen, one.high, chosen.size)) < 0.1
 
 

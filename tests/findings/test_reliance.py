@@ -222,6 +222,18 @@ def test_images_of_one_cluster_are_left_out_together(of_runs):
     assert (widths[2] < widths[0]).all()
 
 
+def test_what_images_of_one_cluster_lose_without_a_band_counts_as_one(of_runs):
+    drops = attribution({0: [4.0, 1.0]}, seeds=1, per_class=40)
+    without = losses(drops).assign(lost=np.random.default_rng(0).random(40))
+    twice, copies = (table.loc[table.index.repeat(2)].assign(image=np.arange(80)) for table in (drops, without))
+    widths = []
+    for table, lost, clusters in ((drops, without, None), (twice, copies, np.arange(80) // 2), (twice, copies, None)):
+        _, tables = of_runs({"standard": table}, ["a"], clusters=clusters, without=lost)
+        row = tables["band_loss"].set_index("measure").loc["probability"]
+        widths.append(row["high"] - row["low"])
+    assert widths[1] == pytest.approx(widths[0], rel=1e-9) and widths[2] < 0.8 * widths[0]
+
+
 def test_what_is_lost_without_a_band_is_counted_by_hand(of_runs):
     drops = attribution(CURVES, seeds=3)
     without = pd.concat([losses(drops), losses(drops, "low", lost=-0.5, right_after=True)])

@@ -134,3 +134,22 @@ def test_what_remains_is_that_of_each_network():
     values = {"change": change, "control": np.full((2, 8, 2), 0.4), "left": np.ones((2, 8, 1))}
     table = counterpart_table(values, np.arange(8) % 2, np.arange(8), STATISTICS)
     assert table.query("statistic == 'remaining'")["mean"].tolist() == pytest.approx([np.log(0.25) / 2] * 2)
+
+
+def test_copies_of_images_in_one_cluster_change_no_interval():
+    rng = np.random.default_rng(0)
+    shapes = {"change": (3, 12, 2), "control": (3, 12, 2), "left": (3, 12, 1)}
+    values = {name: rng.uniform(0.5, 1, shape) for name, shape in shapes.items()}
+    twice = {name: np.repeat(of_each, 2, axis=1) for name, of_each in values.items()}
+    labels, image = np.arange(12) % 2, np.arange(24)
+    once, together, apart = (
+        counterpart_table(found, own, clusters, STATISTICS)
+        for found, own, clusters in (
+            (values, labels, np.arange(12)),
+            (twice, np.repeat(labels, 2), image // 2),
+            (twice, np.repeat(labels, 2), image),
+        )
+    )
+    columns = ["mean", "low", "high"]
+    np.testing.assert_allclose(together[columns], once[columns], rtol=1e-9)
+    assert ((apart["high"] - once["high"]).abs() > 1e-3).all()  # as if the copies were new images

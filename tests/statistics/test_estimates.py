@@ -12,6 +12,7 @@ from spectroscope.statistics.estimates import (
     image_groups,
     jackknife,
     means,
+    medians,
     subtract,
     summary,
 )
@@ -81,8 +82,12 @@ def test_groups_keep_clusters_whole_and_spread_classes():
     assert groups.max() == 9
     assert all(len(set(groups[clusters == cluster])) == 1 for cluster in range(30))
     assert all(len(set(groups[labels == label])) == 10 for label in range(3))
-    with pytest.raises(ValueError, match="at least 2 clusters, got 1"):
-        image_groups(np.zeros(5), np.zeros(5), 10)
+
+
+def test_every_class_is_spread_over_the_groups_in_whatever_order_the_images_come():
+    labels = np.tile([0, 1, 2, 3], 10)  # dealt out in this order, a class would lie in 5 of 10 groups
+    groups = image_groups(ONE_EACH, labels, 10)
+    assert all(len(set(groups[labels == label])) == 10 for label in range(4))
 
 
 def test_balanced_halves_of_a_mean_have_the_cells_of_its_groups():
@@ -100,8 +105,47 @@ def test_balanced_halves_fold_the_groups_to_a_power_of_two():
     weights = balanced_weights(np.arange(20))
     assert weights.shape == (2 * 16 - 1, 20)
     np.testing.assert_array_equal(weights[:, 0], weights[:, 16])
-    with pytest.raises(ValueError, match="expected at least 2 groups of images, got 1"):
-        balanced_weights(np.zeros(5, int))
+
+
+def test_images_of_a_single_cluster_have_every_statistic_without_an_interval():
+    values, clusters, labels = RNG.random((3, 6, 2)) + 1, np.full(6, 7), np.arange(6) % 2
+    groups = image_groups(clusters, labels, 10)
+    np.testing.assert_array_equal(groups, np.zeros(6))
+    weights = balanced_weights(groups)
+    np.testing.assert_array_equal(weights, np.ones((1, 6)))
+    found = {
+        "mean": means(values, clusters),
+        "jackknife": jackknife(values, share, groups),
+        "balanced": balanced(np.einsum("ri,sik->srk", weights, values), 6),
+        "median": medians(values, clusters, labels),
+    }
+    expected = {
+        "mean": values.mean((0, 1)),
+        "jackknife": [(values[..., 0].sum(1) / values.sum((1, 2))).mean()],
+        "balanced": values.sum(1).mean(0),
+        "median": np.median(values, 1).mean(0),
+    }
+    for name, estimates in found.items():
+        row = summary(estimates, SETTINGS)
+        np.testing.assert_allclose(row["mean"], expected[name], err_msg=name)
+        assert np.isnan([row["low"], row["high"]]).all(), name
+        less = difference(estimates, estimates, SETTINGS)
+        assert (less["mean"] == 0).all() and np.isnan([less["low"], less["high"]]).all(), name
+    mean, low, high = mean_interval(values[..., 0], clusters=clusters)
+    assert mean == pytest.approx(values[..., 0].mean()) and np.isnan([low, high]).all()
+    mean, low, high = difference_interval(values[..., 0], values[..., 1], clusters=clusters)
+    assert mean == pytest.approx((values[..., 0] - values[..., 1]).mean()) and np.isnan([low, high]).all()
+
+
+def test_a_median_is_infinite_where_half_of_the_values_are_and_leaves_out_what_does_not_count():
+    values = np.arange(1.0, 10)[None, :, None].repeat(3, 2)
+    values[0, 3:, 0] = np.inf
+    values[0, 8:, 1] = np.inf
+    values[0, 0, 2] = np.nan
+    found = medians(values, np.arange(9), np.zeros(9))
+    np.testing.assert_array_equal(found.by_network, [[np.inf, 5, 5.5]])
+    assert found.cells.shape == (1, 3, 3) and found.bounds == (0, np.inf)  # three groups of three images
+    assert np.isfinite(found.cells[:, :, 1:]).all()
 
 
 def test_bounds_keep_an_interval_between_them():

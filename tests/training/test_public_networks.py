@@ -14,7 +14,12 @@ from spectroscope.models import inference
 from spectroscope.pipeline import params
 
 REAL = os.environ.get("SPECTROSCOPE_IMAGES")
-STUDY = Path(__file__).parents[2] / "studies" / "public-cifar10.yaml"
+STUDIES = Path(__file__).parents[2] / "studies"
+MNIST_RUNS = {
+    run["regime"]["weights"][0].removeprefix("data/sources/"): run
+    for run in params.read(STUDIES / "mnist.yaml")["runs"].values()
+    if run["regime"]["name"] == "pretrained"
+}
 real = pytest.mark.skipif(REAL is None, reason="SPECTROSCOPE_IMAGES is not set")
 
 
@@ -38,9 +43,13 @@ def test_a_cifar_network_is_within_two_standard_errors_of_its_published_accuraci
 
 
 @real
-@pytest.mark.parametrize("network", public_networks.MNIST_NETWORKS, ids=lambda network: network.file)
-def test_an_mnist_network_reads_almost_every_digit(network):
+@pytest.mark.parametrize("file", MNIST_RUNS)
+def test_an_mnist_network_of_the_study_reads_almost_every_digit(file):
     x, labels = public_networks.read_images(Path(REAL) / "mnist-test", 1)
+    regime = MNIST_RUNS[file]["regime"]
+    network = public_networks.PublicNetwork(
+        file, MNIST_RUNS[file]["model"], regime["entry"], (regime["mean"], regime["std"])
+    )
     model = public_networks.load(Path(REAL), network, (1, 28, 28))
     assert (inference.predict(model, x[:1000]) == labels[:1000]).float().mean() > 0.98
 
@@ -48,13 +57,13 @@ def test_an_mnist_network_reads_almost_every_digit(network):
 @real
 def test_every_file_of_the_folder_is_read():
     files = {file.name for file in (Path(REAL) / "networks").iterdir()} - {"README.md"}
-    named = {network.file for network in public_networks.CIFAR_NETWORKS + public_networks.MNIST_NETWORKS}
+    named = {network.file for network in public_networks.CIFAR_NETWORKS} | set(MNIST_RUNS)
     assert files == named and len(named) == 18
 
 
 def test_the_study_reads_its_networks_as_the_table_of_accuracies_does():
     known = {network.file: network for network in public_networks.CIFAR_NETWORKS}
-    runs = params.read(STUDY)["runs"]
+    runs = params.read(STUDIES / "public-cifar10.yaml")["runs"]
     assert len(runs) == 12
     for run in runs.values():
         (file,) = run["regime"]["weights"]

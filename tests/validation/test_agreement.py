@@ -110,6 +110,13 @@ def test_runs_with_other_numbers_of_networks_are_compared_as_far_as_both_go():
     assert found.loc[("all", "a", "runs"), "n_seeds"] == 3 and found.loc[("other", "a", "seeds"), "n_seeds"] == 5
 
 
+def test_the_first_networks_of_every_run_are_compared():
+    up, down = [9, 1, 2, 3], [9, 3, 2, 1]
+    tables = {"one": values(lambda *_: up, seeds=2), "other": values(lambda _, seed, __: [up, up, down][seed], seeds=3)}
+    found = agreement.concordance(tables, CLUSTERS, SETTINGS).set_index(["run", "across"]).loc[("all", "runs")]
+    assert found["mean"].tolist() == pytest.approx([1, 1]) and found["networks"].tolist() == ["1 1", "1 1"]
+
+
 def test_what_rests_on_a_class_that_vanishes_has_no_interval():
     table = noisy(3)
     table.loc[table["image"] == 0, "label"] = 2  # one image of its own class

@@ -42,5 +42,17 @@ def test_runs_of_other_numbers_of_networks_are_contrasted_and_two_networks_have_
     assert found["low"].isna().all() and signs(found)["sure"].isna().all()
 
 
+def test_a_choice_has_the_bands_of_its_own_basis_and_shape():
+    tables = {"standard": choices([5, 1, 1, 2]), "adversarial": choices([5, 2, 1, 1])}
+    others = [
+        BAND_TABLE.assign(**{name: "other", "size": 1, "energy": 1.0, "position": 0.9}) for name in ("basis", "shape")
+    ]
+    expected, found = (
+        contrasts(tables, bands, 0.5, "standard", CLUSTERS, STATISTICS)
+        for bands in (BAND_TABLE, pd.concat([*others, BAND_TABLE]))
+    )
+    pd.testing.assert_frame_equal(found, expected)
+
+
 def test_no_choices_have_no_signs():
     assert signs(pd.DataFrame()).empty

@@ -29,8 +29,8 @@ AGAINST_ENERGY = (
 )
 RECOVERY = (
     "The label is planted in known shells. Found: share of networks whose top band above DC is planted, with an exact "
-    "interval over networks; p: of so many or more by chance; control: networks that learned permuted labels. Then the "
-    "accuracy lost without the band a method names, and without an equal energy taken off the others. "
+    "interval over networks; p: that chance finds it in at least as many; control: networks that learned permuted "
+    "labels. Then the accuracy lost without the band a method names, and without an equal energy taken off the others. "
 )
 SHOWN = ("agreement", "concordance", "faithfulness", "recovery", "multiverse", "signs")
 AT_CHANCE = "Without {}, at chance on clean images: there is nothing to explain."
