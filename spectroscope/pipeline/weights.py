@@ -1,5 +1,6 @@
 """Weights of networks as safetensors files: the same values give the same bytes, and reading runs no code."""
 
+from collections import Counter
 from collections.abc import Set
 from pathlib import Path
 
@@ -13,8 +14,12 @@ SHOWN = 5  # faults of a kind that a message names
 
 
 def write_weights(path: Path, model: nn.Module) -> None:
-    """Parameters and buffers of `model`."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    """Parameters and buffers of `model`; those that share memory, as tied weights do, are each written in full."""
+    shared = Counter(value.untyped_storage().data_ptr() for value in model.state_dict().values())
+    weights = {}
+    for name, value in model.state_dict().items():
+        own = value.detach().cpu().contiguous()
+        weights[name] = own.clone() if shared[value.untyped_storage().data_ptr()] > 1 else own
     with replacing(path) as temporary:
         try:
             save_file(weights, temporary)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.spectrum import dct2
+from spectroscope.models.classifier import classifier
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.shells import shell_means, shell_table
@@ -35,15 +36,13 @@ class CounterpartSettings(Settings):
     seed: Annotated[int, Field(ge=0)]
 
 
-def representation(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The input of a network's last linear layer, (N, C, H, W) -> (N, F); ValueError where there is no such layer."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    if not layers:
-        raise ValueError("expected a network with a linear layer, got one without")
+def representation(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
+    """The input of the layer that classifies these images: (N, C, H, W) -> (N, F); ValueError without such a layer."""
+    layer = classifier(model, images)
 
     def features(images: Tensor) -> Tensor:
         inputs: list[Tensor] = []
-        hook = layers[-1].register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        hook = layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
         try:
             model(images)
         finally:
@@ -86,7 +85,7 @@ def counterparts_by_shell(
     """change and control (n_images, shells), left (n_images, 1) of one network, as in `counterpart_table`."""
     images, labels = images[: settings.n_images], labels[: settings.n_images].cpu()
     start = images[partner_of_another_class(labels, machine.generator(settings.seed))]
-    reached, left = counterparts(representation(model), images, start, settings)
+    reached, left = counterparts(representation(model, images), images, start, settings)
     change, control = (shell_means(dct2(x - images).abs().mean(1)) for x in (reached, start))
     return {"change": change, "control": control, "left": left[:, None]}
 

@@ -85,7 +85,8 @@ def fit(
 
 def initial_state(model: nn.Module, settings: TrainingSettings, steps_per_epoch: int, generator: Generator) -> State:
     """The state before the first batch; the model is prepared in place."""
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
+    order = getattr(model, "memory_format", torch.channels_last)
+    model.to(memory_format=order)  # type: ignore[call-overload]  # torch's stub lacks this form
     if settings.batch_norm == "synchronised" and processes.world_size() > 1:
         distribution.synchronise_batch_norm(model)
     average = moving_average(model, settings.average) if settings.average else None

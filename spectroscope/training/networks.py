@@ -8,6 +8,7 @@ from spectroscope.models.architectures import Network, build
 from spectroscope.pipeline import io, machine
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.progress import track
+from spectroscope.training import trial
 from spectroscope.training.held_out import select_epoch
 from spectroscope.training.loop import fit
 from spectroscope.training.regimes.adversarial import build_adversary
@@ -25,6 +26,8 @@ def train_networks(
     table: list[dict[str, Any]] = []
     for seed in settings.seeds:
         model = initial_network(architecture, train, seed).to(machine.device())
+        trial.require_sound(model, train)
+        trial.require_trainable(model, train, settings)
         epochs = fit(
             model, train, settings, hooks, attack, machine.generator(seed), store.checkpoint_file(f"seed{seed}")
         )
