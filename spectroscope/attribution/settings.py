@@ -9,7 +9,7 @@ from spectroscope.attribution.registry import MethodSettings
 from spectroscope.attribution.scores import Score
 from spectroscope.frequency.partitions import Partition
 from spectroscope.frequency.spectrum import Basis, Shape
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 
 
 class ComparedSettings(Settings):
@@ -48,6 +48,6 @@ class AttributionSettings(Settings):
     baseline: Baseline
     clip: bool
     hf_from: Annotated[float, Field(gt=0, lt=1)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     compared: ComparedSettings
     methods: Annotated[dict[str, MethodSettings], Field(min_length=1)]

@@ -6,12 +6,15 @@ The class of a section derives from `Settings` and stands beside the science it 
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 FILE = Path("params.yaml")
+
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # tables hold it as an integer of 64 bits
 
 
 class Settings(BaseModel):

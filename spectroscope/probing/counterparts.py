@@ -19,7 +19,7 @@ from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.models.classifier import classifier
 from spectroscope.pipeline import machine
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.probing.shells import shell_means, shell_table
 from spectroscope.statistics.estimates import StatisticsSettings, image_groups, jackknife, means, ratio
 
@@ -33,7 +33,7 @@ class CounterpartSettings(Settings):
     n_images: Annotated[int, Field(ge=2)]
     steps: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 def representation(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
