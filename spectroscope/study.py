@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from spectroscope.attack_checks.describe import describe
 from spectroscope.attack_checks.transfer import AttackChecksSettings
@@ -16,33 +16,19 @@ from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.evaluation import EvaluationSettings
 from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
-from spectroscope.models.architectures import architecture
+from spectroscope.models.loading import WeightsFiles
 from spectroscope.perturbation.spectra import PerturbationSettings
 from spectroscope.pipeline import params
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.tables import ProbingSettings
 from spectroscope.statistics.estimates import StatisticsSettings
-from spectroscope.training.regimes.pretrained import Pretrained
-from spectroscope.training.regimes.registry import Regime
+from spectroscope.training.run import Run
 from spectroscope.training.settings import TrainingSettings
+from spectroscope.training.start import files_by_seed
 from spectroscope.validation.faithfulness import TRIVIAL
 from spectroscope.validation.settings import ValidationSettings
 
 MOST_RUNS = 12  # more cannot be told apart by their colours in figures
-
-
-class Run(Settings):
-    """A run: one architecture trained on images of one band (a key of `bands`) in one regime, with every seed."""
-
-    band: str
-    regime: Regime
-    model: str
-
-    @field_validator("model")
-    @classmethod
-    def _model_exists(cls, name: str) -> str:
-        architecture(name)
-        return name
 
 
 class Study(Settings):
@@ -76,6 +62,12 @@ class Study(Settings):
         for key, name, kind, known in names:
             if name not in known:
                 raise ValueError(f"{key}: expected {kind} among {', '.join(known)}, got {name!r}")
+        for name, run in self.runs.items():
+            try:
+                if run.start is not None:
+                    files_by_seed(run.start, self.training.seeds)
+            except ValueError as error:
+                raise ValueError(f"runs.{name}.{error}") from None
         compared, waves = (
             self.attribution.compared,
             [n for n, m in self.attribution.methods.items() if m.method in WAVES],
@@ -103,12 +95,13 @@ class Study(Settings):
 
 
 def check_files(study: Study) -> None:
-    """ValueError with a line for each weights file of a `pretrained` run that is not there."""
+    """ValueError with a line for each weights file, of a `pretrained` run or of a start, that is not there."""
     faults = [
-        f"{params.FILE}: runs.{name}.regime.weights: expected a file {file}, found none"
+        f"{params.FILE}: runs.{name}.{key}.weights: expected a file {file}, found none"
         for name, run in study.runs.items()
-        if isinstance(run.regime, Pretrained)
-        for file in run.regime.weights or []
+        for key, files in (("regime", run.regime), ("start", run.start))
+        if isinstance(files, WeightsFiles)
+        for file in files.weights or []
         if not Path(file).is_file()
     ]
     if faults:

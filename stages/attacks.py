@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from spectroscope.attacks import runner
 from spectroscope.attacks.registry import AttackSettings
+from spectroscope.models import own_networks
 from spectroscope.models.inference import restore_all
 from spectroscope.pipeline import checkpoint, io, machine, params, processes
 from spectroscope.pipeline.checkpoint import Store
@@ -21,7 +22,8 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     architecture = params.load(f"runs.{run}.model", str)
     test = io.read_images(images).head(settings.n_images)
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
-    inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
+    inputs = {"own_network": own_networks.digests(architecture)}
+    inputs |= {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
 
     with checkpoint.open_store("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
         networks = restore_all(models, architecture, shape, n_classes)

@@ -4,7 +4,7 @@ from spectroscope.attribution import compare
 from spectroscope.attribution.band_loss import band_losses
 from spectroscope.attribution.by_shell import occluded_by_shell
 from spectroscope.attribution.settings import AttributionSettings
-from spectroscope.models import inference
+from spectroscope.models import inference, own_networks
 from spectroscope.pipeline import checkpoint, io, params, processes
 from spectroscope.pipeline.supervision import start
 from spectroscope.validation import checks
@@ -19,6 +19,7 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
     whole = io.read_images(images)
     test, few = whole.head(settings.n_images), whole.head(settings.compared.n_images)
     facts = {"run": run, "settings": settings.model_dump(mode="json"), "checks": validation.model_dump(mode="json")}
+    facts |= {"own_network": own_networks.digests(architecture)}
     facts |= {"weights": checkpoint.digest(weights), "images": checkpoint.digest(images)}
 
     found = []

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from spectroscope.models import own_networks
 from spectroscope.pipeline import checkpoint, io, params, processes
 from spectroscope.pipeline.machine import describe
 from spectroscope.pipeline.supervision import start
@@ -9,25 +10,29 @@ from spectroscope.training import cards, pretrained
 from spectroscope.training.networks import train_networks
 from spectroscope.training.regimes.adversarial import build_adversary
 from spectroscope.training.regimes.pretrained import Pretrained
-from spectroscope.training.regimes.registry import Regime
-from spectroscope.training.settings import TrainingSettings
+from spectroscope.training.run import Run
+from spectroscope.training.settings import TrainingSettings, settings_of_run
+from spectroscope.training.start import provenance
 from stages import In, Name, Out, Record
 
 
 def main(run: Name, images: In, out: Out, machine: Record) -> None:
-    settings = params.load("training", TrainingSettings)
-    regime = params.load(f"runs.{run}.regime", Regime)
-    architecture = params.load(f"runs.{run}.model", str)
+    chosen = params.load(f"runs.{run}", Run)
+    settings = settings_of_run(params.load("training", TrainingSettings), chosen.training)
+    regime, architecture = chosen.regime, chosen.model
     train = io.read_images(images)
 
     network = {"regime": regime.model_dump(), "model": architecture}
+    if chosen.start is not None:
+        network["start"] = provenance(chosen.start, settings.seeds)
     work = {**network, "training": settings.model_dump(exclude={"seeds"}), "images": checkpoint.digest(images)}
+    work |= {"own_network": own_networks.digests(architecture)}
     with checkpoint.open_store("training", **work) as store:
         if isinstance(regime, Pretrained):
             attack = build_adversary(settings.validation_attack)
             networks, rows = pretrained.adopt(regime, architecture, train, settings, attack)
         else:
-            networks, rows = train_networks(run, regime, architecture, train, settings, store)
+            networks, rows = train_networks(run, regime, architecture, chosen.start, train, settings, store)
 
         if processes.rank() == 0:  # before the store closes: a kill between the two would lose the training
             epochs = pd.DataFrame(rows)

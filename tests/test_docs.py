@@ -78,7 +78,7 @@ def keys(kind: Any) -> Iterator[str]:
     if isinstance(kind, type) and issubclass(kind, Settings):
         yield from kind.model_fields
         for name in kind.model_fields:
-            yield from keys(kind.__annotations__.get(name))
+            yield from keys(kind.model_fields[name].annotation)
     for argument in get_args(kind):
         yield from keys(argument)
 
@@ -87,7 +87,7 @@ def choices(kind: Any) -> Iterator[str]:
     """Every word that a setting may be."""
     if isinstance(kind, type) and issubclass(kind, Settings):
         for name in kind.model_fields:
-            yield from choices(kind.__annotations__.get(name))
+            yield from choices(kind.model_fields[name].annotation)
     for argument in get_args(kind):
         yield from [argument] if isinstance(argument, str) else choices(argument)
 

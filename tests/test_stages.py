@@ -17,6 +17,8 @@ import pytest
 import torch
 import yaml
 
+from spectroscope import sources
+from spectroscope.attacks import registry
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.pipeline import io, machine, params
 
@@ -40,20 +42,28 @@ def paths(entries):
 # files instead, except of their own folder and of the shared ones.
 SHARED = ("pipeline", "frequency", "models")
 LONG = ("training", "attacks", "attribution")
+OF_THE_USER = ("data/sources", "networks")  # folders of which each cell depends on its own files, by their digests
+DIGESTS = "data/study"
 VERSION = Path("spectroscope/__init__.py")  # nothing but the version, whose change reruns nothing
+
+
+# A cell of attacks depends on the code of its own attack, by its digests.
+CODE_OF_ATTACKS = {file for method in registry.ATTACKS for file in sources.attack_code(method)}
 
 
 def code(stage):
     """Files and folders of code in the dependencies of a stage."""
-    return [path for path in paths(body(stage)["deps"]) if not path.startswith(("data/", "reports/"))]
+    return [path for path in paths(body(stage)["deps"]) if not path.startswith(("data/", "reports/", "networks"))]
 
 
 def needed(stage, files):
     """The dependencies that dvc.yaml must list for these imported files: folders, or the files themselves."""
     listed = set()
     for file in files:
+        if stage == "attacks" and file in CODE_OF_ATTACKS:
+            continue
         room = Path(file).parts[1] if file.startswith("spectroscope/") and file.count("/") > 1 else None
-        whole = room and (room in (*SHARED, stage) or stage not in LONG)
+        whole = room and (room in (*SHARED, stage) or stage not in LONG) and (stage, room) != ("attacks", "attacks")
         listed.add(f"spectroscope/{room}" if whole else file)
     return listed
 
@@ -72,7 +82,7 @@ def source(stage):
 
 
 def options(stage):
-    """Options of `main`: {name: "In", "Out", "Record" or "Name"}."""
+    """Options of `main`: {name: "In", "Out", "Record", "Cells" or "Name"}."""
     (main,) = [node for node in source(stage).body if isinstance(node, ast.FunctionDef) and node.name == "main"]
     return {argument.arg: ast.unparse(argument.annotation) for argument in main.args.args}
 
@@ -125,7 +135,7 @@ def test_dependencies_are_listed_once_and_code_is_there(stage):
 @pytest.mark.parametrize("stage", PIPELINE)
 def test_the_command_gives_exactly_the_options_of_the_stage(stage):
     assert list(command(stage)) == list(options(stage))
-    assert set(options(stage).values()) <= {"Name", "In", "Out", "Record"}
+    assert set(options(stage).values()) <= {"Name", "In", "Out", "Record", "Cells"}
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
@@ -140,9 +150,13 @@ def test_every_path_of_the_command_is_a_dependency_or_an_output(stage):
         elif kind == "Record":  # facts of the machine would give each machine a dvc.lock of its own
             assert path.startswith("reports/machine/")
             assert not any(covers(entry, path) for entry in [*deps, *outs]), f"--{name} {path} is tracked"
+        elif kind == "Cells":
+            assert path in {f"data/{folder}" for folder in ("bands", "models", "attacks", "attribution")}
+            assert not any(covers(entry, path) for entry in [*deps, *outs]), f"--{name} {path} is tracked"
     used_paths = [path for name, path in command(stage).items() if options(stage)[name] != "Name"]
     for entry in [*outs, *(dep for dep in deps if dep.startswith(("data/", "reports/")))]:
-        assert entry == "data/study.txt" or any(covers(entry, path) for path in used_paths), f"{entry} is not used"
+        unread = entry == "data/sources" or (entry.startswith(DIGESTS) and entry in deps)
+        assert unread or any(covers(entry, path) for path in used_paths), f"{entry} is not used"
 
 
 @pytest.mark.parametrize("stage", PIPELINE)
@@ -150,13 +164,21 @@ def test_every_dependency_is_made_by_a_stage(stage):
     outputs = [path for other in PIPELINE for path in paths(body(other)["outs"] + body(other).get("metrics", []))]
     outputs = [re.sub(r"\$\{.*?\}", "*", path) for path in outputs]
     for path in paths(body(stage)["deps"]):
-        if path.startswith(("data/", "reports/")):
+        if path.startswith(("data/", "reports/")) and path not in OF_THE_USER:
             assert any(covers(entry, re.sub(r"\$\{.*?\}", "*", path)) for entry in outputs), f"nothing makes {path}"
 
 
 def test_no_stage_runs_before_the_study_is_checked():
-    first = [stage for stage in PIPELINE if not any(dep.startswith("data/") for dep in paths(body(stage)["deps"]))]
-    assert first == ["study"] and "data/study.txt" in paths(body("dataset")["deps"])
+    waits = lambda dep: dep.startswith("data/") and dep not in OF_THE_USER  # noqa: E731
+    assert [stage for stage in PIPELINE if not any(map(waits, paths(body(stage)["deps"])))] == ["study"]
+    assert "data/study/dataset.json" in paths(body("dataset")["deps"])
+
+
+def test_what_loads_a_network_depends_on_the_code_of_own_networks(graph):
+    for stage in PIPELINE:
+        loads = "spectroscope.models.architectures" in graph.find_upstream_modules(f"stages.{stage}")
+        digests = any(dep.startswith(f"{DIGESTS}/runs") for dep in paths(body(stage)["deps"]))
+        assert digests or not loads or stage in ("study", "findings"), stage
 
 
 def sections(stage):
@@ -242,9 +264,14 @@ def python(*words, cwd, **environment):
     return done.returncode, done.stdout, done.stderr
 
 
+CELLS = {name: f"data/{name}" for name in ("bands", "models", "attacks", "attribution")}
+STUDY = {**CELLS, "out": "data/study"}  # options of the stage `study`
+
+
 def test_a_bad_study_is_one_message_and_no_file(workspace):
     edit(workspace, "runs", "standard", {"band": "full", "regime": {"name": "standrad"}, "model": "resnet9"})
-    code, out, error = python("-m", "stages.study", "--out", "data/study.txt", cwd=workspace, PYTHONPATH=str(ROOT))
+    words = itertools.chain.from_iterable((f"--{name}", path) for name, path in STUDY.items())
+    code, out, error = python("-m", "stages.study", *words, cwd=workspace, PYTHONPATH=str(ROOT))
     assert code == 1 and out == "" and "Traceback" not in error
     known = "expected one of 'standard', 'adversarial', "
     first, second = error.splitlines()
@@ -256,8 +283,32 @@ def test_a_bad_study_is_one_message_and_no_file(workspace):
 
 
 def test_a_good_study_is_recorded(workspace, monkeypatch):
-    assert run(monkeypatch, workspace, "study", out="data/study.txt") == 0
-    assert (workspace / "data" / "study.txt").read_text() == "every setting of params.yaml is valid\n"
+    assert run(monkeypatch, workspace, "study", **STUDY) == 0
+    files = {"dataset", "runs/standard", "runs/adversarial", "attacks/pgd", "attacks/square", "attacks/simba-dct"}
+    folder = workspace / "data" / "study"
+    assert {file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.json")} == files
+    assert io.read_json(folder / "runs" / "standard.json") == {}
+    attacks = "spectroscope/attacks"
+    code = {f"{attacks}/{name}.py" for name in ("__init__", "pgd", "counting_model", "losses", "sizes")}
+    assert set(io.read_json(folder / "attacks" / "pgd.json")) == code
+
+
+def test_cells_of_another_study_are_removed_and_those_of_this_one_stay(workspace, monkeypatch):
+    stay = [
+        "bands/full/test.parquet",
+        "models/standard/card.json",
+        "attacks/standard/pgd.parquet",
+        "attribution/standard/a",
+    ]
+    go = ["bands/old/test.parquet", "models/old/card.json", "attacks/old/pgd.parquet", "attacks/standard/old.parquet"]
+    go += ["attacks/standard/.pgd.parquet.1.part", "attribution/old/a", "study/runs/old.json"]
+    for name in stay + go:
+        (workspace / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (workspace / "data" / name).touch()
+    assert run(monkeypatch, workspace, "study", **STUDY) == 0
+    assert all((workspace / "data" / name).exists() for name in stay)
+    assert not any((workspace / "data" / name).exists() for name in go)
+    assert not (workspace / "data" / "models" / "old").exists()
 
 
 def test_a_weights_file_that_is_not_there_is_named_before_any_work(workspace, monkeypatch):
@@ -265,15 +316,19 @@ def test_a_weights_file_that_is_not_there_is_named_before_any_work(workspace, mo
     regime |= {"mean": None, "std": None, "least_accuracy": 0.5}
     edit(workspace, "runs", "standard", {"band": "full", "regime": regime, "model": "resnet20"})
     (workspace / "here.th").touch()
-    message = run(monkeypatch, workspace, "study", out="data/study.txt")
-    where = "params.yaml: runs.standard.regime.weights"
-    assert message == f"stages.study: {where}: expected a file data/sources/r.th, found none"
+    started = {"band": "full", "regime": {"name": "standard"}, "model": "resnet20"}
+    start = {key: value for key, value in regime.items() if key != "name"} | {"weights": ["data/sources/s.th"]}
+    edit(workspace, "runs", "started", {**started, "start": start})
+    message = run(monkeypatch, workspace, "study", **STUDY)
+    wanted = {"standard.regime": "data/sources/r.th", "started.start": "data/sources/s.th"}
+    lines = [f"params.yaml: runs.{key}.weights: expected a file {file}, found none" for key, file in wanted.items()]
+    assert message == f"stages.study: {chr(10).join(lines)}"
     assert not (workspace / "data").exists()
 
 
 def test_a_missing_study_is_one_message(workspace, monkeypatch):
     (workspace / "params.yaml").unlink()
-    message = run(monkeypatch, workspace, "study", out="data/study.txt")
+    message = run(monkeypatch, workspace, "study", **STUDY)
     assert message == "stages.study: params.yaml: expected a parameter file, found none"
 
 
@@ -324,9 +379,7 @@ def test_a_run_that_is_not_in_the_study_is_named(workspace, monkeypatch):
     message = run(
         monkeypatch, workspace, "training", run="standrad", images="train.parquet", out="out", machine="m.csv"
     )
-    assert message.startswith(
-        "stages.training: params.yaml: runs.standrad.regime: expected key 'standrad' in runs, which has"
-    )
+    assert message.startswith("stages.training: params.yaml: runs.standrad: expected key 'standrad' in runs, which has")
     assert not (workspace / "out").exists()
 
 

@@ -36,6 +36,10 @@ def message(path, value):
     return str(caught.value)
 
 
+START = {"weights": ["w.pt"], "entry": None, "keys": "own", "mean": None, "std": None, "least_accuracy": 0.9}
+PRETRAINED = {"band": "full", "regime": {"name": "pretrained", **START}, "model": "resnet8"}
+
+
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
 def test_a_study_of_this_repository_is_valid(path):
     study = params.validate(params.read(path), Study, "", path)
@@ -67,6 +71,36 @@ def test_the_full_study_runs_every_attack_there_is():
             "runs.standard.model",
             "resnet9",
             f"runs.standard.model: expected a model among {MODELS}, or module:function, got 'resnet9'",
+        ),
+        (
+            "runs.standard.start",
+            {**START, "weights": ["w.pt"] * 3},
+            "runs.standard.start.weights: expected 1 file, or 2, one for each seed, got 3",
+        ),
+        (
+            "runs.standard",
+            {**PRETRAINED, "start": START},
+            "runs.standard.start: expected none with the regime pretrained, which trains nothing, got one",
+        ),
+        (
+            "runs.standard",
+            {**PRETRAINED, "training": {"epochs": 2}},
+            "runs.standard.training: expected none with the regime pretrained, which trains nothing, got one",
+        ),
+        (
+            "runs.standard.training",
+            {"seeds": [3]},
+            "runs.standard.training.seeds: unknown setting (misspelt?), got [3]",
+        ),
+        (
+            "runs.standard.training",
+            {"epochs": 0},
+            "runs.standard.training.epochs: expected a number greater than or equal to 1, got 0",
+        ),
+        (
+            "runs.standard.training",
+            {"keep": None},
+            "runs.standard.training.keep: expected 'last' or 'best', got None",
         ),
         (
             "runs.standard.regime.name",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from spectroscope.pipeline.progress import track
@@ -58,7 +58,7 @@ def decode(encoded: bytes, channels: int, size: int | None, origin: str) -> np.n
         with Image.open(BytesIO(encoded)) as image:
             _check_mode(image)
             ImageOps.exif_transpose(image, in_place=True)
-            if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+            if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
                 raise ValueError("it has transparent pixels: paste it onto a background first")
             converted = image.convert(_MODES[channels])
     except _UNREADABLE as error:
@@ -77,7 +77,7 @@ def check_header(path: Path) -> None:
         raise _no_image(str(path), path.stat().st_size, error) from None
 
 
-def _check_mode(image: Image.Image) -> None:
+def _check_mode(image: ImageFile.ImageFile) -> None:
     """ValueError for more than 8 bits a channel; of colour images Pillow cuts off the lower bits in silence."""
     if image.mode not in _EIGHT_BIT_MODES:
         raise ValueError(f"mode {image.mode}")

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import field_validator
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from spectroscope.models.architectures import Network
@@ -28,6 +28,23 @@ class Rename(Settings):
         except re.error as error:
             raise ValueError(f"expected a regular expression, got {pattern!r} ({error})") from None
         return pattern
+
+
+class WeightsFiles(Settings):
+    """Files with weights of a network, how to read them, and how accurate the network has to be.
+
+    `weights`: the files; null if the network comes with its weights.
+    `entry`: key of the weights in a .pt file, null if they are at its top. `keys`: naming scheme of the tensors, or
+    rules, applied in turn. `mean`, `std`: normalisation by channel; null if the file holds it or the network takes
+    pixels in [0, 1]. `least_accuracy`: a lower held-out accuracy is an error.
+    """
+
+    weights: Annotated[list[str], Field(min_length=1)] | None
+    entry: str | None
+    keys: Literal["own", "plain", "madry"] | list[Rename]
+    mean: list[float] | None
+    std: list[Annotated[float, Field(gt=0)]] | None
+    least_accuracy: Annotated[float, Field(gt=0, lt=1)]
 
 
 def _rules(*pairs: tuple[str, str | None]) -> list[Rename]:
@@ -78,6 +95,13 @@ def load_weights(model: Network, path: Path, entry: str | None, keys: str | Sequ
         if name in NORMALISATION or name.endswith(".num_batches_tracked"):
             weights.setdefault(name, value)
     io.load_tensors(model, weights, path)
+
+
+def restore(model: Network, files: WeightsFiles, file: str | None) -> None:
+    """Fill a network with one of the `files`, or with none, and set its normalisation. ValueError as for the two."""
+    if file is not None:
+        load_weights(model, Path(file), files.entry, files.keys)
+    set_normalisation(model, files.mean, files.std)
 
 
 def set_normalisation(model: Network, mean: Sequence[float] | None, std: Sequence[float] | None) -> None:

@@ -7,7 +7,8 @@ another version is refused, because a column may have kept its name and changed 
 
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ def reading(path: Path, content: str) -> Iterator[None]:
         raise ValueError(f"{path}: expected {content}, found no file") from None
     except (pa.ArrowException, SafetensorError, KeyError, OSError, ValueError) as error:
         raise ValueError(f"{path}: expected {content}, got a damaged or other file ({error})") from None
+
+
+def keep_only(folder: Path, names: Collection[str]) -> None:
+    """Remove every file and folder of `folder` that is not among `names`."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.name in names:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

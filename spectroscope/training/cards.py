@@ -12,7 +12,8 @@ def describe(
 ) -> dict[str, Any]:
     """The card that training writes: settings, data with its digest, held-out accuracies of each seed's kept epoch.
 
-    `settings`: regime, model and training; `facts`: those of the image file; `epochs`: the rows of epochs.csv.
+    `settings`: regime, model, training and, for a run that starts from trained weights, start; `facts`: those of the
+    image file; `epochs`: the rows of epochs.csv.
     """
     kept = epochs[epochs["kept"]].set_index("seed")
     return {
@@ -28,7 +29,8 @@ def describe(
 def markdown(card: dict[str, Any], figures: pd.DataFrame) -> str:
     """The card as Markdown, with figures of the test images: rows of the tables of accuracy and reliance."""
     size, classes = " x ".join(map(str, card["input"]["shape"])), len(card["classes"])
-    settings = {**card["data"], **card["settings"]["regime"], **card["settings"]["training"]}
+    start = {f"start: {name}": value for name, value in card["settings"].get("start", {}).items()}
+    settings = {**card["data"], **card["settings"]["regime"], **start, **card["settings"]["training"]}
     lines = [f"# {card['run']}", ""]
     lines += [f"`{card['settings']['model']}`, pixels {card['input']['pixels']}, {size}; {classes} classes.", ""]
     lines += ["| setting | value |", "|---|---|", *(f"| {name} | `{value}` |" for name, value in settings.items())]

@@ -1,12 +1,11 @@
 """Networks that are not trained here: load their weights and check their accuracy on held-out images."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from spectroscope.models import architectures, loading
 from spectroscope.pipeline import io, machine
@@ -27,9 +26,7 @@ def networks(regime: Pretrained, name: str, shape: tuple[int, ...], n_classes: i
         raise ValueError(f"regime.weights: expected a file, since {name} has no weights of its own, got null")
     for file in [None] if regime.weights is None else regime.weights:
         model = architectures.build(name, shape, n_classes)
-        if file is not None:
-            loading.load_weights(model, Path(file), regime.entry, regime.keys)
-        loading.set_normalisation(model, regime.mean, regime.std)
+        loading.restore(model, regime, file)
         yield model.eval()
 
 
@@ -46,18 +43,34 @@ def adopt(
     for seed, model in enumerate(models):
         trial.require_sound(model.to(machine.device()), train)
         row = examine(model, train, settings, attack, machine.generator(seed))
-        if row["clean"] < regime.least_accuracy:
-            wanted, got = f"{regime.least_accuracy:g}", f"{row['clean']:.3g}"
-            reason = "normalisation (mean, std), order of the classes or names (keys) may be wrong"
-            raise ValueError(f"expected a held-out accuracy of at least {wanted}, got {got}: {reason}")
+        require_accuracy(row["clean"], regime)
         rows.append({"seed": seed, **row, "kept": True})
     return models, rows
+
+
+def require_accuracy(accuracy: float, files: loading.WeightsFiles) -> None:
+    """ValueError for a held-out accuracy below `files.least_accuracy`."""
+    if accuracy < files.least_accuracy:
+        reason = "normalisation (mean, std), order of the classes or names (keys) may be wrong"
+        wanted = f"{files.least_accuracy:g}"
+        raise ValueError(f"expected a held-out accuracy of at least {wanted}, got {accuracy:.3g}: {reason}")
 
 
 def examine(
     model: nn.Module, train: io.Images, settings: TrainingSettings, attack: Adversary, generator: torch.Generator
 ) -> dict[str, Any]:
     """Loss, clean and robust accuracy on the held-out images, as the row of an epoch 0.
+
+    ValueError as for `on_held_out`.
+    """
+    x, y, logits = on_held_out(model, train, settings)
+    row: dict[str, Any] = {"epoch": 0, "loss": F.cross_entropy(logits, y).item()}
+    row |= accuracies(model, x, y, attack, None, generator.initial_seed())
+    return {**row, "overfitted": False, "images_per_second": None, "processes": None}
+
+
+def on_held_out(model: nn.Module, train: io.Images, settings: TrainingSettings) -> tuple[Tensor, Tensor, Tensor]:
+    """The held-out images, their labels and the logits of a network in evaluation mode, all on its device.
 
     ValueError for logits that are not finite or not (N, n_classes).
     """
@@ -68,6 +81,4 @@ def examine(
     wanted = (len(y), len(train.classes))
     if tuple(logits.shape) != wanted or not logits.isfinite().all():
         raise ValueError(f"expected finite logits of shape {wanted}, got shape {tuple(logits.shape)}")
-    row: dict[str, Any] = {"epoch": 0, "loss": F.cross_entropy(logits, y).item()}
-    row |= accuracies(model, x, y, attack, None, generator.initial_seed())
-    return {**row, "overfitted": False, "images_per_second": None, "processes": None}
+    return x, y, logits

@@ -1,12 +1,25 @@
 """Settings of the training loop: the section `training` of params.yaml."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.training.augmentation import Augmentation
 from spectroscope.training.regimes.adversarial import Adversarial
+
+Epochs = Annotated[int, Field(ge=1)]
+BatchSize = Annotated[int, Field(ge=1)]
+LearningRate = Annotated[float, Field(gt=0)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+WeightDecay = Annotated[float, Field(ge=0)]
+Schedule = Literal["cyclic", "cosine"]
+Warmup = Annotated[float, Field(ge=0, lt=1)]
+Average = Annotated[float, Field(gt=0, lt=1)] | None
+Keep = Literal["last", "best"]
+LEFT_OUT: Any = (
+    None  # stands for a key that the parameter file does not have; null in the file is checked like any value
+)
 
 
 class TrainingSettings(Settings):
@@ -23,15 +36,15 @@ class TrainingSettings(Settings):
     """
 
     seeds: Annotated[list[Seed], Field(min_length=1)]
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[float, Field(gt=0)]
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    schedule: Literal["cyclic", "cosine"]
-    warmup: Annotated[float, Field(ge=0, lt=1)]
-    average: Annotated[float, Field(gt=0, lt=1)] | None
-    keep: Literal["last", "best"]
+    epochs: Epochs
+    batch_size: BatchSize
+    learning_rate: LearningRate
+    momentum: Momentum
+    weight_decay: WeightDecay
+    schedule: Schedule
+    warmup: Warmup
+    average: Average
+    keep: Keep
     batch_norm: Literal["synchronised", "per_process"]
     held_out: Annotated[float, Field(gt=0, lt=0.5)]
     augmentation: Augmentation
@@ -50,3 +63,27 @@ class TrainingSettings(Settings):
         if attack.steps < 2:  # catastrophic overfitting is robustness against one step alone (Wong et al. 2020)
             raise ValueError(f"expected at least 2 steps, got {attack.steps}")
         return attack
+
+
+class OwnTraining(Settings):
+    """What one run changes in `TrainingSettings`; a key left out is as there.
+
+    Seeds, held-out images and validation attack are not among the keys: runs are compared with these the same.
+    """
+
+    epochs: Epochs = LEFT_OUT
+    batch_size: BatchSize = LEFT_OUT
+    learning_rate: LearningRate = LEFT_OUT
+    momentum: Momentum = LEFT_OUT
+    weight_decay: WeightDecay = LEFT_OUT
+    schedule: Schedule = LEFT_OUT
+    warmup: Warmup = LEFT_OUT
+    average: Average = LEFT_OUT
+    keep: Keep = LEFT_OUT
+    augmentation: Augmentation = LEFT_OUT
+
+
+def settings_of_run(settings: TrainingSettings, own: OwnTraining | None) -> TrainingSettings:
+    """The section `training` with what a run changes in it."""
+    changed = {} if own is None else {name: getattr(own, name) for name in own.model_fields_set}
+    return settings.model_copy(update=changed)

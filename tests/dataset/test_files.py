@@ -127,9 +127,7 @@ def test_a_download_that_fails_is_refused_in_one_line(server, url, message, tmp_
 
 
 def test_a_range_of_a_hundred_million_files_is_refused_at_once():
-    with pytest.raises(
-        ValueError, match=r"a range that rises, of at most 10000 files, got \{0\.\.100000000\}"
-    ):
+    with pytest.raises(ValueError, match=r"a range that rises, of at most 10000 files, got \{0\.\.100000000\}"):
         files.find_files("https://h/{0..100000000}.parquet", "train")
 
 

@@ -85,7 +85,7 @@ def train(function, tmp_path, **changes):
     name, data = f"{__name__}:{function.__name__}", bright_or_dark()
     recipe = settings(**changes)
     with checkpoint.open_store("training", name=name, folder=str(tmp_path)) as store:
-        models, rows = networks.train_networks("r", Standard(name="standard"), name, data, recipe, store)
+        models, rows = networks.train_networks("r", Standard(name="standard"), name, None, data, recipe, store)
     io.write_weights(tmp_path / "seed0.safetensors", models[0])
     ((_, restored),) = inference.restore_all(tmp_path, name, (1, 8, 8), 2)
     with torch.no_grad():

@@ -1,0 +1,1 @@
+"""Your own networks: a function `net` in networks/mine.py is `model: networks.mine:net` in params.yaml."""
