@@ -1,6 +1,7 @@
 """The settings of a whole study: every section of params.yaml, and that the names in them agree."""
 
 from collections.abc import Collection
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -68,6 +69,14 @@ class Study(Settings):
                     files_by_seed(run.start, self.training.seeds)
             except ValueError as error:
                 raise ValueError(f"runs.{name}.{error}") from None
+        cells: dict[str, tuple[str, str]] = {}
+        for cell in product(self.runs, self.attacks):
+            if (other := cells.setdefault("-".join(cell), cell)) != cell:
+                (run, attack), (other_run, other_attack) = cell, other
+                raise ValueError(
+                    f"runs.{run}: expected names of runs and attacks that give each cell a name of its own, got "
+                    f"{'-'.join(cell)} for {other_run} under {other_attack} and for {run} under {attack}"
+                )
         compared, waves = (
             self.attribution.compared,
             [n for n, m in self.attribution.methods.items() if m.method in WAVES],

@@ -153,23 +153,28 @@ def cells(folder: Path) -> dict[Path, bytes]:
     return {file.relative_to(folder): file.read_bytes() for kind in kinds for file in kind.rglob("*") if file.is_file()}
 
 
-MINE = """from spectroscope.models.architectures import ARCHITECTURES
+MINE = """from networks.blocks import ACTIVATION
+from spectroscope.models.architectures import ARCHITECTURES
 
 def net(channels, classes, small):
     return ARCHITECTURES["resnet8"](channels, classes, small)
 """
 
 
-def test_a_run_of_pretrained_weights_is_not_trained_and_computes_only_its_own_cells(project, tmp_path):
+def test_a_run_of_pretrained_weights_computes_its_own_cells_alone_and_a_change_of_its_files_is_seen(project, tmp_path):
     """The networks of `standard` as a second run, whose architecture is a function outside of the package."""
-    settings = yaml.safe_load((project / "params.yaml").read_text())
-    files = [str(project / "data" / "models" / "standard" / f"seed{seed}.safetensors") for seed in (0, 1)]
-    regime = {"name": "pretrained", "weights": files, "entry": None, "keys": "own"}
-    regime |= {"mean": None, "std": None, "least_accuracy": 0.01}
-    settings["runs"]["theirs"] = {"band": "full", "regime": regime, "model": "mine:net"}
     copy = tmp_path / "copy"
     shutil.copytree(project, copy, symlinks=True)
-    (copy / "mine.py").write_text(MINE)
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    files = [f"data/sources/{seed}.safetensors" for seed in (0, 1)]
+    for seed, file in enumerate(files):
+        shutil.copy(project / "data" / "models" / "standard" / f"seed{seed}.safetensors", copy / file)
+        call(copy, "dvc", "add", file)
+    regime = {"name": "pretrained", "weights": files, "entry": None, "keys": "own"}
+    regime |= {"mean": None, "std": None, "least_accuracy": 0.01}
+    settings["runs"]["theirs"] = {"band": "full", "regime": regime, "model": "networks.mine:net"}
+    (copy / "networks" / "mine.py").write_text(MINE)
+    (copy / "networks" / "blocks.py").write_text("ACTIVATION = 1\n")
     (copy / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     stages = stages_run(call(copy, "dvc", "repro", "findings"))
     own = {f"attacks@theirs-{attack}" for attack in settings["attacks"]} | {"training@theirs", "attribution@theirs"}
@@ -184,6 +189,70 @@ def test_a_run_of_pretrained_weights_is_not_trained_and_computes_only_its_own_ce
     curves = pd.read_csv(copy / "reports" / "tables" / "occluded_frequency.csv").set_index("run")["mean"]
     # its BatchNorm is not folded, which rounds otherwise
     np.testing.assert_allclose(curves["theirs"], curves["standard"], rtol=1e-4, atol=1e-5)
+
+    some = [f"attacks@{run}-pgd" for run in ("standard", "theirs")]
+    assert not stages_run(call(copy, "dvc", "repro", *some))
+    (copy / "networks" / "blocks.py").write_text("ACTIVATION = 2\n")  # the networks that the function imports
+    assert "networks" in call(copy, "dvc", "status", *some)
+    assert stages_run(call(copy, "dvc", "repro", *some)) == {"study", "training@theirs", "attacks@theirs-pgd"}
+    (copy / "networks" / "unused.py").write_text("")  # a file that no run imports
+    assert stages_run(call(copy, "dvc", "repro", *some)) == {"study"}
+    shutil.copy(copy / files[1], copy / files[0])  # other weights under the same name
+    call(copy, "dvc", "add", files[0])
+    assert "data/sources" in call(copy, "dvc", "status", *some)
+    assert stages_run(call(copy, "dvc", "repro", *some)) == {"study", "training@theirs", "attacks@theirs-pgd"}
+    weights = copy / "data" / "models" / "theirs"
+    assert (weights / "seed0.safetensors").read_bytes() == (weights / "seed1.safetensors").read_bytes()
+
+
+def test_a_changed_source_file_reruns_what_reads_it_and_what_reads_other_bytes(project, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    targets = ["attacks@standard-pgd", "attacks@standard-square"]
+
+    def stages_after_a_comment_in(file: str) -> set[str]:
+        with (copy / "spectroscope" / file).open("a") as source:
+            source.write("# a comment\n")
+        return stages_run(call(copy, "dvc", "repro", *targets))
+
+    assert stages_after_a_comment_in("attacks/square.py") == {"study", "attacks@standard-square"}
+    assert stages_after_a_comment_in("attacks/simba.py") == {"study"}  # a method that neither of them is
+    # training writes the same bytes again, so nothing that reads them runs
+    assert stages_after_a_comment_in("training/loop.py") == {"study", "training@standard"}
+
+
+def test_after_a_run_is_dropped_a_clone_that_pulls_has_nothing_to_do(project, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(project, first, symlinks=True)
+    settings = yaml.safe_load((first / "params.yaml").read_text())
+    dropped, target = settings["runs"].pop("adversarial"), "evaluation"
+    call(first, "dvc", "remote", "add", "--default", "--force", "store", str(tmp_path / "store"))
+
+    def reproduce() -> set[str]:
+        (first / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+        return stages_run(call(first, "dvc", "repro", target))
+
+    assert reproduce() == {"study", "evaluation"}
+    assert not list((first / "data").glob("*/adversarial"))
+    settings["runs"]["adversarial"] = dropped
+    assert reproduce() == {"study"}  # the rest is in the cache
+    del settings["runs"]["adversarial"]
+    assert reproduce() == {"study"} and not list((first / "data").glob("*/adversarial"))
+    call(first, "git", "add", "--all")
+    call(first, "git", "commit", "--quiet", "--message", "One run less")
+    call(first, "dvc", "push", target, "--with-deps")
+    clone(first, second)
+    call(second, "dvc", "pull", target, "--with-deps")
+    assert "up to date" in call(second, "dvc", "status", target, "--with-deps")
+    assert not stages_run(call(second, "dvc", "repro", target))
+
+
+def test_temporary_files_of_a_killed_process_change_no_dependency(project, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(project, copy, symlinks=True)
+    (copy / "data" / "models" / "standard" / ".seed0.safetensors.1.part").touch()
+    (copy / "reports" / "tables" / ".accuracy.csv.1.part").touch()
+    assert "up to date" in call(copy, "dvc", "status")
 
 
 def test_a_second_clone_pulls_and_has_nothing_to_do(project, tmp_path):

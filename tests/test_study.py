@@ -173,3 +173,18 @@ def test_a_fault_is_one_line_that_names_its_key(path, value, expected):
 def test_an_unknown_data_set_lists_the_known_ones():
     expected = "params.yaml: dataset.name: expected one of 'photos', 'planted', 'cifar10'"
     assert message("dataset.name", "imagenet").startswith(expected)
+
+
+def test_cells_whose_names_collide_are_refused():
+    """Runs `a` and `a-b` with attacks `b-c` and `c`: DVC would keep one of two stages named attacks@a-b-c."""
+    study = copy.deepcopy(SMOKE)
+    study["runs"] = {"a": study["runs"]["standard"], "a-b": study["runs"]["adversarial"]}
+    study["attacks"] = {"b-c": study["attacks"]["pgd"], "c": study["attacks"]["square"]}
+    study["findings"] |= {"reference": "a", "attack": "c"}
+    study["probing"]["masks"]["attack"] = "c"
+    study["attack_checks"]["transfer"] = ["c"]
+    expected = "runs.a-b: expected names of runs and attacks that give each cell a name of its own, got a-b-c for a "
+    with pytest.raises(ValueError, match=expected + "under b-c and for a-b under c"):
+        params.validate(study, Study, "")
+    study["runs"]["ab"] = study["runs"].pop("a-b")
+    assert params.validate(study, Study, "")

@@ -68,7 +68,9 @@ def nothing_found(path: str) -> str:
     """End of an error message about a path that leads nowhere; for a relative one with the folder it starts from."""
     if Path(path).is_absolute():
         return "found nothing there"
-    return f"found nothing there from {Path.cwd()} (an absolute path also holds in the copies that `dvc exp` works in)"
+    return (
+        f"found nothing there from {Path.cwd()} (copies in which `dvc exp` works hold what git or DVC tracks: dvc add)"
+    )
 
 
 def _expand_range(url: str) -> list[str]:

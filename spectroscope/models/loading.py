@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from spectroscope.models.architectures import Network
@@ -19,6 +19,14 @@ class Rename(Settings):
 
     pattern: str
     to: str | None
+
+    @model_validator(mode="after")
+    def _replaces(self) -> "Rename":
+        try:
+            re.sub(self.pattern, self.to or "", "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"expected a replacement for {self.pattern!r}, got {self.to!r} ({error})") from None
+        return self
 
     @field_validator("pattern")
     @classmethod
@@ -86,6 +94,8 @@ def load_weights(model: Network, path: Path, entry: str | None, keys: str | Sequ
         bare = {name.removeprefix("1.") for name in model.state_dict() if name.startswith("1.")}
         tensors = _unwrapped(tensors, bare)
     for name, value in tensors.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise ValueError(f"{path}: expected dense tensors with values, got a sparse, quantised or meta one in {name}")
         new = _renamed(name, RENAMES[keys] if isinstance(keys, str) else keys)
         if new in weights:
             raise ValueError(f"{path}: expected names that differ after renaming (`keys`), got {new} twice")

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from spectroscope.pipeline import io, processes
 from spectroscope.pipeline.progress import track
+from spectroscope.pipeline.weights import DIGEST, digest_of
 
 ROOT = ".checkpoints"
 FINISHED, LOCK, SOFT_LOCK = "finished", "lock", "lock.held"
@@ -53,6 +54,7 @@ class Store:
         """Write or replace the checkpoint `name`. OSError when the disk is full; the earlier file then stays."""
         copies = {key: _contiguous_copy(value) for key, value in tensors.items()}
         metadata = {"provenance": json.dumps(self.provenance, sort_keys=True), "facts": json.dumps(facts)}
+        metadata[DIGEST] = _digest_of(copies, metadata)
         with io.replacing(self.path(name)) as temporary, temporary.open("wb") as file:
             file.write(save(copies, metadata))
             file.flush()
@@ -68,8 +70,10 @@ class Store:
             return None
         try:
             with safe_open(path, "pt") as content:
-                metadata = content.metadata()
+                metadata = content.metadata() or {}
                 tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no mapping)
+            if metadata.pop(DIGEST) != _digest_of(tensors, metadata):
+                raise ValueError("its content is not what was written")
             provenance, facts = json.loads(metadata["provenance"]), json.loads(metadata["facts"])
         except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
             raise ValueError(
@@ -170,6 +174,12 @@ def digest(path: Path) -> str:
             with file.open("rb") as content:
                 total.update(hashlib.file_digest(content, "sha256").digest())
     return total.hexdigest()
+
+
+def _digest_of(tensors: dict[str, Tensor], metadata: dict[str, str]) -> str:
+    """SHA-256 of the tensors and of the other metadata of a checkpoint file."""
+    texts = json.dumps(metadata, sort_keys=True)
+    return hashlib.sha256(f"{digest_of(tensors)} {texts}".encode()).hexdigest()
 
 
 def _contiguous_copy(value: Tensor) -> Tensor:

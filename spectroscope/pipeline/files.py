@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 
 SCHEMA = 2  # version of the columns of all tables and image files; raise it when one is renamed or means another thing
 SCHEMA_METADATA = {b"schema_version": str(SCHEMA).encode()}  # metadata of every Parquet file
+MENDING = ": remove it, then `dvc checkout` restores it, or `dvc repro` makes it anew"
 SCHEMA_COLUMN = "schema"  # last column of every CSV file
 
 
@@ -43,14 +44,17 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def reading(path: Path, content: str) -> Iterator[None]:
-    """ValueError naming `path` and its expected `content` when the block finds the file missing, damaged or another."""
+def reading(path: Path, content: str, advice: str = MENDING) -> Iterator[None]:
+    """ValueError naming `path` and its expected `content` when the block finds the file missing, damaged or another.
+
+    `advice`: how the error about a damaged file ends.
+    """
     try:
         yield
     except FileNotFoundError:
         raise ValueError(f"{path}: expected {content}, found no file") from None
     except (pa.ArrowException, SafetensorError, KeyError, OSError, ValueError) as error:
-        raise ValueError(f"{path}: expected {content}, got a damaged or other file ({error})") from None
+        raise ValueError(f"{path}: expected {content}, got a damaged or other file ({error}){advice}") from None
 
 
 def keep_only(folder: Path, names: Collection[str]) -> None:
@@ -113,7 +117,8 @@ def read_table(path: Path) -> pd.DataFrame:
         with reading(path, "a table"):
             return pd.read_parquet(path, page_checksum_verification=True)
     with reading(path, "a table"):
-        table = pd.read_csv(path, dtype={SCHEMA_COLUMN: "str"})
+        # Only an empty cell is a missing one: a class or a run may be named NA, None or null.
+        table = pd.read_csv(path, dtype={SCHEMA_COLUMN: "str"}, keep_default_na=False, na_values=[""])
     versions = table.pop(SCHEMA_COLUMN).fillna("none").unique() if SCHEMA_COLUMN in table else ["none"]
     for version in versions:
         _require_schema(path, version)

@@ -114,12 +114,20 @@ def test_a_checkpoint_of_another_run_is_refused_and_the_difference_named(root):
             store.load("seed0")
 
 
-@pytest.mark.parametrize("damage", ["cut", "no checkpoint"])
+@pytest.mark.parametrize("damage", ["cut", "no checkpoint", "one wrong byte", "another fact"])
 def test_a_damaged_checkpoint_is_named(root, damage):
     with checkpoint.open_store("training", eps=8) as store:
         store.save("seed0", TENSORS, FACTS)
         if damage == "cut":
             store.path("seed0").write_bytes(store.path("seed0").read_bytes()[:-5])
+        elif damage == "one wrong byte":
+            content = store.path("seed0").read_bytes()
+            store.path("seed0").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        elif damage == "another fact":
+            content = store.path("seed0").read_bytes()
+            digit = content.index(b"epoch") + len(r"epoch\": ")
+            assert content[digit : digit + 1] == b"3"
+            store.path("seed0").write_bytes(content[:digit] + b"4" + content[digit + 1 :])
         else:
             save_file(TENSORS, store.path("seed0"))
         with pytest.raises(ValueError, match=r"seed0\.safetensors: expected a checkpoint, got a damaged .*remove it"):

@@ -85,7 +85,7 @@ def test_a_truncated_file_is_named(tmp_path, name, share):
         READERS[name](tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["images.parquet", "table.parquet"])
+@pytest.mark.parametrize("name", ["images.parquet", "table.parquet", "seed0.safetensors"])
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.6])
 def test_one_wrong_byte_among_the_pixels_or_numbers_is_found(tmp_path, name, share):
     WRITERS[name](tmp_path / name)
@@ -94,6 +94,20 @@ def test_one_wrong_byte_among_the_pixels_or_numbers_is_found(tmp_path, name, sha
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"{tmp_path}/{name}: expected .*damaged"):
         READERS[name](tmp_path / name)
+
+
+def test_every_wrong_byte_among_weights_is_found_with_the_command_that_mends_it(tmp_path):
+    file = tmp_path / "seed0.safetensors"
+    io.write_weights(file, network())
+    whole = file.read_bytes()
+    values = 8 + int.from_bytes(whole[:8], "little")  # after the length of the header and the header
+    assert len(whole) - values > 100
+    for place in range(values, len(whole), len(whole) // 50):
+        content = bytearray(whole)
+        content[place] ^= 0x01
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"damaged.*remove it, then `dvc checkout` restores it, or `dvc repro`"):
+            READERS[file.name](file)
 
 
 # ---- writers: whole or not at all
