@@ -95,7 +95,9 @@ def load_weights(model: Network, path: Path, entry: str | None, keys: str | Sequ
         tensors = _unwrapped(tensors, bare)
     for name, value in tensors.items():
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
-            raise ValueError(f"{path}: expected dense tensors with values, got a sparse, quantised or meta one in {name}")
+            raise ValueError(
+                f"{path}: expected dense tensors with values, got a sparse, quantised or meta one in {name}"
+            )
         new = _renamed(name, RENAMES[keys] if isinstance(keys, str) else keys)
         if new in weights:
             raise ValueError(f"{path}: expected names that differ after renaming (`keys`), got {new} twice")
