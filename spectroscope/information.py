@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from spectroscope.frequency.partitions import Partition, mean_by_band, partition
+from spectroscope.frequency.partitions import Partition, check_number, mean_by_band, partition
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.params import Seed, Settings
@@ -39,6 +39,11 @@ class InformationSettings(Settings):
     penalty: Annotated[float, Field(gt=0)]
     steps: Annotated[int, Field(ge=1)]
     seed: Seed
+
+    @model_validator(mode="after")
+    def _number(self) -> "InformationSettings":
+        check_number(self.partition, self.bands)
+        return self
 
 
 def magnitudes(images: Tensor) -> Tensor:

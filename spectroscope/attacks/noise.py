@@ -12,7 +12,7 @@ from spectroscope.attacks.sizes import Count, InL2, InLinf
 from spectroscope.frequency.balls import norms
 from spectroscope.frequency.exact_norm import clipped_to
 from spectroscope.frequency.spectrum import dft2, idft2
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Settings
 
 Draw = Callable[[tuple[int, ...], torch.Generator], Tensor]  # (C, H, W), a generator -> (C, H, W)
 
@@ -22,7 +22,7 @@ class _Noise(Settings):
 
     method: Literal["noise"]
     n_images: Count
-    kinds: Annotated[list[Literal["gaussian", "uniform", "sign", "pink", "other_image"]], Field(min_length=1)]
+    kinds: Annotated[list[Literal["gaussian", "uniform", "sign", "pink", "other_image"]], Field(min_length=1), Distinct]
 
 
 class NoiseLinf(InLinf, _Noise):

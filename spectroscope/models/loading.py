@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spectroscope.models.architectures import Network
 from spectroscope.pipeline import io
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Settings
 
 
 class Rename(Settings):
@@ -47,7 +47,7 @@ class WeightsFiles(Settings):
     pixels in [0, 1]. `least_accuracy`: a lower held-out accuracy is an error.
     """
 
-    weights: Annotated[list[str], Field(min_length=1)] | None
+    weights: Annotated[list[str], Field(min_length=1), Distinct] | None
     entry: str | None
     keys: Literal["own", "plain", "madry"] | list[Rename]
     mean: list[float] | None

@@ -9,11 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 FILE = Path("params.yaml")
 
 
+def _require_different(values: list[Any]) -> list[Any]:
+    shown = [f"{value:g}" if isinstance(value, float) else repr(value) for value in values]
+    if len(set(shown)) < len(shown):
+        raise ValueError(f"expected values that differ in their first six digits, got {values}")
+    return values
+
+
+Distinct = AfterValidator(_require_different)  # of a list; names and tables show six digits
 Seed = Annotated[int, Field(ge=0, lt=2**63)]  # tables hold it as an integer of 64 bits
 
 
