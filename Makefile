@@ -3,9 +3,10 @@
 # make test    make the environment and run every check: format, lint, types, import floors, documents, tests
 # make docs    build the documents as pages that open offline: site/index.html
 # make readme  put the newest results into README.md and docs/
+# make compare REV=main   the results of another branch beside those of the working tree: compare.html
 # make lock    refresh requirements.lock from pyproject.toml
 .DEFAULT_GOAL := help
-.PHONY: help env repro smoke test docs readme lock
+.PHONY: help env repro smoke test docs readme compare lock
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -34,6 +35,9 @@ docs: env
 
 readme: env
 	$(BIN)/python -m scripts.readme
+
+compare: env
+	$(BIN)/python -m spectroscope.cli compare $(or $(REV),$(error expected a revision, such as REV=main, got none))
 
 lock: $(UV)
 	$(UV) pip compile --quiet --universal --no-header --generate-hashes --upgrade \

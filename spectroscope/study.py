@@ -73,10 +73,9 @@ class Study(Settings):
         cells: dict[str, tuple[str, str]] = {}
         for cell in product(self.runs, self.attacks):
             if (other := cells.setdefault("-".join(cell), cell)) != cell:
-                (run, attack), (other_run, other_attack) = cell, other
                 raise ValueError(
-                    f"runs.{run}: expected names of runs and attacks that give each cell a name of its own, got "
-                    f"{'-'.join(cell)} for {other_run} under {other_attack} and for {run} under {attack}"
+                    f"runs.{cell[0]}: expected names of runs and attacks that give each cell a name of its own, got "
+                    f"{'-'.join(cell)} for {' under '.join(other)} and for {' under '.join(cell)}"
                 )
         compared, waves = (
             self.attribution.compared,

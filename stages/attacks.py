@@ -22,10 +22,10 @@ def main(run: Name, attack: Name, models: In, images: In, out: Out) -> None:
     architecture = params.load(f"runs.{run}.model", str)
     test = io.read_images(images).head(settings.n_images)
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
-    inputs = {"own_network": own_networks.digests(architecture)}
-    inputs |= {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
+    inputs = {"models": checkpoint.digest(models), "images": checkpoint.digest(images)}
+    code = own_networks.digests(architecture)
 
-    with checkpoint.open_store("attacks", settings=settings.model_dump(), run=run, **inputs) as store:
+    with checkpoint.open_store("attacks", settings=settings.model_dump(), run=run, own_network=code, **inputs) as store:
         networks = restore_all(models, architecture, shape, n_classes)
         chunks = attack_all(settings, networks, test, store)
         if processes.rank() == 0:

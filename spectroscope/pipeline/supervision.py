@@ -11,18 +11,22 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+import torch
 import typer
 
 from spectroscope.pipeline import processes
+from spectroscope.pipeline.machine import BATCH_SIZE, forward_batch_size
 
 SECONDS_BETWEEN_LOOKS = 1
+CPU_ALLOCATOR = "DefaultCPUAllocator"  # begins torch's RuntimeError for too little memory on a CPU
 
 
 def start(main: Callable[..., None], distributed: bool = False) -> None:
     """Run the stage `main` with the options of the command line.
 
-    A ValueError or OSError becomes one message on stderr and exit code 1. A `distributed` stage runs in every process
-    that `processes.in_every_process` starts. Called under `if __name__ == "__main__"` alone: it changes the process.
+    A ValueError, an OSError or too little memory becomes one message on stderr and exit code 1. A `distributed` stage
+    runs in every process that `processes.in_every_process` starts. Called under `if __name__ == "__main__"` alone: it
+    changes the process.
     """
     gc.freeze()  # imported modules stay until the end: not looking through them saves a quarter of a short stage
     module = f"stages.{Path(sys.argv[0]).stem}"
@@ -35,6 +39,15 @@ def start(main: Callable[..., None], distributed: bool = False) -> None:
             app()
     except (ValueError, OSError) as error:
         sys.exit(f"{module}: {error}")
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and CPU_ALLOCATOR not in str(error):
+            raise
+        advice = (
+            f"set {BATCH_SIZE} below {forward_batch_size()}, which changes results by rounding alone, or, in training, "
+            f"{processes.COUNT} to share each batch"
+        )
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        sys.exit(f"{module}: expected enough memory, got: {reason}: {advice}")
 
 
 def exit_with_parent() -> None:

@@ -72,6 +72,17 @@ def table(frame: pd.DataFrame, caption: str, run_colours: RunColours | None = No
     return _filled("table.html", head=list(frame.columns), rows=rows, caption=caption, run_colours=run_colours or {})
 
 
+def side_by_side(frame: pd.DataFrame, caption: str, colours: dict[str, str]) -> Markup:
+    """A table of text like `table`, whose rows become blocks on a narrow screen, each cell below its column's name."""
+    rows = frame.astype(str).to_numpy().tolist()
+    return _filled("side_by_side.html", head=list(frame.columns), rows=rows, caption=caption, colours=colours)
+
+
+def beside(blocks: Sequence[Markup]) -> Markup:
+    """Blocks in a row, as many as the width of the screen holds."""
+    return _filled("beside.html", blocks=blocks)
+
+
 def grid(
     columns: Sequence[str],
     rows: Sequence[tuple[str, Sequence[Cell]]],

@@ -49,7 +49,7 @@ def test_a_range_in_a_url_is_one_url_for_each_number():
             "{folder}/validation*.parquet",
             r"test: .*validation\*\.parquet: expected Parquet files, found nothing there$",
         ),
-        ("nowhere", r"test: nowhere: expected Parquet files, found nothing there from .*absolute path"),
+        ("nowhere", r"test: nowhere: expected Parquet files, found nothing there from .*git or DVC"),
         ("{folder}/empty", r"empty: expected files test\*\.parquet in this folder"),
         ("https://h/{3..1}.parquet", r"expected a range that rises, of at most 10000 files, got \{3\.\.1\}"),
     ],

@@ -52,3 +52,11 @@ def test_the_description_of_the_machine_fits_a_json():
 
 def test_the_device_is_there():
     assert torch.ones(2, device=machine.device()).sum() == 2
+
+
+def test_the_size_of_a_batch_is_set_by_the_environment_alone(monkeypatch):
+    monkeypatch.setenv("SPECTROSCOPE_BATCH_SIZE", "7")
+    assert machine.forward_batch_size() == 7
+    monkeypatch.setenv("SPECTROSCOPE_BATCH_SIZE", "0")
+    with pytest.raises(ValueError, match="SPECTROSCOPE_BATCH_SIZE: expected a number of images >= 1, got '0'"):
+        machine.forward_batch_size()

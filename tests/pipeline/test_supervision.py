@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from spectroscope.pipeline import supervision
 from stages import Name
@@ -77,11 +78,31 @@ def test_an_expected_error_is_one_message(run, error):
     assert run(main) == "stages.example: expected X, got Y"
 
 
-def test_an_unexpected_error_keeps_its_traceback(run):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("no room: 2 GiB.\nmore"),
+        MemoryError("no room: 2 GiB."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: no room: 2 GiB."),
+    ],
+)
+def test_too_little_memory_is_one_message_with_what_to_set(run, monkeypatch, error):
     def main() -> None:
-        raise KeyError("bug")
+        raise error
 
-    with pytest.raises(KeyError, match="bug"):
+    monkeypatch.setenv("SPECTROSCOPE_BATCH_SIZE", "32")
+    advice = "set SPECTROSCOPE_BATCH_SIZE below 32, which changes results by rounding alone, or, in training, "
+    message = run(main)
+    assert message.startswith("stages.example: expected enough memory, got: ") and "\n" not in message
+    assert message.endswith(f"no room: 2 GiB.: {advice}SPECTROSCOPE_PROCESSES to share each batch")
+
+
+@pytest.mark.parametrize("error", [KeyError("bug"), RuntimeError("bug")])
+def test_an_unexpected_error_keeps_its_traceback(run, error):
+    def main() -> None:
+        raise error
+
+    with pytest.raises(type(error), match="bug"):
         run(main)
 
 

@@ -56,7 +56,7 @@ def test_text_between_backticks_is_code():
 def test_an_interval_stands_small_below_its_number_and_a_run_has_its_colour():
     frame = pd.DataFrame({"": ["clean"], "standard": ["73.2 % [71.0, 75.1]"]})
     text = page.table(frame, "", {"standard": "#0072b2"})
-    assert "<td>73.2 %<small>[71.0, 75.1]</small></td>" in text
+    assert '<td data-head="standard">73.2 %<small>[71.0, 75.1]</small></td>' in text
     assert '<i style="background:#0072b2"></i>standard' in text
 
 
