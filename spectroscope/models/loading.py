@@ -1,6 +1,7 @@
 """Read weights that other programs saved without running their code, and map their names to those of a Network."""
 
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -152,6 +153,7 @@ def _read(path: Path, entry: str | None) -> dict[str, Tensor]:
     if not path.name.endswith(ENDINGS):
         known = f"{', '.join(('.safetensors', *ENDINGS[:-1]))} or {ENDINGS[-1]}"
         raise ValueError(f"{path}: expected a name ending in {known}, got {path.name!r}")
+    _require_checksums(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -166,6 +168,17 @@ def _read(path: Path, entry: str | None) -> dict[str, Tensor]:
     if not named or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path}: expected tensors by name (`entry` says where), got {_content(content)}")
     return content
+
+
+def _require_checksums(path: Path) -> None:
+    """ValueError for an archive with a part that does not fit its checksum, which torch.load does not compare."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except Exception:  # a file without checksums, or one that torch.load names
+        return
+    if part is not None:
+        raise ValueError(f"{path}: expected weights, got a damaged file: {part} does not fit its checksum")
 
 
 def _entry(content: Any, entry: str, path: Path, above: str = "") -> Any:

@@ -191,7 +191,7 @@ def test_a_launcher_that_sets_no_rank_is_refused(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "²", "9999999"])
 def test_a_process_count_that_is_no_number_from_1_on_is_refused(monkeypatch, text):
     monkeypatch.setenv(processes.COUNT, text)
     with pytest.raises(ValueError, match=rf"SPECTROSCOPE_PROCESSES: expected a number of processes >= 1, got '{text}'"):
@@ -205,3 +205,22 @@ def test_there_is_one_process_for_each_gpu_unless_the_environment_sets_the_numbe
         assert processes.process_count() == wanted
     monkeypatch.setenv(processes.COUNT, "3")
     assert processes.process_count() == 3
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"])
+def test_a_launcher_that_sets_no_number_is_refused(monkeypatch, name):
+    usual = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for key, value in {**usual, processes.MEMBER: "1", name: "first"}.items():
+        monkeypatch.setenv(key, value)
+    with (
+        pytest.raises(ValueError, match=rf"^{name}: expected a number, which the launcher sets, got 'first'"),
+        processes.in_every_process("tests.members", []),
+    ):
+        pass
+
+
+def test_an_empty_launcher_is_none(monkeypatch):
+    for name, value in ((processes.LAUNCHER, ""), (processes.MEMBER, ""), (processes.COUNT, "1")):
+        monkeypatch.setenv(name, value)
+    with processes.in_every_process("tests.members", []):
+        assert processes.world_size() == 1
