@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from dvc.utils.serialize import modify_yaml
 
-from scripts.format_params import formatted
+from scripts.format_params import formatted, with_values
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -29,25 +28,28 @@ def test_a_parameter_file_has_the_form_in_which_dvc_writes_it(path):
 
 
 @pytest.mark.parametrize("path", [ROOT / "params.yaml", ROOT / "studies" / "full.yaml"], ids=lambda path: path.name)
-def test_setting_one_value_changes_one_line(path, tmp_path):
+def test_setting_one_value_changes_one_line(path):
     before = path.read_text(encoding="utf-8")
     places = list(numbers(yaml.safe_load(before)))
-    for place in places[:: len(places) // 8]:
-        copy = tmp_path / "params.yaml"
-        copy.write_text(before, encoding="utf-8")
-        with modify_yaml(copy) as content:
-            node = content
-            for key in place[:-1]:
-                node = node[key]
-            node[place[-1]] = 123456
-        changes = difflib.ndiff(before.splitlines(), copy.read_text(encoding="utf-8").splitlines())
-        assert len([line for line in changes if line[0] == "+"]) == 1, place
-        assert "123456" in copy.read_text(encoding="utf-8")
+    for place in places[:: len(places) // 4]:
+        if any(isinstance(key, int) for key in place):
+            continue  # DVC sets a list as a whole
+        after = with_values(before, [f"{'.'.join(place)}=123456"])
+        changes = list(difflib.ndiff(before.splitlines(), after.splitlines()))
+        assert [line.count("123456") for line in changes if line[0] == "+"] == [1], place
 
 
 def test_the_form_keeps_settings_and_comments_and_breaks_no_line():
-    wide = "a:\n  # why\n  b: {first: 1, second: [1, 2], third: null, fourth: a-long-word, fifth: another-long-word}\n"
-    lines = ["a:", "  # why", "  b:", "    first: 1", "    second: [1, 2]", "    third:"]
+    wide = "a:\n  # why\n  b: {first: 1, second: 2, third: null, fourth: a-long-word, fifth: another-long-word}\n"
+    lines = ["a:", "  # why", "  b:", "    first: 1", "    second: 2", "    third:"]
     assert formatted(wide).splitlines() == [*lines, "    fourth: a-long-word", "    fifth: another-long-word"]
     assert yaml.safe_load(formatted(wide)) == yaml.safe_load(wide)
     assert formatted("a: {b: 1}\n") == "a: {b: 1}\n"
+
+
+def test_lists_have_a_line_an_item_and_no_comment_behind_them_since_dvc_would_drop_it():
+    lists = "s:\n  n: 1\n  a: [1]\n  b: [2]\n\n# kept\nt: 1\n"
+    assert formatted(lists) == "s:\n  a:\n  - 1\n  b:\n  - 2\n  n: 1\n\n# kept\nt: 1\n"
+    assert formatted("a: [1, {b: 2}]\nc: {d: [1, 2]}\n") == "a:\n- 1\n- b: 2\nc: {d: [1, 2]}\n"
+    with pytest.raises(ValueError, match="line 3: expected a value behind the list, got a comment or an empty line"):
+        formatted("a:\n- 1\n# lost\nc: 1\n")

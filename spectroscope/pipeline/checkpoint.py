@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -219,7 +220,9 @@ def _lock(folder: Path) -> AcquireReturnProxy:
     lock: BaseFileLock = FileLock(folder / LOCK, timeout=0)
     try:
         try:
-            return lock.acquire()
+            with warnings.catch_warnings():  # filelock warns when it takes the file as the lock, too
+                warnings.simplefilter("ignore", UserWarning)
+                return lock.acquire()
         except Timeout:
             raise
         except (NotImplementedError, OSError):

@@ -230,6 +230,22 @@ def test_without_flock_a_file_is_the_lock_and_the_error_says_to_remove_it(root, 
     assert not alone.folder.exists()
 
 
+def test_without_the_call_of_flock_the_error_says_which_file_to_remove(root, monkeypatch):
+    def flock(*arguments):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    store = interrupted()
+    assert names(store.folder) == {"seed0.safetensors"}
+    left = store.folder / "lock"
+    left.write_text("1\nanother-machine\n")
+    with (
+        pytest.raises(OSError, match=rf"end it or wait; if none runs, remove {re.escape(str(left))}$"),
+        checkpoint.open_store("training", eps=8),
+    ):
+        pass
+
+
 def test_half_written_files_of_a_killed_process_are_removed(root):
     store = interrupted()
     (store.folder / ".seed0.safetensors.99.part").write_text("half")

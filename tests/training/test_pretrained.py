@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -131,9 +132,15 @@ def test_logits_of_another_shape_or_not_finite_are_refused(settings, logits):
 
 def test_the_stage_writes_the_same_files_for_a_pretrained_network(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in ("networks", "networks.mine"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    (tmp_path / "networks").mkdir()
+    (tmp_path / "networks" / "__init__.py").touch()
+    (tmp_path / "networks" / "mine.py").write_text(f"from {__name__} import own as net\n")
     shutil.copy(ROOT / "studies" / "smoke.yaml", "params.yaml")
     study = params.read(tmp_path / "params.yaml")
-    study["runs"]["theirs"] = {"band": "full", "regime": {**PRETRAINED, "weights": None}, "model": OWN}
+    study["runs"]["theirs"] = {"band": "full", "regime": {**PRETRAINED, "weights": None}, "model": "networks.mine:net"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     io.write_images(tmp_path / "train.parquet", images(), source="noise", digest="abc")
     stage.main("theirs", tmp_path / "train.parquet", tmp_path / "out", tmp_path / "machine.csv")
