@@ -35,8 +35,8 @@ def require_equal_replicas(model: nn.Module) -> None:
     """ValueError naming the weights of `model` that are not the same, bit for bit, in all processes."""
     if processes.world_size() == 1:
         return
-    weights = dict(model.named_parameters())
-    copies = [weight.detach().clone() for weight in weights.values()]
+    weights = {name: weight.detach().flatten() for name, weight in model.named_parameters()}
+    copies = [weight.clone() for weight in weights.values()]
     processes.broadcast_(copies)
     pairs = zip(copies, weights.values(), strict=True)
     differ = torch.tensor([float(not torch.equal(*pair)) for pair in pairs], device=copies[0].device)
