@@ -9,7 +9,7 @@ from pydantic import Field
 from spectroscope.frequency.passbands import FullBand, PassBand, band_filter, band_mask
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.machine import generator
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 
 
 class PermutedLabels(Settings):
@@ -20,7 +20,7 @@ class PermutedLabels(Settings):
     """
 
     keep: Literal["permuted"]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 BandSettings = Annotated[FullBand | PassBand | PermutedLabels, Field(discriminator="keep")]

@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from spectroscope.frequency.partitions import Partition, mean_by_band, partition
+from spectroscope.frequency.partitions import Partition, check_number, mean_by_band, partition
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.pipeline.io import Images
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.statistics.estimates import StatisticsSettings, means, summary
 
 Features = Literal["signed", "magnitude"]
@@ -38,7 +38,12 @@ class InformationSettings(Settings):
     bands: Annotated[int, Field(ge=2)] | None
     penalty: Annotated[float, Field(gt=0)]
     steps: Annotated[int, Field(ge=1)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _number(self) -> "InformationSettings":
+        check_number(self.partition, self.bands)
+        return self
 
 
 def magnitudes(images: Tensor) -> Tensor:

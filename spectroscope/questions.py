@@ -3,6 +3,7 @@
 QUESTIONS = {
     "study": "Is every setting of the study valid?",
     "dataset": "Which images are the networks trained and tested on?",
+    "counts": "Do the images suffice for what every setting asks of them?",
     "information": "Which bands of the images carry information about the class?",
     "bands": "What do the images look like in each band of frequencies?",
     "training": "What does each network learn from its band, in its training regime?",

@@ -1,6 +1,6 @@
 """The settings of a whole study: every section of params.yaml, and that the names in them agree."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ from spectroscope.attacks.registry import AttackSettings, bounded
 from spectroscope.attribution.compare import WAVES
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
+from spectroscope.dataset.files import sha256_of
 from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.evaluation import EvaluationSettings
 from spectroscope.findings.settings import FindingsSettings
@@ -85,6 +86,23 @@ class Study(Settings):
                 f"attribution.compared.shape: expected another than octave for the methods {', '.join(waves)}, whose "
                 "bands are the DFT's: its octaves are others than the DCT's"
             )
+        n_images = self.attribution.compared.n_images
+        for name, check in (("sanity", self.validation.sanity), ("multiverse", self.validation.multiverse)):
+            if check is not None and check.n_images > n_images:
+                raise ValueError(
+                    f"validation.{name}.n_images: expected at most attribution.compared.n_images = {n_images}, "
+                    f"got {check.n_images}"
+                )
+        for shape in self.validation.multiverse.shapes if self.validation.multiverse else []:
+            if shape in ("equal_count", "equal_energy") and compared.bands is None:
+                raise ValueError(
+                    f"attribution.compared.bands: expected a number for the multiverse's {shape}, got null"
+                )
+        same: dict[str, str] = {}
+        for name, band in self.bands.items():
+            first = same.setdefault(band.model_dump_json(), name)
+            if first != name:
+                raise ValueError(f"bands.{name}: expected a band of its own, got that of bands.{first}")
         for name in set(TRIVIAL) & set(self.attribution.methods):
             raise ValueError(
                 f"attribution.methods.{name}: expected another name, since {name} is an order of validation"
@@ -114,3 +132,16 @@ def check_files(study: Study) -> None:
     ]
     if faults:
         raise ValueError("\n".join(faults))
+    for name, run in study.runs.items():
+        for key, files in (("regime", run.regime), ("start", run.start)):
+            if isinstance(files, WeightsFiles):
+                _require_different(f"{params.FILE}: runs.{name}.{key}.weights", files.weights or [])
+
+
+def _require_different(key: str, files: Iterable[str]) -> None:
+    """ValueError for two files that are one, by a link, or hold the same bytes: they are not two networks."""
+    first: dict[str, str] = {}
+    for file in files:
+        other = first.setdefault(sha256_of([Path(file)]), file)
+        if other != file:
+            raise ValueError(f"{key}: expected files of different networks, got the same in {other} and {file}")

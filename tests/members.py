@@ -3,6 +3,7 @@
 `python -m tests.members FOLDER`: each process writes FOLDER/<rank>.pt.
 """
 
+import copy
 import os
 import sys
 from pathlib import Path
@@ -25,6 +26,37 @@ def network(normalised: bool) -> nn.Module:
     between = nn.BatchNorm2d(4) if normalised else nn.Identity()
     body = nn.Conv2d(2, 4, 3, padding=1), between, nn.ReLU(), nn.Conv2d(4, 4, 3)
     return nn.Sequential(*body, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 2))
+
+
+class Branching(nn.Module):
+    """A network of which a batch takes one branch or the other: that of its mean brightness."""
+
+    def __init__(self):
+        super().__init__()
+        machine.seed(0)
+        self.dark, self.bright, self.unused = nn.Linear(128, 2), nn.Linear(128, 2), nn.Linear(3, 3)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if not self.training:
+            return self.dark(x)
+        return self.dark(x) if float(x[0].mean()) < 0.5 else self.bright(x)
+
+
+def branching(parts: bool = False) -> tuple[list[dict], dict]:
+    """A training in which the processes take different branches; parts: one replica is moved in the first epoch."""
+    model, images = Branching(), bright_or_dark(channels=2, signal=0.3)
+
+    def adversary(model, x, y, generator):
+        if parts and processes.rank() == 1:
+            with torch.no_grad():
+                model.dark.bias.add_(1e-6)
+        return x
+
+    recipe = settings(**TRAINING, weight_decay=0.1)
+    attack = pgd_adversary("linf", 8 / 255, 4 / 255, 2, True)
+    rows = list(loop.fit(model, images, recipe, TrainingHooks(adversary=adversary), attack, machine.generator(0)))
+    return rows, model.state_dict()
 
 
 def penalty(model, images, labels, logits, generator):
@@ -60,6 +92,25 @@ def normalised(x: torch.Tensor, share: slice) -> dict[str, torch.Tensor]:
     return {"out": out.detach(), "first": first.detach(), "second": rows.grad, **buffers}
 
 
+NORMS = {
+    "flat": (nn.BatchNorm1d(3), (6, 3)),
+    "sequence": (nn.BatchNorm1d(3, momentum=None), (6, 3, 5)),
+    "without weights": (nn.BatchNorm2d(3, affine=False), (6, 3, 4, 4)),
+    "without statistics": (nn.BatchNorm2d(3, track_running_stats=False), (6, 3, 4, 4)),
+    "volume": (nn.BatchNorm3d(3, momentum=None), (6, 3, 2, 2, 2)),
+}
+
+
+def bare_norm(kind: str, share: slice) -> dict[str, torch.Tensor]:
+    """Outputs of two batches and the running statistics of a BatchNorm, for this share of the batches."""
+    layer, shape = copy.deepcopy(NORMS[kind])
+    network = nn.Sequential(layer)
+    distribution.synchronise_batch_norm(network)
+    batches = torch.randn(2, *shape, generator=machine.generator(9))
+    outputs = [network(x[share]).detach() for x in batches]
+    return {"outputs": torch.stack(outputs), **dict(layer.named_buffers())}
+
+
 def work(folder: Path) -> None:
     rank = processes.rank()
     summed, scalar = torch.full((2, 3), float(rank + 1)), torch.tensor(10.0 * (rank + 1))
@@ -84,13 +135,16 @@ def work(folder: Path) -> None:
         "adversary": train(True, adversary=pgd_adversary("linf", 8 / 255, 4 / 255, 2, False)),
         "ragged": train(False, batch_size=59),  # the last batch has fewer images than there are processes
         "layer": normalised(batch(), processes.shard(5)[0]),
+        "layers": {kind: bare_norm(kind, processes.shard(6)[0]) for kind in NORMS},
+        "branching": branching(),
         "resumable": resumable,
         "files": files,
     }
-    try:
-        train(False, batch_size=1)
-    except ValueError as error:
-        results["refused"] = str(error)
+    for name, refused in {"refused": lambda: train(False, batch_size=1), "parted": lambda: branching(True)}.items():
+        try:
+            refused()
+        except ValueError as error:
+            results[name] = str(error)
     torch.save(results, folder / f"{rank}.pt")
 
 

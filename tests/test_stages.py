@@ -25,6 +25,7 @@ from spectroscope.pipeline import io, machine, params
 ROOT = Path(__file__).parents[1]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 # The stage `bands` compares its band with all others, which changes no output, so its cell depends on that band alone.
+WHOLE_FILE = ("study", "counts")
 READ_BUT_NOT_TRACKED = {"bands": {"bands"}}
 
 
@@ -155,7 +156,7 @@ def test_every_path_of_the_command_is_a_dependency_or_an_output(stage):
             assert not any(covers(entry, path) for entry in [*deps, *outs]), f"--{name} {path} is tracked"
     used_paths = [path for name, path in command(stage).items() if options(stage)[name] != "Name"]
     for entry in [*outs, *(dep for dep in deps if dep.startswith(("data/", "reports/")))]:
-        unread = entry == "data/sources" or (entry.startswith(DIGESTS) and entry in deps)
+        unread = entry in ("data/sources", "data/counts.txt") or (entry.startswith(DIGESTS) and entry in deps)
         assert unread or any(covers(entry, path) for path in used_paths), f"{entry} is not used"
 
 
@@ -205,7 +206,7 @@ def sections(stage):
     return keys
 
 
-@pytest.mark.parametrize("stage", [stage for stage in PIPELINE if stage != "study"])
+@pytest.mark.parametrize("stage", [stage for stage in PIPELINE if stage not in WHOLE_FILE])
 def test_tracked_parameters_cover_the_sections_that_are_read_and_no_others(stage):
     tracked = {re.sub(r"\$\{.*?\}", "*", key) for key in body(stage)["params"]}
     read = sections(stage)
@@ -216,8 +217,14 @@ def test_tracked_parameters_cover_the_sections_that_are_read_and_no_others(stage
     assert {key for key in tracked if key.split(".")[0] not in used} == set()
 
 
-def test_the_check_tracks_the_whole_file():
-    assert body("study")["params"] == [{"params.yaml": None}]
+@pytest.mark.parametrize("stage", WHOLE_FILE)
+def test_the_checks_track_the_whole_file(stage):
+    assert body(stage)["params"] == [{"params.yaml": None}]
+
+
+def test_nothing_is_computed_of_images_before_they_are_counted():
+    waiting = [stage for stage in PIPELINE if "data/counts.txt" in paths(body(stage)["deps"])]
+    assert waiting == ["information", "bands"]  # every other stage needs what these make
 
 
 # ---- messages about missing and wrong input

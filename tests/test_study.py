@@ -1,6 +1,8 @@
 """A study is checked as one: the names in it agree, and every fault names its key."""
 
 import copy
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from spectroscope.attacks import registry
 from spectroscope.models import architectures
 from spectroscope.pipeline import params
-from spectroscope.study import Study
+from spectroscope.study import Study, check_files
 
 ROOT = Path(__file__).parents[1]
 STUDIES = [ROOT / "params.yaml", *sorted((ROOT / "studies").glob("*.yaml"))]
@@ -74,7 +76,7 @@ def test_the_full_study_runs_every_attack_there_is():
         ),
         (
             "runs.standard.start",
-            {**START, "weights": ["w.pt"] * 3},
+            {**START, "weights": ["a.pt", "b.pt", "c.pt"]},
             "runs.standard.start.weights: expected 1 file, or 2, one for each seed, got 3",
         ),
         (
@@ -188,3 +190,96 @@ def test_cells_whose_names_collide_are_refused():
         params.validate(study, Study, "")
     study["runs"]["ab"] = study["runs"].pop("a-b")
     assert params.validate(study, Study, "")
+
+
+SIX = "expected values that differ in their first six digits, got"
+COMPARED = {"n_images": 8, "shape": "linf", "bands": 8, "score": "margin"}
+SHAPLEY = {"shapley": {"method": "shapley", "baseline": "zero", "clip": False}}
+MARGINS = {"n_images": 8, "partition": "octave", "bands": None, "steps": 3, "candidates": 3}
+NOISE = {"method": "noise", "norm": "linf", "n_images": 4, "eps_255": 8}
+INFORMATION = SMOKE["information"]
+MULTIVERSE = {
+    "n_images": 8,
+    "bases": ["dct"],
+    "shapes": ["linf"],
+    "baselines": ["zero"],
+    "scores": ["logit"],
+    "clips": [False],
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("attacks.pgd.eps_255", [8, 8], f"attacks.pgd.eps_255: {SIX} [8.0, 8.0]"),
+        ("attacks.pgd.eps_255", [8, 8.0000001], f"attacks.pgd.eps_255: {SIX} [8.0, 8.0000001]"),
+        ("attacks.pgd", {**NOISE, "kinds": ["pink"] * 2}, f"attacks.pgd.kinds: {SIX} ['pink', 'pink']"),
+        ("validation.sanity", {"n_images": 2, "shares": [1, 1.0]}, f"validation.sanity.shares: {SIX} [1.0, 1.0]"),
+        ("validation.multiverse", {**MULTIVERSE, "bases": ["dct", "dct"]}, f"multiverse.bases: {SIX} ['dct', 'dct']"),
+        ("validation.multiverse", {**MULTIVERSE, "clips": [True, True]}, f"multiverse.clips: {SIX} [True, True]"),
+        ("perturbation.shapes", ["linf", "linf"], f"perturbation.shapes: {SIX} ['linf', 'linf']"),
+        ("attack_checks.transfer", ["pgd", "pgd"], f"attack_checks.transfer: {SIX} ['pgd', 'pgd']"),
+        (
+            "runs.standard",
+            {**PRETRAINED, "regime": {**PRETRAINED["regime"], "weights": ["x", "x"]}},
+            f"{SIX} ['x', 'x']",
+        ),
+        (
+            "information",
+            {**INFORMATION, "partition": "octave", "bands": 5},
+            "information: expected bands null for octave",
+        ),
+        (
+            "information",
+            {**INFORMATION, "partition": "equal_count", "bands": None},
+            "expected a number of bands for equal_count",
+        ),
+        ("probing.margins", {**MARGINS, "bands": 4}, "probing.margins: expected bands null for octave"),
+        (
+            "attribution.compared",
+            {**COMPARED, "shape": "equal_energy", "bands": None},
+            "expected a number of bands for equal_energy",
+        ),
+        (
+            "attribution",
+            {**SMOKE["attribution"], "compared": {**COMPARED, "bands": 11}, "methods": SHAPLEY},
+            "methods.shapley: expected at most 10 compared bands",
+        ),
+        (
+            "attribution",
+            {
+                **SMOKE["attribution"],
+                "basis": "dft",
+                "methods": {"m": {"method": "margin", "steps": 1, "candidates": 1}},
+            },
+            "methods.m: expected basis dct for the method margin, got dft",
+        ),
+        (
+            "validation.multiverse",
+            {**MULTIVERSE, "n_images": 10**6},
+            "validation.multiverse.n_images: expected at most attribution.compared",
+        ),
+        (
+            "validation.sanity",
+            {"n_images": 10**6, "shares": [1]},
+            "validation.sanity.n_images: expected at most attribution.compared",
+        ),
+        ("bands.again", SMOKE["bands"]["low"], "bands.again: expected a band of its own, got that of bands.low"),
+        ("training.seeds", [2**63], "training.seeds.0: expected a number less than 9223372036854775808"),
+        ("dataset.seed", 2**64, "dataset.seed: expected a number less than 9223372036854775808"),
+    ],
+)
+def test_what_the_settings_alone_decide_is_decided_before_any_work(path, value, expected):
+    assert expected in message(path, value)
+
+
+@pytest.mark.parametrize("make", [shutil.copy, os.link, os.symlink], ids=["copy", "hard link", "link"])
+def test_one_file_of_weights_is_not_two_networks(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.pt").write_bytes(b"weights")
+    make("a.pt", "b.pt")
+    Path("c.pt").write_bytes(b"others")
+    run = {**PRETRAINED, "regime": {**PRETRAINED["regime"], "weights": ["a.pt", "c.pt", "b.pt"]}}
+    study = params.validate({**SMOKE, "runs": {**SMOKE["runs"], "standard": run}}, Study, "")
+    with pytest.raises(ValueError, match=r"weights: expected files of different .* the same in a\.pt and b\.pt"):
+        check_files(study)

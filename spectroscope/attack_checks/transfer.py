@@ -1,5 +1,7 @@
 """Transfer: whether perturbations found on one run's networks fool the networks of another run."""
 
+from typing import Annotated
+
 import numpy as np
 import pandas as pd
 import torch
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 
 from spectroscope.attack_checks.strength import summarise
 from spectroscope.models import inference
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Settings
 from spectroscope.statistics import estimates
 from spectroscope.statistics.estimates import SUMMARY, StatisticsSettings
 
@@ -15,7 +17,7 @@ from spectroscope.statistics.estimates import SUMMARY, StatisticsSettings
 class AttackChecksSettings(Settings):
     """`transfer`: entries of `attacks` whose perturbations are tried on the other runs."""
 
-    transfer: list[str]
+    transfer: Annotated[list[str], Distinct]
 
 
 def transferred(

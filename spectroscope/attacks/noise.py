@@ -12,7 +12,7 @@ from spectroscope.attacks.sizes import Count, InL2, InLinf
 from spectroscope.frequency.balls import norms
 from spectroscope.frequency.exact_norm import clipped_to
 from spectroscope.frequency.spectrum import dft2, idft2
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Settings
 
 Draw = Callable[[tuple[int, ...], torch.Generator], Tensor]  # (C, H, W), a generator -> (C, H, W)
 
@@ -22,7 +22,7 @@ class _Noise(Settings):
 
     method: Literal["noise"]
     n_images: Count
-    kinds: Annotated[list[Literal["gaussian", "uniform", "sign", "pink", "other_image"]], Field(min_length=1)]
+    kinds: Annotated[list[Literal["gaussian", "uniform", "sign", "pink", "other_image"]], Field(min_length=1), Distinct]
 
 
 class NoiseLinf(InLinf, _Noise):
@@ -39,8 +39,9 @@ Noise = Annotated[NoiseLinf | NoiseL2, Field(discriminator="norm")]
 def noise(settings: Noise, model: CountingModel, x: Tensor, generators: list[torch.Generator]) -> Tensor:
     """x plus noise whose norm after the clip to [0, 1] is eps for each image: (N, C, H, W).
 
-    `other_image` moves towards the image's partner. ValueError where an image is so near black or white along its noise
-    that the clip leaves no room for eps.
+    `other_image` moves towards the image's partner. An image that is so near black or white along its noise, or so near
+    its partner, that nothing of norm eps fits into [0, 1] stays as it is: the control has failed. ValueError where that
+    holds for all images.
     """
     (kind,) = settings.kinds
     if kind == "other_image":
@@ -49,12 +50,14 @@ def noise(settings: Noise, model: CountingModel, x: Tensor, generators: list[tor
         directions = torch.stack([KINDS[kind](x.shape[1:], generator) for generator in generators]).to(x)
     eps = settings.ball.eps
     change = clipped_to(x, directions, settings.norm, torch.full_like(x[:, 0, 0, 0], eps))
-    smallest = float(norms(change, settings.norm).min())
-    if smallest < (1 - 1e-4) * eps:
+    found = norms(change, settings.norm)
+    fits = found >= (1 - 1e-4) * eps
+    if not fits.any():
+        largest = float(found.max())
         raise ValueError(
-            f"{kind}: expected an eps that the clip to [0, 1] leaves room for, {smallest:g} at most; got {eps:g}"
+            f"{kind}: expected an eps that the clip to [0, 1] leaves room for, {largest:g} at most; got {eps:g}"
         )
-    return x + change
+    return torch.where(fits[:, None, None, None], x + change, x)
 
 
 def gaussian(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field, Tag
 
 from spectroscope.frequency.balls import Ball
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Settings
 
 Count = Annotated[int, Field(ge=1)]
 Size = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Step = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Sizes = Annotated[
-    Annotated[Size, Tag("one")] | Annotated[list[Size], Tag("several"), Field(min_length=1)],
+    Annotated[Size, Tag("one")] | Annotated[list[Size], Field(min_length=1), Distinct, Tag("several")],
     Discriminator(lambda value: "several" if isinstance(value, list) else "one"),
 ]
 Target = Literal["runner_up", "least_likely"] | None

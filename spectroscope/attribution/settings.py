@@ -5,11 +5,14 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from spectroscope.attribution.baselines import Baseline
+from spectroscope.attribution.coalitions import EXACT_BANDS
 from spectroscope.attribution.registry import MethodSettings
 from spectroscope.attribution.scores import Score
-from spectroscope.frequency.partitions import Partition
+from spectroscope.frequency.partitions import Partition, check_number
 from spectroscope.frequency.spectrum import Basis, Shape
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
+
+DCT_ONLY = ("learned_mask", "margin")  # methods that are defined in the DCT alone
 
 
 class ComparedSettings(Settings):
@@ -24,11 +27,8 @@ class ComparedSettings(Settings):
     score: Score
 
     @model_validator(mode="after")
-    def _octaves_have_their_number(self) -> "ComparedSettings":
-        if self.shape == "octave" and self.bands is not None:
-            raise ValueError(
-                f"expected bands null for shape octave, whose number follows from the size, got {self.bands}"
-            )
+    def _number(self) -> "ComparedSettings":
+        check_number(self.shape, self.bands)
         return self
 
 
@@ -48,6 +48,18 @@ class AttributionSettings(Settings):
     baseline: Baseline
     clip: bool
     hf_from: Annotated[float, Field(gt=0, lt=1)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     compared: ComparedSettings
     methods: Annotated[dict[str, MethodSettings], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _methods_fit(self) -> "AttributionSettings":
+        for name, method in self.methods.items():
+            if method.method in DCT_ONLY and self.basis != "dct":
+                raise ValueError(f"methods.{name}: expected basis dct for the method {method.method}, got {self.basis}")
+            if method.method == "shapley" and (self.compared.bands or 0) > EXACT_BANDS:
+                raise ValueError(
+                    f"methods.{name}: expected at most {EXACT_BANDS} compared bands for the method shapley, or "
+                    f"sampled_shapley, got {self.compared.bands}"
+                )
+        return self

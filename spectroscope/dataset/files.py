@@ -11,6 +11,7 @@ from fsspec.callbacks import Callback
 from spectroscope.pipeline.progress import track
 
 SECONDS_TO_WAIT = 60
+MOST_FILES = 10_000  # that a range in a URL stands for
 MIB = 1 << 20
 
 
@@ -23,15 +24,29 @@ def find_files(pattern: str, split: str) -> list[str]:
     if "://" in pattern:
         return _expand_range(pattern)
     path = Path(pattern)
-    if path.is_dir():
-        paths = sorted(path.glob(f"{split}*.parquet"))
-    else:
-        relative = path.relative_to(path.anchor)  # glob takes no absolute pattern
-        paths = [path] if path.is_file() else sorted(Path(path.anchor).glob(str(relative)))
+    paths = [path] if path.is_file() else _matching(path / f"{split}*.parquet" if path.is_dir() else path)
     if not paths:
         expected = f"files {split}*.parquet in this folder" if path.is_dir() else "Parquet files"
         raise ValueError(f"{split}: {pattern}: expected {expected}, {nothing_found(pattern)}")
     return [str(path.resolve()) for path in paths]
+
+
+def _matching(path: Path) -> list[Path]:
+    """The files that a glob stands for; the folders before its last part are taken by their name if they exist."""
+    if path.parent.is_dir():  # its name may hold [ or ?
+        return sorted(file for file in path.parent.glob(path.name) if file.is_file())
+    relative = path.relative_to(path.anchor)  # glob takes no absolute pattern
+    return sorted(file for file in Path(path.anchor).glob(str(relative)) if file.is_file())
+
+
+def require_different(train: Sequence[Path], test: Sequence[Path]) -> None:
+    """ValueError naming a file of `test` that is one of `train`: by its path, by a link, or a copy."""
+    for file in test:
+        for other in train:
+            if file.samefile(other) or (
+                file.stat().st_size == other.stat().st_size and sha256_of([file]) == sha256_of([other])
+            ):
+                raise ValueError(f"{file}: expected a file of one split, got it in train and test, there as {other}")
 
 
 def local_copies(names: Sequence[str], folder: Path) -> list[Path]:
@@ -64,30 +79,30 @@ def _expand_range(url: str) -> list[str]:
         return [url]
     first, last = span.groups()
     numbers = range(int(first), int(last) + 1)
-    if not numbers:
-        raise ValueError(f"{url}: expected a range that rises, got {span.group()}")
+    if not 0 < len(numbers) <= MOST_FILES:
+        raise ValueError(f"{url}: expected a range that rises, of at most {MOST_FILES} files, got {span.group()}")
     return [f"{url[: span.start()]}{number:0{len(first)}d}{url[span.end() :]}" for number in numbers]
 
 
 def _download(url: str, folder: Path) -> Path:
-    """A copy of the file at a URL, under its own name in a new folder."""
+    """A copy of the file at a URL in a new folder, under one name: that of the URL may be empty or too long."""
     if not url.startswith(("https://", "http://")):
         raise ValueError(f"{url}: expected a path or a URL that begins with https:// or http://")
     from aiohttp import ClientError, ClientPayloadError, ClientTimeout  # here, since few data sets are behind a URL
     from fsspec import filesystem
 
     folder.mkdir(parents=True)
-    path = folder / url.split("?")[0].rsplit("/", 1)[1]
+    path, name = folder / "file.parquet", url.split("?")[0].rsplit("/", 1)[1]
     client = {
         "timeout": ClientTimeout(total=None, sock_connect=SECONDS_TO_WAIT, sock_read=SECONDS_TO_WAIT),
         "trust_env": True,  # the proxies of the environment
     }
     web = filesystem("http", client_kwargs=client, skip_instance_cache=True)
     try:
-        web.get_file(url, str(path), callback=_Progress(f"MiB of {path.name}"))
+        web.get_file(url, str(path), callback=_Progress(f"MiB of {name}"))
     except ClientPayloadError as error:  # fewer bytes than announced
         raise ValueError(f"{url}: expected a whole file, got {path.stat().st_size} bytes ({error})") from None
-    except (OSError, ClientError) as error:
+    except (OSError, ClientError, ValueError) as error:  # ValueError: of a URL or a header that cannot be read
         reason = "not found" if isinstance(error, FileNotFoundError) else error or type(error).__name__
         raise ValueError(f"{url}: expected a file to download, got none ({reason})") from None
     return path

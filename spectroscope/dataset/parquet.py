@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,15 +19,16 @@ import torch
 from torch import Tensor
 
 from spectroscope.dataset.decode import decode_all
-from spectroscope.dataset.files import find_files, local_copies, sha256_of
-from spectroscope.dataset.splits import SPLITS, Count, Dataset, Limit, Seed, check_labels, class_balanced_order
+from spectroscope.dataset.files import find_files, local_copies, require_different, sha256_of
+from spectroscope.dataset.splits import SPLITS, Dataset, Limit, Side, check_labels, class_balanced_order
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.machine import generator
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label", "coarse_label")
 READ_BATCH_SIZE = 256
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 
 
 class ParquetSettings(Settings):
@@ -42,16 +43,26 @@ class ParquetSettings(Settings):
     image: str | None
     label: str | None
     channels: Literal[1, 3]
-    size: Count | None
+    size: Side | None
     limit: Limit
     seed: Seed
+
+
+class _File(NamedTuple):
+    """A file, under the name that messages use: its path, or the URL that it was downloaded from."""
+
+    path: Path
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
 
 
 @dataclass(frozen=True)
 class _Split:
     """The files of a split, the labels (n,) in each, the image column, and the class names of the schema."""
 
-    files: list[Path]
+    files: list[_File]
     labels: list[Tensor]
     image: str
     classes: tuple[str, ...] | None
@@ -69,27 +80,34 @@ def load(settings: ParquetSettings) -> Dataset:
     if shared:
         raise ValueError(f"{min(shared)}: expected a file of one split, got it in train and test")
     with TemporaryDirectory() as folder:
-        splits = {split: _inspect(local_copies(names[split], Path(folder) / split), settings) for split in SPLITS}
+        paths = {split: local_copies(names[split], Path(folder) / split) for split in SPLITS}
+        require_different(paths["train"], paths["test"])
+        files = {split: list(map(_File, paths[split], names[split])) for split in SPLITS}
+        splits = {split: _inspect(files[split], settings) for split in SPLITS}
         classes = _classes(splits)
         train, test = (_read(splits[split], split, classes, settings) for split in SPLITS)
-        return Dataset(train, test, sha256_of(splits["train"].files + splits["test"].files))
+        return Dataset(train, test, sha256_of(paths["train"] + paths["test"]))
 
 
-def _inspect(files: list[Path], settings: ParquetSettings) -> _Split:
+def _inspect(files: list[_File], settings: ParquetSettings) -> _Split:
     """Columns, labels and class names of a split: every fault that shows before an image is decoded."""
     labels, images, classes = [], set(), set()
     for file in files:
-        with _readable(file), pq.ParquetFile(file, page_checksum_verification=True) as source:
+        with _readable(file), pq.ParquetFile(file.path, page_checksum_verification=True) as source:
             schema = source.schema_arrow
             image = _column(settings.image, IMAGE_COLUMNS, "image", schema, file)
             label = _column(settings.label, LABEL_COLUMNS, "label", schema, file)
             _check_images(schema.field(image), file)
-            column = source.read([label])[label]
+            column = source.read([label]).column(0)
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
         if not pa.types.is_integer(column.type):
             raise ValueError(f"{file}: column {label}: expected integer labels, got {column.type}")
         if column.null_count:
             row = column.is_null().to_pylist().index(True)
             raise ValueError(f"{file}: row {row}: expected a label in column {label}, got null")
+        if pa.types.is_uint64(column.type) and len(column) and pc.max(column).as_py() >= 2**63:
+            raise ValueError(f"{file}: column {label}: expected labels from 0, got {pc.max(column).as_py()}")
         labels.append(torch.tensor(column.to_numpy().astype("int64")))
         images.add(image)
         classes.add(_class_names(schema, label, file))
@@ -98,16 +116,18 @@ def _inspect(files: list[Path], settings: ParquetSettings) -> _Split:
     return _Split(files, labels, images.pop(), classes.pop())
 
 
-def _column(wanted: str | None, usual: Sequence[str], key: str, schema: pa.Schema, file: Path) -> str:
+def _column(wanted: str | None, usual: Sequence[str], key: str, schema: pa.Schema, file: _File) -> str:
     """The column that the setting `key` names; where it is null, the first of the usual ones that the file has."""
     for name in usual if wanted is None else [wanted]:
-        if name in schema.names:
+        if (count := schema.names.count(name)) == 1:
             return name
+        if count:
+            raise ValueError(f"{file}: expected one column {name!r} (setting `{key}`), got {count}")
     expected = f"column {wanted!r}" if wanted is not None else f"one of the columns {', '.join(usual)}"
     raise ValueError(f"{file}: expected {expected} (setting `{key}`), got: {', '.join(schema.names)}")
 
 
-def _class_names(schema: pa.Schema, label: str, file: Path) -> tuple[str, ...] | None:
+def _class_names(schema: pa.Schema, label: str, file: _File) -> tuple[str, ...] | None:
     """The class names of a label column; None where the metadata has none."""
     try:
         metadata: Any = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -115,7 +135,12 @@ def _class_names(schema: pa.Schema, label: str, file: Path) -> tuple[str, ...] |
         raise ValueError(f"{file}: expected JSON under the metadata key huggingface, got {error}") from None
     for key in ("info", "features", label, "names"):
         metadata = metadata.get(key) if isinstance(metadata, dict) else None
-    return tuple(metadata) if isinstance(metadata, list) else None
+    if not isinstance(metadata, list):
+        return None
+    for name in metadata:
+        if not isinstance(name, str):
+            raise ValueError(f"{file}: expected names of classes as text, got {name!r}")
+    return tuple(metadata)
 
 
 def _classes(splits: dict[str, _Split]) -> tuple[str, ...]:
@@ -124,6 +149,11 @@ def _classes(splits: dict[str, _Split]) -> tuple[str, ...]:
     if train.classes != test.classes:
         raise ValueError(f"{test.files[0]}: expected the classes of train, {train.classes}, got {test.classes}")
     numbers = torch.cat(train.labels + test.labels)
+    if train.classes is None and len(numbers) and int(numbers.max()) >= len(numbers):
+        raise ValueError(
+            f"{train.files[0]}: expected labels 0, 1, 2, ... with images of each, got {int(numbers.max())} among "
+            f"{len(numbers)} images"
+        )
     classes = train.classes or tuple(map(str, range(int(numbers.max()) + 1 if len(numbers) else 0)))
     for split in (train, test):
         for file, labels in zip(split.files, split.labels, strict=True):
@@ -148,9 +178,11 @@ def _encoded(split: _Split, places: list[int]) -> Iterator[tuple[int, bytes, str
     start = 0
     for file, labels in zip(split.files, split.labels, strict=True):
         row = 0
-        with _readable(file), pq.ParquetFile(file, page_checksum_verification=True) as source:
+        with _readable(file), pq.ParquetFile(file.path, page_checksum_verification=True) as source:
             for batch in source.iter_batches(READ_BATCH_SIZE, columns=[split.image]):
                 column = batch.column(0)
+                if pa.types.is_dictionary(column.type):
+                    column = column.dictionary_decode()
                 values = pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
                 for encoded in values:
                     if (place := places[start + row]) >= 0:
@@ -161,11 +193,11 @@ def _encoded(split: _Split, places: list[int]) -> Iterator[tuple[int, bytes, str
         start += len(labels)
 
 
-def _check_images(column: pa.Field, file: Path) -> None:
-    kind = column.type
+def _check_images(column: pa.Field, file: _File) -> None:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
         kind = kind.field("bytes").type
-    if not (pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+    if not any(is_bytes(kind) for is_bytes in _BYTES):
         raise ValueError(
             f"{file}: column {column.name}: expected encoded images, as bytes or a struct with a field bytes, "
             f"got {column.type}"
@@ -173,8 +205,8 @@ def _check_images(column: pa.Field, file: Path) -> None:
 
 
 @contextmanager
-def _readable(file: Path) -> Iterator[None]:
+def _readable(file: _File) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, MemoryError) as error:  # MemoryError: a damaged length
         raise ValueError(f"{file}: expected a Parquet file, got a damaged or other one ({error})") from None

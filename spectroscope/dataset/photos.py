@@ -15,10 +15,10 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from spectroscope.dataset.decode import decode
-from spectroscope.dataset.splits import SPLITS, Count, Dataset, PerClass, Seed, class_balanced_order
+from spectroscope.dataset.splits import SPLITS, Dataset, PerClass, Side, class_balanced_order
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.machine import generator
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 
 
 class PhotosSettings(Settings):
@@ -30,9 +30,9 @@ class PhotosSettings(Settings):
 
     name: Literal["photos"]
     photographs: Annotated[list[str], Field(min_length=2)]
-    size: Count
-    tile: Count
-    gap: Annotated[int, Field(ge=0)]
+    size: Side
+    tile: Side
+    gap: Annotated[int, Field(ge=0, le=4096)]
     test_share: Annotated[float, Field(gt=0, lt=1)]
     min_std_255: Annotated[float, Field(ge=0)]
     per_class: PerClass

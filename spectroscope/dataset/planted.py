@@ -13,12 +13,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from spectroscope.dataset.splits import Dataset, PerClass, Seed, class_balanced_order
+from spectroscope.dataset.splits import SPLITS, Dataset, PerClass, class_balanced_order
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.machine import generator
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 
 CLASSES = ("across", "down")
+MOST_PIXELS = 2**30  # of a split; they are made at once, in float64
 
 
 class Cue(Settings):
@@ -31,7 +32,7 @@ class Cue(Settings):
     low: Annotated[int, Field(ge=1)]
     high: Annotated[int, Field(ge=2)]
     contrast: Annotated[float, Field(gt=0, le=1)]
-    gain: Annotated[float, Field(gt=0)]
+    gain: Annotated[float, Field(gt=0, le=1000)]
     agreement: Annotated[float, Field(ge=0.5, le=1)]
 
 
@@ -43,8 +44,8 @@ class PlantedSettings(Settings):
     """
 
     name: Literal["planted"]
-    size: Annotated[int, Field(ge=4)]
-    exponent: Annotated[float, Field(ge=0)]
+    size: Annotated[int, Field(ge=4, le=1024)]
+    exponent: Annotated[float, Field(ge=0, le=10)]
     std: Annotated[float, Field(gt=0, le=0.5)]
     rule: Literal["each", "all"]
     cues: Annotated[list[Cue], Field(min_length=1)]
@@ -53,14 +54,20 @@ class PlantedSettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> "PlantedSettings":
-        taken: set[int] = set()
-        for cue in self.cues:
-            shells = set(range(cue.low, cue.high))
-            if not shells or cue.high > self.size or shells & taken:
+        end = 0
+        for cue in sorted(self.cues, key=lambda cue: cue.low):
+            if not end <= cue.low < cue.high <= self.size:
                 raise ValueError(
                     f"expected cues with low < high <= {self.size} that share no shell, got {cue.low} to {cue.high}"
                 )
-            taken |= shells
+            end = cue.high
+        for split in SPLITS:
+            n_pixels = len(CLASSES) * getattr(self.per_class, split) * self.size**2
+            if n_pixels > MOST_PIXELS:
+                raise ValueError(
+                    f"expected at most {MOST_PIXELS // (len(CLASSES) * self.size**2)} {split} images of each class of "
+                    f"{self.size} x {self.size} pixels, got {getattr(self.per_class, split)}"
+                )
         return self
 
 

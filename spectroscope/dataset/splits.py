@@ -16,8 +16,8 @@ from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.params import Settings
 
 SPLITS = ("train", "test")
-Seed = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(gt=0)]
+Side = Annotated[int, Field(gt=0, le=4096)]  # of an image, in pixels
 
 
 class Limit(Settings):

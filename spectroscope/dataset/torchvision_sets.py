@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from spectroscope.dataset.files import nothing_found
-from spectroscope.dataset.splits import SPLITS, Dataset, Limit, Seed, class_balanced_order
+from spectroscope.dataset.splits import SPLITS, Dataset, Limit, class_balanced_order
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.machine import generator
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 
 TORCHVISION_NAMES = {"cifar10": "CIFAR10", "cifar100": "CIFAR100", "svhn": "SVHN", "stl10": "STL10"}
 

@@ -61,6 +61,14 @@ def partition(
     return band_of_atom[atoms]
 
 
+def check_number(kind: Partition, bands: int | None) -> None:
+    """ValueError for a kind that needs a number of bands and has none, or that has its own and is given one."""
+    if kind in ("equal_count", "equal_energy") and bands is None:
+        raise ValueError(f"expected a number of bands for {kind}, got null")
+    if kind == "octave" and bands is not None:
+        raise ValueError(f"expected bands null for octave, whose number follows from the size, got {bands}")
+
+
 def by_band(maps: Tensor, index: Tensor) -> Tensor:
     """Sum of each map over the coefficients of each band: (..., H, W) -> (..., bands)."""
     flat = maps.flatten(-2)

@@ -4,9 +4,12 @@ An architecture is a function (channels, n_classes, small) -> network of normali
 for CIFAR: a 3x3 stem of stride 1 and no early pooling. Layers are named as in published weights of the same network.
 """
 
+import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from inspect import signature
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -40,7 +43,18 @@ class Normalise(nn.Module):
 
 
 class Network(nn.Sequential):
-    """Normalise, then an architecture: their weights are named `0.mean`, `0.std` and `1.` with the layer's own name."""
+    """Normalise, then an architecture: their weights are named `0.mean`, `0.std` and `1.` with the layer's own name.
+
+    memory_format: the order in memory in which it computes. The known architectures are fastest in channels_last; a
+    network of the user's own may call `view`, which needs the other.
+    """
+
+    memory_format: torch.memory_format = torch.channels_last
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.memory_format is not torch.channels_last:
+            x = x.clone(memory_format=self.memory_format)  # `contiguous` may keep the strides of a single channel
+        return super().forward(x)
 
     @property
     def normalise(self) -> Normalise:
@@ -50,15 +64,19 @@ class Network(nn.Sequential):
 def build(name: str, shape: tuple[int, ...], n_classes: int) -> Network:
     """A network for images of `shape` (C, H, W): pixels (N, C, H, W) in [0, 1] -> logits (N, n_classes).
 
-    ValueError for an unknown architecture, and for one that takes small images only, or of one size only, where
-    `shape` is another.
+    ValueError for an unknown architecture, for one that takes small images only, or of one size only, where `shape` is
+    another, and for a function of the user's own that fails or returns no network.
     """
     channels, height, width = shape
     side = FIXED_SIDES.get(name)
     if side is not None and (height, width) != (side, side):
         raise ValueError(f"{name}: expected images of {side} x {side} pixels, got {height} x {width}")
     small = max(height, width) <= SMALL_SIDE
-    return Network(Normalise(channels), architecture(name)(channels, n_classes, small))
+    if name in ARCHITECTURES:
+        return Network(Normalise(channels), ARCHITECTURES[name](channels, n_classes, small))
+    network = Network(Normalise(channels), _built(name, architecture(name), channels, n_classes, small))
+    network.memory_format = torch.contiguous_format
+    return network
 
 
 def architecture(name: str) -> Architecture:
@@ -76,11 +94,32 @@ def architecture(name: str) -> Architecture:
 def _imported(module: str, name: str) -> Architecture:
     try:
         function = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"expected a function {name!r} in a module {module!r}, got: {error}") from None
+    except (Exception, SystemExit) as error:  # the module's own code runs, and may raise anything or exit
+        got = error if isinstance(error, ImportError | AttributeError) else f"{type(error).__name__} {error}".strip()
+        raise ValueError(f"expected a function {name!r} in a module {module!r}, got: {got}") from None
     if not callable(function):
         raise ValueError(f"expected {module}:{name} to be a function, got {type(function).__name__}")
+    try:
+        signature(function).bind(3, 10, True)
+    except TypeError as error:
+        raise ValueError(f"expected {module}:{name} to take (channels, n_classes, small), got: {error}") from None
+    except ValueError:  # a callable without a signature
+        pass
     return function
+
+
+def _built(name: str, function: Architecture, channels: int, n_classes: int, small: bool) -> nn.Module:
+    """The network that a function of the user's own returns."""
+    call = f"{name}({channels}, {n_classes}, {small})"
+    try:
+        network = function(channels, n_classes, small)
+    except (Exception, SystemExit) as error:
+        lines, last = str(error).strip().splitlines(), traceback.extract_tb(error.__traceback__)[-1]
+        got = f"{type(error).__name__} in line {last.lineno} of {Path(last.filename).name}: {(lines or [''])[0]}"
+        raise ValueError(f"expected a network from {call}, got {got}") from error
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"expected a network from {call}, a torch.nn.Module, got {type(network).__name__}")
+    return network
 
 
 def _torchvision_resnet(name: str, channels: int, n_classes: int, small: bool) -> nn.Module:

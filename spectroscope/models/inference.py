@@ -38,7 +38,8 @@ def freeze(model: nn.Module) -> nn.Module:
 
 def _for_inference(model: nn.Module) -> nn.Module:
     model.eval().requires_grad_(False)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's signature
+    order = getattr(model, "memory_format", torch.channels_last)
+    return model.to(memory_format=order)  # type: ignore[call-overload]  # missing in torch's signature
 
 
 def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int) -> Iterator[tuple[int, nn.Module]]:
@@ -58,8 +59,15 @@ def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int)
 
 @torch.no_grad()
 def logits(model: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
-    """Logits in batches on this machine's device, where the model must be: (N, C, H, W) -> (N, K) on the CPU."""
-    return torch.cat([model(x.to(machine.device())).cpu() for x in pixels.split(machine.forward_batch_size())])
+    """Logits in batches on this machine's device, where the model must be: (N, C, H, W) -> (N, K) on the CPU.
+
+    ValueError for logits that are not finite: the largest of them would be the first class.
+    """
+    found = torch.cat([model(x.to(machine.device())).cpu() for x in pixels.split(machine.forward_batch_size())])
+    if not found.isfinite().all():
+        n = int((~found.isfinite()).any(1).sum())
+        raise ValueError(f"expected finite logits, got NaN or infinity for {n} of {len(found)} images")
+    return found
 
 
 def predict(model: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:

@@ -1,17 +1,18 @@
 """Read weights that other programs saved without running their code, and map their names to those of a Network."""
 
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from spectroscope.models.architectures import Network
 from spectroscope.pipeline import io
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Settings
 
 
 class Rename(Settings):
@@ -19,6 +20,14 @@ class Rename(Settings):
 
     pattern: str
     to: str | None
+
+    @model_validator(mode="after")
+    def _replaces(self) -> "Rename":
+        try:
+            re.sub(self.pattern, self.to or "", "")
+        except (re.error, IndexError) as error:
+            raise ValueError(f"expected a replacement for {self.pattern!r}, got {self.to!r} ({error})") from None
+        return self
 
     @field_validator("pattern")
     @classmethod
@@ -39,7 +48,7 @@ class WeightsFiles(Settings):
     pixels in [0, 1]. `least_accuracy`: a lower held-out accuracy is an error.
     """
 
-    weights: Annotated[list[str], Field(min_length=1)] | None
+    weights: Annotated[list[str], Field(min_length=1), Distinct] | None
     entry: str | None
     keys: Literal["own", "plain", "madry"] | list[Rename]
     mean: list[float] | None
@@ -86,6 +95,10 @@ def load_weights(model: Network, path: Path, entry: str | None, keys: str | Sequ
         bare = {name.removeprefix("1.") for name in model.state_dict() if name.startswith("1.")}
         tensors = _unwrapped(tensors, bare)
     for name, value in tensors.items():
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise ValueError(
+                f"{path}: expected dense tensors with values, got a sparse, quantised or meta one in {name}"
+            )
         new = _renamed(name, RENAMES[keys] if isinstance(keys, str) else keys)
         if new in weights:
             raise ValueError(f"{path}: expected names that differ after renaming (`keys`), got {new} twice")
@@ -140,6 +153,7 @@ def _read(path: Path, entry: str | None) -> dict[str, Tensor]:
     if not path.name.endswith(ENDINGS):
         known = f"{', '.join(('.safetensors', *ENDINGS[:-1]))} or {ENDINGS[-1]}"
         raise ValueError(f"{path}: expected a name ending in {known}, got {path.name!r}")
+    _require_checksums(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -154,6 +168,17 @@ def _read(path: Path, entry: str | None) -> dict[str, Tensor]:
     if not named or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f"{path}: expected tensors by name (`entry` says where), got {_content(content)}")
     return content
+
+
+def _require_checksums(path: Path) -> None:
+    """ValueError for an archive with a part that does not fit its checksum, which torch.load does not compare."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            part = archive.testzip()
+    except Exception:  # a file without checksums, or one that torch.load names
+        return
+    if part is not None:
+        raise ValueError(f"{path}: expected weights, got a damaged file: {part} does not fit its checksum")
 
 
 def _entry(content: Any, entry: str, path: Path, above: str = "") -> Any:

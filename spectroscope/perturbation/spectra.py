@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spectroscope.frequency.channels import Channels, seen
 from spectroscope.frequency.spectrum import Shape, dct2
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Seed, Settings
 
 
 class PerturbationSettings(Settings):
@@ -28,8 +28,8 @@ class PerturbationSettings(Settings):
 
     n_images: Annotated[int, Field(ge=2)]
     channels: Channels
-    shapes: Annotated[list[Shape], Field(min_length=1)]
-    noise_seed: Annotated[int, Field(ge=0)]
+    shapes: Annotated[list[Shape], Field(min_length=1), Distinct]
+    noise_seed: Seed
     noise_draws: Annotated[int, Field(ge=3)]
     splits: Annotated[int, Field(ge=2)]
 

@@ -129,8 +129,18 @@ class CheckpointFile:
 
     def due(self) -> bool:
         """Whether this process should save now, because the last save is long enough ago."""
-        seconds = float(os.environ.get(SECONDS, DEFAULT_SECONDS))
-        return processes.rank() == 0 and time.monotonic() - self.saved_at >= seconds
+        return processes.rank() == 0 and time.monotonic() - self.saved_at >= _seconds_between_saves()
+
+
+def _seconds_between_saves() -> float:
+    text = os.environ.get(SECONDS) or str(DEFAULT_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = float("nan")
+    if not seconds >= 0:
+        raise ValueError(f"{SECONDS}: expected a number of seconds >= 0, got {text!r}")
+    return seconds
 
 
 @contextmanager

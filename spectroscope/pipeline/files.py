@@ -117,7 +117,8 @@ def read_table(path: Path) -> pd.DataFrame:
         with reading(path, "a table"):
             return pd.read_parquet(path, page_checksum_verification=True)
     with reading(path, "a table"):
-        table = pd.read_csv(path, dtype={SCHEMA_COLUMN: "str"})
+        # Only an empty cell is a missing one: a class or a run may be named NA, None or null.
+        table = pd.read_csv(path, dtype={SCHEMA_COLUMN: "str"}, keep_default_na=False, na_values=[""])
     versions = table.pop(SCHEMA_COLUMN).fillna("none").unique() if SCHEMA_COLUMN in table else ["none"]
     for version in versions:
         _require_schema(path, version)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from spectroscope.pipeline.files import SCHEMA_METADATA, reading, replacing, require_parquet_schema
 
-ROWS_PER_GROUP = 1024
+ROWS_PER_GROUP, BYTES_PER_GROUP = 1024, 2**30  # at most
 CONTENT = "images written by spectroscope"
 _METADATA_KEY = b"spectroscope"
 
@@ -76,14 +76,20 @@ def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **fa
                 open_file.enter_context(writer)
             elif not chunk_schema.equals(schema, check_metadata=True):
                 raise ValueError(f"{path}: expected chunks of one schema, got {_difference(schema, chunk_schema)}")
-            for start in range(0, len(arrays), ROWS_PER_GROUP):
-                block = np.ascontiguousarray(arrays[start : start + ROWS_PER_GROUP].cpu().numpy())
+            n_rows = _rows_per_group(schema.field("pixels").type.byte_width)
+            for start in range(0, len(arrays), n_rows):
+                block = np.ascontiguousarray(arrays[start : start + n_rows].cpu().numpy())
                 buffers = [None, pa.py_buffer(block)]  # no validity bitmap: no array is missing
                 pixels = pa.FixedSizeBinaryArray.from_buffers(schema.field("pixels").type, len(block), buffers)
-                columns = rows.slice(start, ROWS_PER_GROUP).columns
+                columns = rows.slice(start, n_rows).columns
                 writer.write_table(pa.Table.from_arrays([*columns, pixels], schema=schema))
         if schema is None:
             raise ValueError(f"{path}: expected at least one chunk, got none")
+
+
+def _rows_per_group(n_bytes: int) -> int:
+    """Rows of arrays of so many bytes that are written and read at once: Arrow's batches end at 2 GiB."""
+    return max(1, min(ROWS_PER_GROUP, BYTES_PER_GROUP // n_bytes))
 
 
 def _difference(schema: pa.Schema, other: pa.Schema) -> str:
@@ -117,7 +123,7 @@ def read_arrays(path: Path) -> tuple[Tensor, pd.DataFrame, dict[str, Any]]:
         shape, dtype = tuple(facts.pop("shape")), np.dtype(facts.pop("dtype"))
         arrays = np.empty((file.metadata.num_rows, *shape), dtype)
         tables, start = [file.schema_arrow.empty_table().drop_columns(["pixels"]).to_pandas()], 0
-        for batch in file.iter_batches(ROWS_PER_GROUP):
+        for batch in file.iter_batches(_rows_per_group(file.schema_arrow.field("pixels").type.byte_width)):
             pixels = batch.column("pixels")
             # A batch may be a slice of a larger buffer, which begins `offset` arrays before it.
             flat = np.frombuffer(pixels.buffers()[1], dtype)[pixels.offset * arrays[0].size :]

@@ -6,12 +6,26 @@ The class of a section derives from `Settings` and stands beside the science it 
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 FILE = Path("params.yaml")
+
+
+def _require_different(values: list[Any]) -> list[Any]:
+    shown = [f"{value:g}" if isinstance(value, float) else repr(value) for value in values]
+    if len(set(shown)) < len(shown):
+        raise ValueError(f"expected values that differ in their first six digits, got {values}")
+    return values
+
+
+Distinct = AfterValidator(_require_different)  # of a list; names and tables show six digits
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # tables hold it as an integer of 64 bits
+
+
+MOST_VALUES, MOST_LEVELS = 100_000, 50  # of a parameter file
 
 
 class Settings(BaseModel):
@@ -23,10 +37,15 @@ class Settings(BaseModel):
 def read(path: Path = FILE) -> dict[str, Any]:
     """The whole parameter file; ValueError when it is missing, not YAML, or has a key that DVC cannot track."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        text = path.read_text(encoding="utf-8")
+        nodes = yaml.compose(text, Loader=_Loader)
+        _check_size(nodes)
+        content = yaml.load(text, Loader=_Loader)
     except FileNotFoundError:
         raise ValueError(f"{path}: expected a parameter file, found none") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise ValueError(f"{path}: expected settings of at most {MOST_LEVELS} levels, got more") from None
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a date or a number that is none
         raise ValueError(f"{path}: expected YAML, got {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f"{path}: expected a mapping of sections, got {type(content).__name__}")
@@ -118,8 +137,32 @@ def _check_keys(value: Any, path: Path, parents: tuple[str, ...]) -> None:
         _check_keys(item, path, (*parents, key))
 
 
+def _check_size(node: yaml.Node | None, above: frozenset[int] = frozenset(), seen: list[int] | None = None) -> None:
+    """ValueError for a file too deep or too large to be settings, aliases written out, and for one within itself."""
+    seen = [0] if seen is None else seen
+    seen[0] += 1
+    if seen[0] > MOST_VALUES:
+        raise ValueError(f"more than {MOST_VALUES} values, with aliases written out")
+    if len(above) > MOST_LEVELS:
+        raise ValueError(f"more than {MOST_LEVELS} levels")
+    if id(node) in above:
+        raise ValueError("an alias within what it stands for")
+    children = node.value if isinstance(node, yaml.CollectionNode) else []
+    for child in children:
+        for part in child if isinstance(child, tuple) else (child,):
+            _check_size(part, above | {id(node)}, seen)
+
+
 class _Loader(yaml.SafeLoader):
-    """A loader that refuses a key given twice (others take the last one) and reads 1e-3 as a number, as DVC does."""
+    """A loader that refuses a key given twice (others take the last one) and reads plain words as DVC does.
+
+    DVC reads YAML 1.2, PyYAML 1.1: `yes` and `on` are words, 010 is 10, 0o10 is 8, 1e-3 is a number, 12:30 a word.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # all but those of booleans and numbers
+        letter: [(tag, pattern) for tag, pattern in resolvers if tag.rsplit(":", 1)[1] not in ("bool", "int", "float")]
+        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -135,6 +178,22 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
-)
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    text = loader.construct_scalar(node).replace("_", "")
+    base = {"0b": 2, "0o": 8, "0x": 16}.get(text.lstrip("+-")[:2].lower(), 10)
+    return int(text, base)
+
+
+_NUMBERS = list("-+0123456789.")
+for _tag, _pattern, _letters in (
+    ("bool", r"(true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    (
+        "float",
+        r"[-+]?([0-9][0-9_]*\.[0-9_]*([eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9_]+([eE][-+][0-9]+)?"
+        r"|\.(inf|Inf|INF))$|\.(nan|NaN|NAN)$",
+        _NUMBERS,
+    ),
+    ("int", r"[-+]?(0b[01_]+|0o?[0-7_]+|[0-9_]+|0x[0-9a-fA-F_]+)$", _NUMBERS),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _letters)
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)

@@ -110,7 +110,7 @@ def process_count() -> int:
     text = os.environ.get(COUNT, "")
     if not text:
         return max(1, torch.cuda.device_count())
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
         raise ValueError(f"{COUNT}: expected a number of processes >= 1, got {text!r}")
     return int(text)
 
@@ -122,9 +122,9 @@ def in_every_process(module: str, arguments: Sequence[str]) -> Iterator[None]:
     The process that dvc started runs the block itself if it is to be the only one. Otherwise it starts the others,
     waits for them and raises SystemExit with their exit code.
     """
-    if MEMBER not in os.environ:
+    if not os.environ.get(MEMBER):
         command = [sys.executable, "-m", module, *arguments]
-        if LAUNCHER in os.environ:
+        if os.environ.get(LAUNCHER, "").strip():
             environment = {**os.environ, MEMBER: "1"}
             raise SystemExit(subprocess.run([*shlex.split(os.environ[LAUNCHER]), *command], env=environment).returncode)
         if process_count() > 1:
@@ -152,6 +152,9 @@ def _join_process_group() -> None:
     )
     if missing:
         raise ValueError(f"{LAUNCHER}: expected it to set {' and '.join(missing)}, got none")
+    for name in (*_SLURM_NAMES, "MASTER_PORT"):
+        if not os.environ[name].isdecimal():
+            raise ValueError(f"{name}: expected a number, which the launcher sets, got {os.environ[name]!r}")
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % gpus)
     dist.init_process_group("nccl" if gpus else "gloo", timeout=timedelta(hours=1))

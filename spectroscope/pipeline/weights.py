@@ -5,6 +5,7 @@ has no checksum, and a flipped bit would be another network.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Set
 from pathlib import Path
 
@@ -20,8 +21,12 @@ SHOWN = 5  # faults of a kind that a message names
 
 
 def write_weights(path: Path, model: nn.Module) -> None:
-    """Parameters and buffers of `model`."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    """Parameters and buffers of `model`; those that share memory, as tied weights do, are each written in full."""
+    shared = Counter(value.untyped_storage().data_ptr() for value in model.state_dict().values())
+    weights = {}
+    for name, value in model.state_dict().items():
+        own = value.detach().cpu().contiguous()
+        weights[name] = own.clone() if shared[value.untyped_storage().data_ptr()] > 1 else own
     with replacing(path) as temporary:
         try:
             save_file(weights, temporary, {DIGEST: digest_of(weights)})
@@ -66,7 +71,8 @@ def require_digest(tensors: dict[str, Tensor], digest: str | None) -> None:
 def load_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn.Module:
     """`model` with these weights; ValueError naming their file `path` when names, shapes or kinds are not the model's.
 
-    Floats of any precision become those of the model; integers, booleans and complex numbers do not become floats.
+    Floats of any precision become those of the model, and integers of any size; floats, integers, booleans and complex
+    numbers do not become one another.
     """
     expected = model.state_dict()
     shared = sorted(expected.keys() & tensors.keys())
@@ -77,15 +83,22 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> nn
         if expected[name].shape != tensors[name].shape
     ]
     others += [
-        f"{name}: expected floats, got {str(tensors[name].dtype).removeprefix('torch.')}"
+        f"{name}: expected {kind(expected[name])}, got {str(tensors[name].dtype).removeprefix('torch.')}"
         for name in shared
-        if expected[name].is_floating_point() and not tensors[name].is_floating_point()
+        if kind(expected[name]) != kind(tensors[name])
     ]
     faults += others[:SHOWN]
     if faults:
         raise ValueError(f"{path}: the weights do not fit the model: {'; '.join(faults)}")
     model.load_state_dict(tensors)
     return model
+
+
+def kind(value: Tensor) -> str:
+    """Floats, integers, booleans or complex numbers."""
+    if value.is_floating_point() or value.is_complex():
+        return "floats" if value.is_floating_point() else "complex numbers"
+    return "booleans" if value.dtype == torch.bool else "integers"
 
 
 def _listed(kind: str, names: Set[str]) -> list[str]:

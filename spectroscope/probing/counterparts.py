@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.spectrum import dct2
+from spectroscope.models.classifier import classifier
 from spectroscope.pipeline import machine
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.probing.shells import shell_means, shell_table
 from spectroscope.statistics.estimates import StatisticsSettings, image_groups, jackknife, means, ratio
 
@@ -32,18 +33,16 @@ class CounterpartSettings(Settings):
     n_images: Annotated[int, Field(ge=2)]
     steps: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[float, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
-def representation(model: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The input of a network's last linear layer, (N, C, H, W) -> (N, F); ValueError where there is no such layer."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    if not layers:
-        raise ValueError("expected a network with a linear layer, got one without")
+def representation(model: nn.Module, images: Tensor) -> Callable[[Tensor], Tensor]:
+    """The input of the layer that classifies these images: (N, C, H, W) -> (N, F); ValueError without such a layer."""
+    layer = classifier(model, images)
 
     def features(images: Tensor) -> Tensor:
         inputs: list[Tensor] = []
-        hook = layers[-1].register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
+        hook = layer.register_forward_pre_hook(lambda _, args: inputs.append(args[0]))
         try:
             model(images)
         finally:
@@ -86,7 +85,7 @@ def counterparts_by_shell(
     """change and control (n_images, shells), left (n_images, 1) of one network, as in `counterpart_table`."""
     images, labels = images[: settings.n_images], labels[: settings.n_images].cpu()
     start = images[partner_of_another_class(labels, machine.generator(settings.seed))]
-    reached, left = counterparts(representation(model), images, start, settings)
+    reached, left = counterparts(representation(model, images), images, start, settings)
     change, control = (shell_means(dct2(x - images).abs().mean(1)) for x in (reached, start))
     return {"change": change, "control": control, "left": left[:, None]}
 

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from spectroscope.attribution.margins import MarginSearchSettings, margins
-from spectroscope.frequency.partitions import Partition, partition
+from spectroscope.frequency.partitions import Partition, check_number, partition
 from spectroscope.statistics.estimates import StatisticsSettings, medians, summary
 
 
@@ -19,6 +19,11 @@ class MarginSettings(MarginSearchSettings):
     n_images: Annotated[int, Field(ge=2)]
     partition: Partition
     bands: Annotated[int, Field(ge=2)] | None
+
+    @model_validator(mode="after")
+    def _number(self) -> "MarginSettings":
+        check_number(self.partition, self.bands)
+        return self
 
 
 def band_margins(model: nn.Module, images: Tensor, labels: Tensor, settings: MarginSettings) -> Tensor:

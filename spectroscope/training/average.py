@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -16,7 +17,8 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
         step = int(average.n_averaged)  # not the argument, a copy on the device: reading it would wait for the GPU
         for mean, value in zip(averages, values, strict=True):
             if mean.is_floating_point():
-                mean.lerp_(value, 1 - min(decay, (1 + step) / (10 + step)))
+                moved = torch.lerp(mean, value, 1 - min(decay, (1 + step) / (10 + step)))
+                mean.copy_(torch.where(value.isfinite(), moved, value))  # a mask's infinity less infinity is NaN
             else:
                 mean.copy_(value)  # BatchNorm's count of batches
 

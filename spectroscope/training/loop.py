@@ -44,7 +44,8 @@ def fit(
 
     With a `slot`, the state is saved there after each epoch and every few minutes, and training continues from a state
     found there: it ends with the same weights, bit for bit, as one that was never interrupted.
-    ValueError if the loss is not finite, or if a batch has fewer images than there are processes.
+    ValueError if the loss is not finite, if a batch has fewer images than there are processes, and if their weights
+    part.
     """
     if settings.batch_size < processes.world_size():
         raise ValueError(
@@ -66,6 +67,7 @@ def fit(
         loss, speed = train_epoch(state, images, labels, settings, hooks, slot)
         if not math.isfinite(loss):
             raise ValueError(f"expected a finite training loss, got {loss} in epoch {epoch}: lower the learning rate")
+        distribution.require_equal_replicas(model)
         network = state.evaluated.eval()
         processes.broadcast_(network.buffers())  # BatchNorm per process: the statistics of the first are kept
         attacks, keys = (validation_attack, hooks.own_attack), (generator.initial_seed(), epoch)
@@ -85,7 +87,8 @@ def fit(
 
 def initial_state(model: nn.Module, settings: TrainingSettings, steps_per_epoch: int, generator: Generator) -> State:
     """The state before the first batch; the model is prepared in place."""
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks this form
+    order = getattr(model, "memory_format", torch.channels_last)
+    model.to(memory_format=order)  # type: ignore[call-overload]  # torch's stub lacks this form
     if settings.batch_norm == "synchronised" and processes.world_size() > 1:
         distribution.synchronise_batch_norm(model)
     average = moving_average(model, settings.average) if settings.average else None

@@ -9,6 +9,7 @@ from spectroscope.models.architectures import Network, build
 from spectroscope.pipeline import io, machine
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.progress import track
+from spectroscope.training import trial
 from spectroscope.training.held_out import select_epoch
 from spectroscope.training.loop import fit
 from spectroscope.training.regimes.adversarial import build_adversary
@@ -42,9 +43,11 @@ def train_networks(
         model = initial_network(architecture, train, seed)
         if start is not None:
             loading.restore(model, start, files[seed])
+        model = model.to(machine.device())
+        trial.require_sound(model, train)
+        trial.require_trainable(model, train, settings)
         slot = store.checkpoint_file(f"seed{seed}")
-        generator = machine.generator(seed)
-        epochs = fit(model.to(machine.device()), train, settings, hooks, attack, generator, slot)
+        epochs = fit(model, train, settings, hooks, attack, machine.generator(seed), slot)
         rows = list(track(epochs, f"train {run}, seed {seed}, epochs", total=settings.epochs))
         selected = select_epoch(rows, settings.keep)
         table += [{"seed": seed, **row, "kept": number == selected} for number, row in enumerate(rows)]

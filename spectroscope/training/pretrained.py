@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from spectroscope.models import architectures, loading
 from spectroscope.pipeline import io, machine
+from spectroscope.training import trial
 from spectroscope.training.held_out import VALIDATION_BATCH_SIZE, accuracies, split
 from spectroscope.training.hooks import Adversary
 from spectroscope.training.regimes.pretrained import Pretrained
@@ -34,12 +35,14 @@ def adopt(
 ) -> tuple[list[nn.Module], list[dict[str, Any]]]:
     """The networks of a regime, and for each the row that training would write after an epoch; `attack` validates.
 
-    ValueError for weights that do not fit and for a held-out accuracy below `regime.least_accuracy`.
+    ValueError for weights that do not fit, a fault found by the preflight, and a held-out accuracy below
+    `regime.least_accuracy`.
     """
     models: list[nn.Module] = list(networks(regime, name, tuple(train.pixels.shape[1:]), len(train.classes)))
     rows = []
     for seed, model in enumerate(models):
-        row = examine(model.to(machine.device()), train, settings, attack, machine.generator(seed))
+        trial.require_sound(model.to(machine.device()), train)
+        row = examine(model, train, settings, attack, machine.generator(seed))
         require_accuracy(row["clean"], regime)
         rows.append({"seed": seed, **row, "kept": True})
     return models, rows

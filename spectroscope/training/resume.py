@@ -58,7 +58,8 @@ class State:
 def capture(members: dict[str, Any]) -> Checkpoint:
     """The state of each member: a generator, anything with a `state_dict`, or None.
 
-    ValueError if a number is not finite: the checkpoint before is worth more.
+    ValueError if a number is not finite: the checkpoint before is worth more. Infinity in a buffer of a network is let
+    be: masks hold it, and statistics that overflow give a loss that is NaN.
     """
     states: dict[str, Any] = {"global": torch.get_rng_state()}
     if torch.cuda.is_available():
@@ -68,8 +69,11 @@ def capture(members: dict[str, Any]) -> Checkpoint:
             states[name] = member.get_state() if isinstance(member, Generator) else member.state_dict()
     tensors: dict[str, Tensor] = {}
     facts = {name: _extract(state, name, tensors) for name, state in states.items()}
+    modules = {name: member for name, member in members.items() if isinstance(member, nn.Module)}
+    buffers = {f"{name}.{key}" for name, member in modules.items() for key, _ in member.named_buffers()}
     for key, value in tensors.items():
-        if value.is_floating_point() and not value.isfinite().all():
+        bad = value.isnan() if key in buffers or key.startswith("progress.kept.") else ~value.isfinite()
+        if value.is_floating_point() and bad.any():
             raise ValueError(f"expected finite numbers, got NaN or infinity in {key}: lower the learning rate")
     return tensors, facts
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.training.augmentation import Augmentation
 from spectroscope.training.regimes.adversarial import Adversarial
 
@@ -35,7 +35,7 @@ class TrainingSettings(Settings):
     With the same steps, at least 2, and its step relative to the radius, each regime's own ball is searched.
     """
 
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     epochs: Epochs
     batch_size: BatchSize
     learning_rate: LearningRate

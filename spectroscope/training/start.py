@@ -8,6 +8,7 @@ from pydantic import Field
 
 from spectroscope.models import architectures, loading
 from spectroscope.pipeline import io, machine
+from spectroscope.pipeline.params import Distinct
 from spectroscope.training.pretrained import on_held_out, require_accuracy
 from spectroscope.training.settings import TrainingSettings
 
@@ -15,7 +16,7 @@ from spectroscope.training.settings import TrainingSettings
 class Start(loading.WeightsFiles):
     """`weights`: one file that the networks of all seeds start from, or one for each of `training.seeds`, in order."""
 
-    weights: Annotated[list[str], Field(min_length=1)]
+    weights: Annotated[list[str], Field(min_length=1), Distinct]
 
 
 def files_by_seed(start: Start, seeds: list[int]) -> dict[int, str]:

@@ -15,7 +15,7 @@ from spectroscope.attribution.scores import Score, coalition_scores
 from spectroscope.attribution.task import Task
 from spectroscope.frequency.partitions import Partition
 from spectroscope.frequency.spectrum import Basis
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Settings
 from spectroscope.pipeline.progress import track
 
 
@@ -23,11 +23,11 @@ class MultiverseSettings(Settings):
     """Choices whose every combination is computed, on the first n_images of the compared images."""
 
     n_images: Annotated[int, Field(ge=2)]
-    bases: Annotated[list[Basis], Field(min_length=1)]
-    shapes: Annotated[list[Partition], Field(min_length=1)]
-    baselines: Annotated[list[Baseline], Field(min_length=1)]
-    scores: Annotated[list[Score], Field(min_length=1)]
-    clips: Annotated[list[bool], Field(min_length=1)]
+    bases: Annotated[list[Basis], Field(min_length=1), Distinct]
+    shapes: Annotated[list[Partition], Field(min_length=1), Distinct]
+    baselines: Annotated[list[Baseline], Field(min_length=1), Distinct]
+    scores: Annotated[list[Score], Field(min_length=1), Distinct]
+    clips: Annotated[list[bool], Field(min_length=1), Distinct]
 
 
 def multiverse(task: Task, settings: MultiverseSettings, bands: int | None) -> pd.DataFrame:

@@ -16,14 +16,14 @@ from torch import nn
 from spectroscope.attribution.compare import value_rows
 from spectroscope.attribution.registry import MethodSettings, attribute
 from spectroscope.attribution.task import Task
-from spectroscope.pipeline.params import Settings
+from spectroscope.pipeline.params import Distinct, Settings
 
 
 class SanitySettings(Settings):
     """Attributions of the first n_images with shuffled weights; shares: of the layers, counted from the last one."""
 
     n_images: Annotated[int, Field(ge=2)]
-    shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
+    shares: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1), Distinct]
 
 
 def repeated_attributions(task: Task, methods: dict[str, MethodSettings], settings: SanitySettings) -> pd.DataFrame:

@@ -113,3 +113,12 @@ def test_the_other_image_is_the_one_before():
 def test_a_size_that_the_clip_leaves_no_room_for_is_refused():
     with pytest.raises(ValueError, match=r"gaussian: expected an eps that the clip .* leaves room for, .* got 50"):
         runner.run(settings_of({**NOISE, "norm": "l2", "eps": 50, "kinds": ["gaussian"]}), model, *DATA, seed=0)
+
+
+def test_an_image_without_room_for_its_control_has_failed_and_stops_no_other():
+    pixels, labels = DATA[0].clone(), DATA[1]
+    pixels[3] = pixels[2]  # equal neighbours: the control of the second goes nowhere
+    settings = settings_of({**NOISE, "norm": "linf", "eps_255": 8, "kinds": ["other_image"]})
+    outcome, whole = (runner.run(settings, model, x, labels, seed=0) for x in (pixels, DATA[0]))
+    assert not outcome.success[3] and not outcome.perturbation[3].any()
+    assert torch.equal(outcome.perturbation[:2], whole.perturbation[:2])

@@ -13,7 +13,7 @@ def test_octaves_have_no_other_number_of_bands():
     octaves = values | {"compared": values["compared"] | {"shape": "octave", "bands": None}}
     assert validate(octaves, AttributionSettings, "attribution").compared.bands is None
     octaves["compared"]["bands"] = 8
-    with pytest.raises(ValueError, match=r"attribution\.compared: expected bands null for shape octave.*got 8"):
+    with pytest.raises(ValueError, match=r"attribution\.compared: expected bands null for octave.*got 8"):
         validate(octaves, AttributionSettings, "attribution")
 
 

@@ -51,7 +51,7 @@ def test_a_range_in_a_url_is_one_url_for_each_number():
         ),
         ("nowhere", r"test: nowhere: expected Parquet files, found nothing there from .*git or DVC"),
         ("{folder}/empty", r"empty: expected files test\*\.parquet in this folder"),
-        ("https://h/{3..1}.parquet", r"expected a range that rises, got \{3\.\.1\}"),
+        ("https://h/{3..1}.parquet", r"expected a range that rises, of at most 10000 files, got \{3\.\.1\}"),
     ],
 )
 def test_a_pattern_without_files_is_refused(folder, pattern, message):
@@ -77,11 +77,11 @@ def server(folder):
         serving.shutdown()
 
 
-def test_a_url_becomes_a_copy_under_its_own_name_and_a_path_stays(folder, server, tmp_path_factory):
+def test_a_url_becomes_a_copy_and_a_path_stays(folder, server, tmp_path_factory):
     copies, path = tmp_path_factory.mktemp("copies"), str(folder / "test-0.parquet")
     urls = files.find_files(f"{server}/train-{{0..1}}.parquet?download=true", "train")
     one, two, three = files.local_copies([*urls, path], copies)
-    assert (one.name, one.read_text(), two.read_text()) == ("train-0.parquet", "train-0", "train-1")
+    assert (one.read_text(), two.read_text()) == ("train-0", "train-1")
     assert copies in one.parents and str(three) == path
 
 
@@ -124,3 +124,24 @@ def test_a_download_that_fails_is_refused_in_one_line(server, url, message, tmp_
     with pytest.raises(ValueError, match=message) as caught:
         files.local_copies([url.replace("{server}", server)], tmp_path_factory.mktemp("copies"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_range_of_a_hundred_million_files_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"a range that rises, of at most 10000 files, got \{0\.\.100000000\}"):
+        files.find_files("https://h/{0..100000000}.parquet", "train")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://exämple .org/a.parquet", "http://[::1/a.parquet", "http://h:99999999/a", "http://"]
+)
+def test_a_url_that_cannot_be_read_is_named(url, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(url)):
+        files.local_copies([url], tmp_path)
+
+
+def test_a_fault_in_a_downloaded_file_is_named_by_its_url(folder, server):
+    settings_ = {"name": "parquet", "image": None, "label": None, "channels": 3, "size": None, "limit": NO_LIMIT}
+    urls = {split: f"{server}/{split}-0.parquet" for split in ("train", "test")}
+    with pytest.raises(ValueError, match=r"http://.*/train-0\.parquet: expected a Parquet file") as caught:
+        load(settings(**settings_, **urls, seed=0))
+    assert tempfile.gettempdir() not in str(caught.value)

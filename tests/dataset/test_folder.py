@@ -1,5 +1,7 @@
 """Folders of images."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -81,3 +83,44 @@ def test_a_folder_with_a_fault_is_refused(album, spoil, change, message):
 def test_hidden_files_are_not_taken_for_images(album):
     (album / "train" / "ant" / ".DS_Store").write_bytes(b"x")
     assert len(load(folder_settings(album)).train) == 12
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", ".thumbs", "@eaDir", "__MACOSX"])
+def test_what_programs_leave_behind_is_no_image_and_no_class(album, name):
+    for place in ("train", "train/ant", "test/bee"):
+        (album / place / name).mkdir()
+        (album / place / name / "0.png").write_bytes(encode(noise(99, 1)[0]))
+    dataset = load(folder_settings(album))
+    assert dataset.train.classes == ("ant", "bee", "cat") and (len(dataset.train), len(dataset.test)) == (12, 6)
+
+
+def test_links_to_folders_and_files_are_followed_once(album):
+    (album / "more").mkdir()
+    (album / "more" / "x.png").write_bytes(encode(noise(98, 1)[0]))
+    (album / "train" / "ant" / "linked").symlink_to(album / "more")
+    (album / "train" / "ant" / "loop").symlink_to(album / "train" / "ant")
+    (album / "train" / "bee" / "y.png").symlink_to(album / "more" / "x.png")
+    assert torch.bincount(load(folder_settings(album)).train.labels).tolist() == [5, 5, 4]
+
+
+@pytest.mark.parametrize("place", ["train/ant/gone.png", "test/gone"])
+def test_a_link_that_leads_nowhere_is_named(album, place):
+    (album / place).symlink_to(album / "nowhere")
+    with pytest.raises(ValueError, match=rf"{place}: expected .*, got a link that leads nowhere"):
+        load(folder_settings(album))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_file_that_is_no_image_is_named_whether_it_is_drawn_or_not(album, seed):
+    stray_text(album)
+    with pytest.raises(ValueError, match=r"train/ant/notes\.txt: expected an image"):
+        load(folder_settings(album, limit={"train": 3, "test": 3}, seed=seed))
+
+
+def test_a_copy_or_a_link_of_the_training_images_is_no_test_set(album):
+    (album / "link").symlink_to(album / "train")
+    with pytest.raises(ValueError, match="expected two folders, got one for train and test"):
+        load(folder_settings(album, test=str(album / "link")))
+    shutil.copytree(album / "train", album / "copy")
+    with pytest.raises(ValueError, match="test images that are not training images, got 12 of 12 that are"):
+        load(folder_settings(album, test=str(album / "copy")))

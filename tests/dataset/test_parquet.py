@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from io import BytesIO
 from pathlib import Path
 
@@ -84,8 +85,8 @@ def test_columns_of_other_names_are_set_and_plain_bytes_are_read(tmp_path):
 def test_one_channel_is_luminance_and_three_channels_take_grey_images_too(tmp_path):
     colour = noise(0, 3)
     encoded = [encode(colour[0]), encode(colour[1], mode="L"), encode(colour[2], mode="RGBA")]
-    for split in splits.SPLITS:
-        write_parquet(tmp_path / f"{split}.parquet", colour, [0, 1, 2], encoded)
+    write_parquet(tmp_path / "train.parquet", colour, [0, 1, 2], encoded)
+    write_parquet(tmp_path / "test.parquet", noise(1, 3), [0, 1, 2])
     rgb = load(parquet_settings(tmp_path)).train
     grey = load(parquet_settings(tmp_path, channels=1)).train
     assert grey.pixels.shape == (3, 1, 8, 8)
@@ -100,8 +101,8 @@ def test_one_channel_is_luminance_and_three_channels_take_grey_images_too(tmp_pa
 
 def test_images_of_several_sizes_need_a_size(tmp_path):
     encoded = [encode(noise(0, 1, 3, 8, 8)[0]), encode(noise(1, 1, 3, 10, 16)[0]), encode(noise(2, 1, 3, 5, 4)[0])]
-    for split in splits.SPLITS:
-        write_parquet(tmp_path / f"{split}.parquet", None, [0, 1, 2], encoded)
+    write_parquet(tmp_path / "train.parquet", None, [0, 1, 2], encoded)
+    write_parquet(tmp_path / "test.parquet", noise(3, 3), [0, 1, 2])
     with pytest.raises(ValueError, match=r"train.parquet: row 1: expected 8x8 pixels .* got 10x16 .*`size`"):
         load(parquet_settings(tmp_path))
     assert load(parquet_settings(tmp_path, size=6)).train.pixels.shape == (3, 3, 6, 6)
@@ -190,3 +191,85 @@ def test_real_cifar10_is_read_from_parquet():
     assert as_pixels(first).numpy().tobytes() in rows_of(dataset.test)
     means = dataset.train.pixels.double().div(255).mean(dim=(0, 2, 3))
     torch.testing.assert_close(means, torch.tensor([0.4914, 0.4822, 0.4465]).double(), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("make", [shutil.copy, os.link, os.symlink], ids=["copy", "hard link", "link"])
+def test_one_file_is_not_train_and_test(hub, make):
+    folder, _ = hub
+    (folder / "test-00000-of-00001.parquet").unlink()
+    make(folder / "train-00000-of-00001.parquet", folder / "test-a.parquet")
+    with pytest.raises(ValueError, match="expected a file of one split, got it in train and test"):
+        load(parquet_settings(folder, limit={"train": 3, "test": 3}))
+
+
+def test_the_same_images_in_another_file_are_not_train_and_test(hub):
+    folder, images = hub
+    write_parquet(folder / "test-00000-of-00001.parquet", images["train"][:6][::-1], [2, 1, 0] * 2)
+    with pytest.raises(ValueError, match="expected test images that are not training images, got 6 of 6 that are"):
+        load(parquet_settings(folder))
+
+
+def test_a_folder_and_a_file_may_have_brackets_and_braces_in_their_names(hub):
+    folder, images = hub
+    odd = folder / "birds [v1] {0..1}?"
+    odd.mkdir()
+    for file in folder.glob("*.parquet"):
+        file.rename(odd / file.name)
+    for train in (odd, odd / "train-*.parquet", odd / "train-00000-of-00001.parquet"):
+        assert_holds(load(parquet_settings(odd, train=str(train))).train, images["train"], [0, 1, 2] * 4)
+
+
+CELLS = [encode(image) for image in noise(1, 6)]
+KINDS = {
+    "view": pa.array(CELLS, pa.binary_view()),
+    "large": pa.array(CELLS, pa.large_binary()),
+    "dictionary": pa.array(CELLS).dictionary_encode(),
+    "struct of views": pa.StructArray.from_arrays([pa.array(CELLS, pa.binary_view())], ["bytes"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_are_read_from_every_kind_of_column_of_bytes(hub, kind):
+    folder, _ = hub
+    labels = pa.array([0, 1, 2] * 2).dictionary_encode()
+    table = pa.table({"img": KINDS[kind], "label": labels})
+    metadata = pq.read_schema(folder / "train-00000-of-00001.parquet").metadata
+    pq.write_table(table.replace_schema_metadata(metadata), folder / "test-00000-of-00001.parquet")
+    assert_holds(load(parquet_settings(folder)).test, noise(1, 6), [0, 1, 2] * 2)
+
+
+@pytest.mark.parametrize("label", [10**12, 2**62])
+def test_labels_far_beyond_the_number_of_images_are_refused_at_once(hub, label):
+    folder, _ = hub
+    for split, count in (("train", 12), ("test", 6)):
+        labels = [0, 1, label] * (count // 3)
+        write_parquet(folder / f"{split}-00000-of-00001.parquet", noise(count, count), labels, names=None)
+    with pytest.raises(ValueError, match=rf"expected labels 0, 1, 2, \.\.\. with images of each, got {label} among 18"):
+        load(parquet_settings(folder))
+
+
+def test_a_column_twice_is_refused(hub):
+    folder, _ = hub
+    table = pq.read_table(folder / "train-00000-of-00001.parquet")
+    pq.write_table(table.append_column("img", table["img"]), folder / "train-00000-of-00001.parquet")
+    with pytest.raises(ValueError, match=r"expected one column 'img' \(setting `image`\), got 2"):
+        load(parquet_settings(folder))
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["ant", None, "cat"], "expected names of classes as text, got None"),
+        (["ant", ["bee"], "cat"], r"expected names of classes as text, got \['bee'\]"),
+        (["ant", "bee", "bee"], "expected a name of its own for each class, got 'bee' twice"),
+        (["ant", "", "cat"], "expected a name of its own for each class, got ''"),
+        (["ant", "\ud800", "cat"], r"expected names of classes in UTF-8, got '\\ud800'"),
+    ],
+)
+def test_class_names_that_are_no_names_are_refused(hub, names, message):
+    folder, images = hub
+    for split, pixels in images.items():
+        labels = [i % 3 for i in range(len(pixels))]
+        write_parquet(folder / f"{split}-00000-of-00001.parquet", pixels, labels, names=names)
+    with pytest.raises(ValueError, match=message):
+        load(parquet_settings(folder))

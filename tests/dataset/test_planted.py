@@ -136,3 +136,20 @@ def test_splits_are_seeded_of_any_size_and_differ():
 def test_cues_that_cannot_be_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         settings(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"exponent": 300}, r"dataset\.exponent: expected a number less than or equal to 10, got 300"),
+        ({"cues": [cue(1, 10**8)]}, r"expected cues with low < high <= 16 that share no shell, got 1 to 100000000"),
+        ({"cues": [cue(1, 5), cue(4, 9)]}, "that share no shell, got 4 to 9"),
+        ({"cues": [cue(5, 8, gain=1e300)]}, r"dataset\.cues\.0\.gain: expected a number less than or equal to 1000"),
+        ({"size": 10**6}, r"dataset\.size: expected a number less than or equal to 1024, got 1000000"),
+        ({"per_class": {"train": 10**9, "test": 1}}, "expected at most 2097152 train images of each class of 16 x 16"),
+        ({"seed": 2**63}, r"dataset\.seed: expected a number less than 9223372036854775808, got 9223372036854775808"),
+    ],
+)
+def test_numbers_that_no_image_can_hold_are_refused_at_once(change, message):
+    with pytest.raises(ValueError, match=message):
+        settings(**change)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from spectroscope.models import architectures, loading
-from spectroscope.pipeline import io
+from spectroscope.pipeline import io, params
 
 SHAPE, CLASSES = (3, 8, 8), 2
 
@@ -245,3 +245,26 @@ def test_a_normalisation_is_set_where_it_is_given():
 def test_a_pattern_that_is_no_regular_expression_is_named():
     with pytest.raises(ValueError, match=r"expected a regular expression, got '\('"):
         loading.Rename(pattern="(", to="")
+
+
+@pytest.mark.parametrize("make", [lambda x: x.to_sparse(), lambda x: x.to("meta")], ids=["sparse", "meta"])
+def test_a_tensor_without_dense_values_is_named(trained, tmp_path, make):
+    torch.save({**trained.state_dict(), "1.fc.weight": make(trained.state_dict()["1.fc.weight"])}, tmp_path / "w.pt")
+    with pytest.raises(ValueError, match=r"w\.pt: expected dense tensors with values, got .* one in 1\.fc\.weight"):
+        loaded(tmp_path / "w.pt")
+
+
+def test_a_flipped_bit_in_a_file_of_torch_is_found(tmp_path):
+    torch.save(build("resnet8").state_dict(), tmp_path / "w.pt")
+    good = bytearray((tmp_path / "w.pt").read_bytes())
+    value = build("resnet8").state_dict()["1.0.weight"].numpy().tobytes()
+    good[bytes(good).index(value) + 5] ^= 64
+    (tmp_path / "w.pt").write_bytes(good)
+    with pytest.raises(ValueError, match=r"w\.pt: expected weights, got a damaged file: .* does not fit its checksum"):
+        loaded(tmp_path / "w.pt", model=build("resnet8"))
+
+
+@pytest.mark.parametrize("to", ["\\2", "\\g<name>", "\\"])
+def test_a_replacement_that_leads_nowhere_is_named(to):
+    with pytest.raises(ValueError, match=r"expected a replacement for '\^\(a\)', got "):
+        params.validate({"pattern": "^(a)", "to": to}, loading.Rename, "keys")

@@ -268,3 +268,15 @@ def test_a_tuple_and_a_list_are_the_same_provenance(root):
     interrupted(eps=8, bands=("low", "high"))
     with checkpoint.open_store("training", eps=8, bands=["low", "high"]) as store:
         assert store.load("seed0")[1] == json.loads(json.dumps(FACTS))
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan"])
+def test_seconds_that_are_no_number_are_named(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(checkpoint.SECONDS, text)
+    with checkpoint.open_store("training", x=1) as store:
+        slot = store.checkpoint_file("seed0")
+        with pytest.raises(ValueError, match=rf"{checkpoint.SECONDS}: expected a number of seconds >= 0, got '{text}'"):
+            slot.due()
+        monkeypatch.setenv(checkpoint.SECONDS, "")
+        assert not slot.due()

@@ -127,3 +127,13 @@ def test_json_refuses_a_number_that_does_not_exist(tmp_path, number):
     with pytest.raises(ValueError, match=r"m\.json: expected finite numbers"):
         io.write_json(tmp_path / "m.json", {"runs": {"a": [1.0, number]}})
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_names_that_pandas_takes_for_missing_values_are_names(tmp_path, suffix):
+    names = ["None", "NA", "nan", "null", "N/A", "n/a", "NaN", "-nan", "#N/A", "<NA>", "NULL"]
+    table = pd.DataFrame({"class": names, "mean": [0.5, float("nan"), *[1.0] * 9], "run": ["a", None, *["b"] * 9]})
+    io.write_table(tmp_path / f"t.{suffix}", table)
+    found = io.read_table(tmp_path / f"t.{suffix}")
+    assert found["class"].tolist() == names
+    assert found["mean"].isna().tolist() == found["run"].isna().tolist() == [False, True, *[False] * 9]

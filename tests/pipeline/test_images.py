@@ -232,3 +232,13 @@ def test_images_of_another_schema_version_are_refused_with_the_remedy(tmp_path, 
             f"{path}: expected schema version 2, got {got}: `dvc repro` makes it anew; for committed results of "
             "another release, check out that release"
         )
+
+
+def test_large_arrays_are_written_and_read_a_few_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("spectroscope.pipeline.images.BYTES_PER_GROUP", 700)  # an image has 240 bytes
+    written = images(7)
+    io.write_images(tmp_path / "a.parquet", written)
+    assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 4
+    assert torch.equal(io.read_images(tmp_path / "a.parquet").pixels, written.pixels)
+    monkeypatch.setattr("spectroscope.pipeline.images.BYTES_PER_GROUP", 1)
+    assert torch.equal(io.read_images(tmp_path / "a.parquet").pixels, written.pixels)

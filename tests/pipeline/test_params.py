@@ -4,6 +4,7 @@ import math
 from typing import Annotated, Literal
 
 import pytest
+from dvc.utils.serialize import parse_yaml
 from pydantic import Field, field_validator
 
 from spectroscope.pipeline import params
@@ -205,7 +206,7 @@ def test_text_that_looks_like_a_number_stays_text(write, text):
         ("attacks: {8: {eps: 1}}", r"attacks\.8: expected a key that is a word, got the int 8"),
         ("attacks: {'8': {eps: 1}}", r"attacks\.8: expected a key that is a word, got the str '8'"),
         ("attacks: {0.5: 1}", r"attacks\.0\.5: expected a key that is a word, got the float 0\.5"),
-        ("runs: {on: 1}", r"runs\.True: expected a key that is a word, got the bool True"),
+        ("runs: {true: 1}", r"runs\.True: expected a key that is a word, got the bool True"),
         ("runs: [{null: 1}]", r"runs\.None: expected a key that is a word, got the NoneType None"),
         ("attacks: {pgd: {eps.255: 1}}", r"attacks\.pgd\.eps\.255: expected a key of letters.*, got 'eps\.255'"),
         ("runs: {a/b: 1}", r"runs\.a/b: expected a key of letters, digits, _ and -, got 'a/b'"),
@@ -241,3 +242,44 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 def test_anchors_and_merges_are_yaml_as_before(write):
     write("a: &a {depth: 3, fast: true}\nb: {<<: *a, depth: 4}\n")
     assert params.load("b", Inner) == Inner(depth=4, fast=True)
+
+
+WORDS = [
+    *("010", "0o10", "08", "1_000", "12:30", "1:2.5", "0b11", "0x1F", "1e3", "1.5e3", "1E5", "1e+5", "1e-3", "1."),
+    *(".5", "+1", "-0", "00", "-010", "0o17", "1.2.3", "1,000", "-1_0.5e-3", "._1", "0.0_1", "0b2", "0xg", "1e", "+.5"),
+    *("yes", "no", "on", "off", "Yes", "y", "~", "null", "Null", "NULL", "true", "True", "TRUE", "-.inf", ".nan"),
+    *("2026-01-01", "2026-01-01T10:00:00", "abc"),
+]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_plain_word_is_read_as_dvc_reads_it(write, word):
+    theirs = repr(parse_yaml(f"a: {word}", "params.yaml"))
+    write(f"a: {word}")
+    assert repr(params.read()) == theirs
+
+
+HOSTILE = {
+    "within itself": "a: &x [*x]",
+    "within itself, by a key": "a: &x {b: {c: *x}}",
+    "exploding": "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10) if n else 1}]\n" for n in range(9)),
+    "deep": "a: " + "{b: " * 1200 + "1" + "}" * 1200,
+    "deep list": "a: " + "[" * 5000 + "]" * 5000,
+    "no date": "a: 2026-13-45",
+    "long number": "a: " + "9" * 5000,
+    "underscores": "a: _",
+    "tag": "a: !!python/object/apply:os.system [ls]",
+    "control": "a: \x07",
+    "two documents": "a: 1\n---\na: 2",
+    "sets": "a: !!int x",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_in_a_sentence_and_at_once(write, name):
+    write(HOSTILE[name])
+    if name == "underscores":
+        assert params.read() == {"a": "_"}
+        return
+    with pytest.raises(ValueError, match=r"^params\.yaml: expected "):
+        params.read()

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from spectroscope.pipeline import processes
+from spectroscope.training import distribution
 from tests import members
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,37 @@ def test_training_in_two_processes_is_training_in_one(two, case):
     assert {row["processes"] for row in rows} == {1} and {row["processes"] for row in two[0][case][0]} == {2}
 
 
+def test_a_branch_that_one_process_alone_has_taken_moves_the_same_weights_in_both(two):
+    (_, weights), (_, other) = (result["branching"] for result in two)
+    assert all(torch.equal(weights[name], other[name]) for name in weights)
+    start = members.Branching().state_dict()
+    assert not torch.equal(weights["bright.weight"], start["bright.weight"])
+    assert torch.equal(weights["unused.weight"], start["unused.weight"])  # no gradient anywhere: no weight decay either
+
+
+def test_replicas_that_part_are_found_at_the_end_of_the_epoch(two):
+    for result in two:
+        assert result["parted"].startswith("expected the same weights in all processes, got others in dark.bias")
+
+
+@pytest.mark.parametrize("kind", members.NORMS)
+def test_every_kind_of_batch_norm_is_that_of_the_whole_batch(two, kind):
+    whole = members.bare_norm(kind, ALONE)
+    parts = torch.cat([result["layers"][kind]["outputs"] for result in two], 1)
+    torch.testing.assert_close(parts, whole.pop("outputs"), atol=1e-5, rtol=1e-4)
+    for name, value in whole.items():
+        for result in two:
+            torch.testing.assert_close(result["layers"][kind][name], value, atol=1e-6, rtol=1e-5)
+
+
+def test_a_batch_norm_of_ones_own_is_not_replaced_in_silence():
+    class Own(nn.BatchNorm2d):
+        pass
+
+    with pytest.raises(ValueError, match=r"training\.batch_norm: expected per_process for the layer 1, a Own, or one"):
+        distribution.synchronise_batch_norm(nn.Sequential(nn.ReLU(), Own(3)))
+
+
 def test_batch_norm_per_process_gives_other_losses_but_the_same_network_in_both(two):
     (rows, weights), (other_rows, other) = two[0]["apart"], two[1]["apart"]
     assert max(abs(a - b) for a, b in zip(losses(rows), losses(two[0]["normalised"][0]), strict=True)) > 1e-4
@@ -158,7 +191,7 @@ def test_a_launcher_that_sets_no_rank_is_refused(monkeypatch):
         pass
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("text", ["0", "-1", "two", "1.5", "²", "9999999"])
 def test_a_process_count_that_is_no_number_from_1_on_is_refused(monkeypatch, text):
     monkeypatch.setenv(processes.COUNT, text)
     with pytest.raises(ValueError, match=rf"SPECTROSCOPE_PROCESSES: expected a number of processes >= 1, got '{text}'"):
@@ -172,3 +205,22 @@ def test_there_is_one_process_for_each_gpu_unless_the_environment_sets_the_numbe
         assert processes.process_count() == wanted
     monkeypatch.setenv(processes.COUNT, "3")
     assert processes.process_count() == 3
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"])
+def test_a_launcher_that_sets_no_number_is_refused(monkeypatch, name):
+    usual = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for key, value in {**usual, processes.MEMBER: "1", name: "first"}.items():
+        monkeypatch.setenv(key, value)
+    with (
+        pytest.raises(ValueError, match=rf"^{name}: expected a number, which the launcher sets, got 'first'"),
+        processes.in_every_process("tests.members", []),
+    ):
+        pass
+
+
+def test_an_empty_launcher_is_none(monkeypatch):
+    for name, value in ((processes.LAUNCHER, ""), (processes.MEMBER, ""), (processes.COUNT, "1")):
+        monkeypatch.setenv(name, value)
+    with processes.in_every_process("tests.members", []):
+        assert processes.world_size() == 1

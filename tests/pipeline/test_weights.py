@@ -29,3 +29,34 @@ def test_weights_of_another_model_name_the_file_and_the_tensors(tmp_path):
         io.read_weights(tmp_path / "w.safetensors", network(width=5))
     with pytest.raises(ValueError, match=r"w\.safetensors: .*: missing bias, weight; unknown 0\.bias, .* and 4 more$"):
         io.read_weights(tmp_path / "w.safetensors", nn.Linear(2, 2))
+
+
+def test_tied_weights_come_back_as_they_were(tmp_path):
+    def tied(value):
+        model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+        nn.init.constant_(model[0].weight, value)
+        model[1].weight = model[0].weight
+        return model
+
+    io.write_weights(tmp_path / "w.safetensors", tied(2.0))
+    found = io.read_weights(tmp_path / "w.safetensors", tied(1.0))
+    assert found[0].weight is found[1].weight and (found[0].weight == 2).all()
+
+
+def test_numbers_of_another_kind_are_not_cast_in_silence(tmp_path):
+    model = nn.Sequential(nn.BatchNorm2d(2))
+    state = model.state_dict()
+    odd = {
+        "0.weight": state["0.weight"].to(torch.int64),
+        "0.bias": state["0.bias"] > 0,
+        "0.running_mean": state["0.running_mean"].to(torch.complex64),
+        "0.num_batches_tracked": torch.tensor(1.5),
+    }
+    for name, value in odd.items():
+        kind = str(value.dtype).removeprefix("torch.")
+        wanted = "integers" if name.endswith("tracked") else "floats"
+        with pytest.raises(
+            ValueError, match=rf"w: the weights do not fit the model: {name}: expected {wanted}, got {kind}$"
+        ):
+            io.load_tensors(model, {**state, name: value}, tmp_path / "w")
+    io.load_tensors(model, {**state, "0.weight": state["0.weight"].half()}, tmp_path / "w")

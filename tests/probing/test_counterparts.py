@@ -33,10 +33,24 @@ def test_only_what_the_representation_sees_comes_back(seen):
 def test_the_representation_is_the_input_of_the_last_layer():
     network = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(108, 5))
     x = pixels(2, 0)
-    torch.testing.assert_close(representation(network)(x), network[:3](x))
+    torch.testing.assert_close(representation(network, x)(x), network[:3](x))
     assert not network[3]._forward_pre_hooks
-    with pytest.raises(ValueError, match="expected a network with a linear layer, got one without"):
-        representation(nn.Sequential(nn.Flatten()))
+    with pytest.raises(ValueError, match="expected a linear layer or a convolution that the images pass, got none"):
+        representation(nn.Sequential(nn.Flatten()), x)
+
+
+def test_the_representation_is_that_of_the_classifier_and_not_of_the_layer_registered_last():
+    class Gated(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head, self.gate = nn.Linear(64, 5), nn.Linear(64, 64)
+
+        def forward(self, x):
+            return self.head(x.flatten(1) * self.gate(x.flatten(1)).sigmoid())
+
+    network, x = Gated(), pixels(2, 0)
+    gated = x.flatten(1) * network.gate(x.flatten(1)).sigmoid()
+    torch.testing.assert_close(representation(network, x)(x), gated)
 
 
 def test_a_counterpart_that_cannot_move_stays_where_it_is():

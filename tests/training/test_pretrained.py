@@ -95,6 +95,7 @@ def test_a_known_network_needs_a_file():
         ({"keys": [{"pattern": "(", "to": ""}]}, r"pattern: expected a regular expression, got '\('"),
         ({"std": [0.0]}, r"regime\.std.*: expected a number greater than 0, got 0\.0"),
         ({"least_accuracy": 1.0}, r"regime\.least_accuracy: .*less than 1, got 1\.0"),
+        ({"least_accuracy": 0}, r"regime\.least_accuracy: expected a number greater than 0, got 0"),
     ],
 )
 def test_a_bad_setting_is_named(change, message):

@@ -1,0 +1,153 @@
+"""What a study asks of its images, compared with the images it has: every fault at once, before any training.
+
+The settings are those of params.yaml as they stand, which the stage `study` has checked by themselves.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from spectroscope.frequency.partitions import partition
+from spectroscope.frequency.passbands import Band, band_mask
+from spectroscope.models.architectures import ARCHITECTURES, build
+from spectroscope.models.preflight import preflight
+from spectroscope.pipeline import machine
+from spectroscope.pipeline.io import Images
+
+MOST_EXACT = 10  # bands with exact Shapley values: EXACT_BANDS of attribution, a package that this does not need
+LEAST_CLASSES = {"dlr": 3, "targeted_dlr": 4}  # that a loss compares
+ENSEMBLES = ("autoattack", "autoattack-reduced")  # their second member has the loss targeted_dlr
+WAVES = ("heat_map", "fourier_attack")  # methods of attribution whose bands are the DFT's
+PREFLIGHT_IMAGES = 8
+COUNTS = {"n_images": "test", "n_test": "test", "n_train": "train"}  # settings, and the split they count
+Fault = tuple[str, str]  # the key path of a setting, and what is wrong with it
+
+
+def faults(study: dict[str, Any], train: Images, test: Images) -> list[str]:
+    """A line for each setting of a study that asks for more than its images have, with key and split."""
+    checks = (_counts, _sizes, _attacks, _partitions, _networks)
+    found = itertools.chain.from_iterable(check(study, train, test) for check in checks)
+    return [f"{key}: {fault}" for key, fault in found]
+
+
+def _counts(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
+    """Numbers of images, and of classes other than the label."""
+    splits = {"train": len(train), "test": len(test)}
+    for path, settings in _mappings({key: value for key, value in study.items() if key != "dataset"}):
+        for name, split in COUNTS.items():
+            if (n := settings.get(name)) is not None and n > splits[split]:
+                yield f"{path}.{name}", f"expected at most {splits[split]}, the images of {split}, got {n}"
+        if (n := settings.get("n_targets")) is not None and n >= len(test.classes):
+            yield f"{path}.n_targets", f"expected fewer than the {len(test.classes)} classes, got {n}"
+
+
+def _sizes(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
+    """Bands beyond the last shell, crops as large as an image, one mean for each channel."""
+    channels, height, width = test.pixels.shape[1:]
+    crops = {"training": study["training"]}
+    for name, band in study["bands"].items():
+        if band["keep"] != "permuted":
+            yield from _faulty(f"bands.{name}", _mask, band, height, width)
+    for name, run in study["runs"].items():
+        crops[f"runs.{name}.training"] = run.get("training") or {}
+        for place in ("regime", "start"):
+            settings, key = run.get(place) or {}, f"runs.{name}.{place}"
+            if frequencies := settings.get("frequencies"):
+                band = {**frequencies, "keep": "inside", "unit": "fraction", "clip": False}
+                yield from _faulty(f"{key}.frequencies", _mask, band, height, width)
+            for moment in ("mean", "std"):
+                if (numbers := settings.get(moment)) is not None and len(numbers) != channels:
+                    yield f"{key}.{moment}", f"expected {channels} numbers, one for each channel, got {numbers}"
+    for key, settings in crops.items():
+        crop = (settings.get("augmentation") or {}).get("crop", 0)
+        if crop >= min(height, width):
+            yield f"{key}.augmentation.crop", f"expected less than {min(height, width)} pixels, got {crop}"
+
+
+def _attacks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
+    """Frequencies and bands beyond the spectrum, losses that compare more classes than there are."""
+    _, height, width = test.pixels.shape[1:]
+    for name, attack in study["attacks"].items():
+        key = f"attacks.{name}"
+        if (most := attack.get("freq_dims")) is not None and most > min(height, width):
+            yield f"{key}.freq_dims", f"expected at most {min(height, width)} for {height} x {width} images, got {most}"
+        for axis, size in (("row", height), ("column", width)):
+            if attack["method"] == "fourier" and attack[axis] >= size:
+                yield f"{key}.{axis}", f"expected a frequency below {size}, got {attack[axis]}"
+        for band_name, band in (attack.get("bands") or {}).items():
+            if band["keep"] == "lowest":  # a share of the coefficients, of any size
+                continue
+            found = list(_faulty(f"{key}.bands.{band_name}", _mask, band, height, width))
+            yield from found
+            wanted, held = attack.get("coefficients"), 0 if found else int(_mask(band, height, width).sum())
+            if wanted is not None and not found and wanted > held:
+                yield f"{key}.coefficients", f"expected at most {held}, those of the band {band_name}, got {wanted}"
+        loss = "targeted_dlr" if attack["method"] in ENSEMBLES else attack.get("loss")
+        if len(test.classes) < (least := LEAST_CLASSES.get(str(loss), 2)):
+            yield f"{key}.method", f"expected a data set of {least} classes or more, got {len(test.classes)}"
+
+
+def _partitions(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
+    """Partitions into more bands than the spectrum has shells, and too many bands for exact Shapley values."""
+    _, height, width = test.pixels.shape[1:]
+    attribution, multiverse = study["attribution"], study["validation"]["multiverse"]
+    compared, methods = attribution["compared"], [method["method"] for method in attribution["methods"].values()]
+    bases = [attribution["basis"], *(["dft"] if any(method in WAVES for method in methods) else [])]
+    asked = [
+        ("information", study["information"]["partition"], study["information"]["bands"], "dct"),
+        ("probing.margins", study["probing"]["margins"]["partition"], study["probing"]["margins"]["bands"], "dct"),
+        *(("attribution.compared", compared["shape"], compared["bands"], basis) for basis in dict.fromkeys(bases)),
+    ]
+    if multiverse:
+        pairs = itertools.product(multiverse["shapes"], multiverse["bases"])
+        asked += [("validation.multiverse.shapes", shape, compared["bands"], basis) for shape, basis in pairs]
+    for key, kind, bands, basis in asked:
+        yield from _faulty(key, _n_bands, height, width, kind, bands, basis)
+    own = (height, width, compared["shape"], compared["bands"], attribution["basis"])
+    if "shapley" in methods and not list(_faulty("", _n_bands, *own)) and (n := _n_bands(*own)) > MOST_EXACT:
+        wanted = f"expected at most {MOST_EXACT} for the method shapley, or sampled_shapley"
+        yield "attribution.compared.bands", f"{wanted}, got {n}"
+
+
+def _networks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
+    """Networks for images of another size, and faults of the user's own ones."""
+    shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
+    runs: dict[str, str] = {run["model"]: name for name, run in reversed(study["runs"].items())}
+    for model, name in runs.items():
+        key = f"runs.{name}.model"
+        found = list(_faulty(key, build, model, shape, n_classes))
+        yield from found
+        if not found and model not in ARCHITECTURES:
+            machine.seed(0)
+            images = train.pixels[:PREFLIGHT_IMAGES].to(machine.device())
+            network = build(model, shape, n_classes).to(machine.device())
+            yield from ((key, fault) for fault in preflight(network, images, n_classes))
+
+
+def _n_bands(height: int, width: int, kind: Any, bands: int | None, basis: Any) -> int:
+    """Bands of a partition; octaves have their own number. Of images of any power: how many does not depend on it."""
+    power = torch.ones(height, width)
+    return int(partition(height, width, kind, None if kind == "octave" else bands, basis, power).max()) + 1
+
+
+def _mask(band: dict[str, Any], height: int, width: int) -> torch.Tensor:
+    return band_mask(TypeAdapter(Band).validate_python(band), height, width)
+
+
+def _faulty(key: str, check: Callable[..., Any], *arguments: Any) -> Iterator[Fault]:
+    """The ValueError of a check, if it raises one."""
+    try:
+        check(*arguments)
+    except ValueError as error:
+        yield key, str(error)
+
+
+def _mappings(settings: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every mapping within settings, with its key path."""
+    if isinstance(settings, dict):
+        yield path, settings
+        for key, value in settings.items():
+            yield from _mappings(value, f"{path}.{key}".lstrip("."))
