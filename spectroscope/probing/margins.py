@@ -9,7 +9,15 @@ from torch import Tensor, nn
 
 from spectroscope.attribution.margins import MarginSearchSettings, margins
 from spectroscope.frequency.partitions import Partition, partition
-from spectroscope.statistics.estimates import Estimates, StatisticsSettings, image_groups, jackknife, summary
+from spectroscope.statistics.cells import CELLS, single
+from spectroscope.statistics.estimates import (
+    Estimates,
+    StatisticsSettings,
+    group_names,
+    image_groups,
+    jackknife,
+    summary,
+)
 
 
 class MarginSettings(MarginSearchSettings):
@@ -33,7 +41,7 @@ def band_margins(model: nn.Module, images: Tensor, labels: Tensor, settings: Mar
 def margin_table(
     values: np.ndarray, labels: np.ndarray, clusters: np.ndarray, statistics: StatisticsSettings
 ) -> pd.DataFrame:
-    """Median margin of each band: band, unreached, then SUMMARY; values (seeds, images, bands), labels and clusters.
+    """Median margin of each band: band, unreached, SUMMARY, cells; values (seeds, images, bands), labels and clusters.
 
     `mean` is the mean over networks of each network's median over the images that it has right: infinite where half of
     a network's margins are, NaN without an image that is right. The interval leaves out one of about sqrt(images)
@@ -48,12 +56,14 @@ def margin_table(
     with np.errstate(invalid="ignore"):  # infinity less infinity
         medians = jackknife(values, lambda network, _: _median(network), groups)
     cells = np.where(np.isfinite(medians.cells), medians.cells, np.nan)
-    figures = summary(Estimates(medians.by_network, cells, int(right.any(0).sum()), bounds=(0, np.inf)), statistics)
+    n_right, names = int(right.any(0).sum()), group_names(groups, clusters)
+    behind = Estimates(medians.by_network, cells, n_right, bounds=(0, np.inf), groups=names)
+    figures = summary(behind, statistics)
     infinite = np.isinf(medians.by_network).any(0)
     figures |= {name: np.where(infinite, np.nan, figures[name]) for name in ("low", "high")}
     figures["mean"] = np.where(infinite, np.inf, figures["mean"])
     figures["n_seeds"] = (~np.isnan(medians.by_network)).sum(0)
-    return pd.DataFrame({"band": range(values.shape[2]), "unreached": unreached, **figures})
+    return pd.DataFrame({"band": range(values.shape[2]), "unreached": unreached, **figures, CELLS: single(behind)})
 
 
 def _median(values: np.ndarray) -> np.ndarray:

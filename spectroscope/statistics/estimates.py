@@ -6,8 +6,9 @@ group of images at a time (Tukey 1958), in the two-way layout of `statistics.int
 of images, and every class is spread over the groups.
 """
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -35,7 +36,8 @@ class Estimates:
 
     n_images: images that count for at least one network. share: whether the statistics are shares of images. bounds:
     between which the statistics lie (a high-frequency share: 0 and 1; a centroid: the first and the last shell; a norm:
-    0 and infinity).
+    0 and infinity). groups: a number for each group of images (G,), equal where the images are; only estimates of the
+    same groups can be subtracted. None: not known.
     """
 
     by_network: np.ndarray
@@ -43,6 +45,7 @@ class Estimates:
     n_images: int
     share: bool = False
     bounds: tuple[float, float] | None = None
+    groups: np.ndarray | None = None
 
 
 def means(
@@ -56,8 +59,8 @@ def means(
     if not counted.any():
         nothing = np.full((len(values), 1, values.shape[2]), np.nan)
         return Estimates(nothing[:, 0], nothing, 0, share, bounds)
-    groups = np.unique(clusters[counted], return_inverse=True)[1]
-    return Estimates(*intervals.mean_cells(values[:, counted], groups), int(counted.sum()), share, bounds)
+    names, groups = np.unique(clusters[counted], return_inverse=True)
+    return Estimates(*intervals.mean_cells(values[:, counted], groups), int(counted.sum()), share, bounds, names)
 
 
 def jackknife(
@@ -65,8 +68,11 @@ def jackknife(
     statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
     groups: np.ndarray,
     bounds: tuple[float, float] | None = None,
+    names: np.ndarray | None = None,
 ) -> Estimates:
     """Any smooth statistic of each network: values (S, I, ...), groups (I,) as of `image_groups`; see `Estimates`.
+
+    names: of the groups, as of `group_names`.
 
     `statistic` takes the values of one network (I', ...) and the places of its images (I',), and gives (K,) numbers.
     Statistics of ranks go in steps and need `balanced`: from steps of one group the variance is far too large.
@@ -74,16 +80,20 @@ def jackknife(
     everything, n_groups = np.arange(values.shape[1]), int(groups.max()) + 1
     kept = [everything, *(everything[groups != group] for group in range(n_groups))]
     found = np.stack([[statistic(network[rows], rows) for rows in kept] for network in values])  # (S, 1 + G, K)
-    return from_replicates(found, _counted(values), bounds=bounds)
+    return from_replicates(found, _counted(values), bounds=bounds, names=names)
 
 
 def from_replicates(
-    replicates: np.ndarray, n_images: int, share: bool = False, bounds: tuple[float, float] | None = None
+    replicates: np.ndarray,
+    n_images: int,
+    share: bool = False,
+    bounds: tuple[float, float] | None = None,
+    names: np.ndarray | None = None,
 ) -> Estimates:
     """Estimates from statistics of each network, of all images and without each group in turn: (S, 1 + G, K)."""
     whole, without = replicates[:, 0], replicates[:, 1:]
     n_groups = without.shape[1]
-    return Estimates(whole, n_groups * whole[:, None] - (n_groups - 1) * without, n_images, share, bounds)
+    return Estimates(whole, n_groups * whole[:, None] - (n_groups - 1) * without, n_images, share, bounds, names)
 
 
 def balanced_weights(groups: np.ndarray) -> np.ndarray:
@@ -127,10 +137,42 @@ def image_groups(clusters: np.ndarray, labels: np.ndarray, most: int) -> np.ndar
     return np.array([group_of[cluster] for cluster in np.asarray(clusters).tolist()])
 
 
+def group_names(groups: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """A number for each group (G,) that only the same set of clusters has: groups and clusters (I,) of the images.
+
+    It is negative, unlike the number of a cluster. Images of group -1 are in none.
+    """
+    names = []
+    for group in range(int(groups.max()) + 1):
+        members = np.unique(clusters[groups == group]).astype("<i8")
+        names.append(-1 - int.from_bytes(hashlib.blake2b(members.tobytes(), digest_size=7).digest(), "little"))
+    return np.array(names)
+
+
+def align(a: Estimates, b: Estimates) -> tuple[Estimates, Estimates]:
+    """Both with the groups of either, so that they can be subtracted: paired where groups are the same, else apart.
+
+    A group that one of them lacks moves nothing there. Where no group is common, the variance of a difference is the
+    sum of both. ValueError where one does not know its groups.
+    """
+    if a.groups is None or b.groups is None:
+        raise ValueError("expected estimates that know their groups of images, got some that do not")
+    names = np.union1d(a.groups, b.groups)
+    return _among(a, names), _among(b, names)
+
+
+def _among(estimates: Estimates, names: np.ndarray) -> Estimates:
+    """The same estimates, with cells for all groups `names`."""
+    whole, own = estimates.by_network[:, None], estimates.cells
+    cells = np.repeat(whole, len(names), axis=1)
+    cells[:, np.searchsorted(names, estimates.groups)] += (own - whole) * len(names) / own.shape[1]
+    return replace(estimates, cells=cells, groups=names)
+
+
 def subtract(a: Estimates, b: Estimates) -> Estimates:
     """a - b of the same networks on the same images: paired in both; ValueError where the groups differ."""
     _require_same_groups(a, b)
-    return Estimates(a.by_network - b.by_network, a.cells - b.cells, min(a.n_images, b.n_images))
+    return Estimates(a.by_network - b.by_network, a.cells - b.cells, min(a.n_images, b.n_images), groups=a.groups)
 
 
 def summary(estimates: Estimates, statistics: StatisticsSettings) -> dict[str, Any]:
@@ -202,6 +244,8 @@ def per_image(table: pd.DataFrame, column: str) -> np.ndarray:
 def _require_same_groups(a: Estimates, b: Estimates) -> None:
     if a.cells.shape[1:] != b.cells.shape[1:]:
         raise ValueError(f"expected statistics of the same groups of images, got {a.cells.shape} and {b.cells.shape}")
+    if a.groups is not None and b.groups is not None and not np.array_equal(a.groups, b.groups):
+        raise ValueError("expected statistics of the same groups of images, got as many groups of other images")
 
 
 def _counted(values: np.ndarray) -> int:
