@@ -72,6 +72,11 @@ def table(frame: pd.DataFrame, caption: str, run_colours: RunColours | None = No
     return _filled("table.html", head=list(frame.columns), rows=rows, caption=caption, run_colours=run_colours or {})
 
 
+def claims(lines: Sequence[Any], caption: str) -> Markup:
+    """A table of claims, a row for each `chapters.claims.Line`; a narrow screen has its cells one below the other."""
+    return _filled("claims.html", lines=lines, caption=caption)
+
+
 def grid(
     columns: Sequence[str],
     rows: Sequence[tuple[str, Sequence[Cell]]],
