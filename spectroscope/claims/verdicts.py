@@ -11,10 +11,11 @@ The chance of one false verdict or more is at most 1 - confidence: for independe
 of the sign too (Shaffer 1980); benchmarks/verdicts.py measures it for dependent ones.
 """
 
+import bisect
 import math
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from spectroscope.claims.effects import Cells, Measured, correlation_ends, measure
@@ -85,13 +86,13 @@ def decide(effect: Measured, claim: Claim | Manipulation, confidence: float) -> 
 
 
 def p_value(effect: Measured, claim: Claim) -> float:
-    """The smallest 1 - confidence at which the interval decides, to a part in a million; 1 where none does."""
+    """The smallest 1 - confidence at which the interval decides, to a part in a thousand; 1 where none does."""
     if decide(effect, claim, 1 - LARGEST) == UNDETERMINED:
         return 1.0
     if decide(effect, claim, 1 - SMALLEST) != UNDETERMINED:
         return SMALLEST
     below, above = SMALLEST, LARGEST
-    while above / below > 1 + 1e-6:
+    while above / below > 1.001:
         middle = math.sqrt(below * above)
         if decide(effect, claim, 1 - middle) == UNDETERMINED:
             below = middle
@@ -152,8 +153,8 @@ def needed(effect: Measured, claim: Claim, confidence: float) -> str:
         return ""
     if effect.n_runs:
         runs = range(effect.n_runs + 1, MOST + 1)
-        enough = (n for n in runs if not _holds(correlation_ends(effect.mean, n, confidence), _threshold(claim)))
-        return _count(next(enough, None), "runs")
+        enough = _first(runs, lambda n: not _holds(correlation_ends(effect.mean, n, confidence), _threshold(claim)))
+        return _count(enough, "runs")
     if effect.parts is None:
         return ""
     (image, of_images), (network, of_networks) = effect.parts
@@ -167,12 +168,17 @@ def needed(effect: Measured, claim: Claim, confidence: float) -> str:
     if _only_two(effect):
         return f"at least {FEWEST_SEEDS} networks a run"
     if now > 1:
-        enough_networks = next((n for n in range(now + 1, MOST + 1) if half(n, 1) < distance), None)
+        enough_networks = _first(range(now + 1, MOST + 1), lambda n: half(n, 1) < distance)
         if enough_networks:
             return _count(enough_networks, "networks a run")
-    times = next((t for t in np.geomspace(1, MOST, 200) if half(now, float(t)) < distance), None)
-    images = None if times is None else math.ceil(float(times) * effect.n_images)
-    return _count(images, "images")
+    more = range(effect.n_images + 1, MOST * effect.n_images)
+    return _count(_first(more, lambda n: half(now, n / effect.n_images) < distance), "images")
+
+
+def _first(numbers: range, enough: Callable[[int], bool]) -> int | None:
+    """The first number that is enough, where all larger ones are too."""
+    place = bisect.bisect_left(numbers, True, key=enough)
+    return numbers[place] if place < len(numbers) else None
 
 
 def _only_two(effect: Measured) -> bool:
