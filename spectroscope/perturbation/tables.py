@@ -63,7 +63,7 @@ def measure(
         return {}
     groups = _groups(fooled["image"].to_numpy(), test, statistics)
     names = group_names(groups, test.clusters.numpy())
-    names = np.append(names, [0] * (_count(groups) - len(names)))  # 0: no group has this name
+    names = np.pad(names, (0, _count(groups) - len(names)))  # 0: no group has this name
     control_stream, null_stream = machine.generator(settings.noise_seed), machine.generator(settings.noise_seed, 1)
     attack, control, nulls = [], [], []
     for _, outcomes_of_network in fooled.groupby("seed"):
