@@ -97,7 +97,7 @@ class Study(Settings):
         named = self.attacks.get("autoattack")
         if named is not None and named.method != "autoattack":  # another ensemble is weaker than that name says
             raise ValueError(f"attacks.autoattack: expected the method autoattack under this name, got {named.method}")
-        shapes = list(self.perturbation.shapes)
+        shapes = [str(shape) for shape in self.perturbation.shapes]
         rows = rows_of_study(list(self.runs), list(self.bands), self.attacks, self.attack_checks.transfer, shapes)
         check_names(self.claims, rows)
         return self

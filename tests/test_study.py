@@ -158,7 +158,7 @@ def test_the_full_study_runs_every_attack_there_is():
         (
             "claims.attack-changes-high.effect.where.shell",
             [8, 8],
-            "claims.attack-changes-high.effect: expected where.shell to be a number or two, the smaller first, got [8, 8]",
+            "claims.attack-changes-high.effect: expected where.shell to be a number, or two in order, got [8, 8]",
         ),
         (
             "claims.adversarial-moves-down.margin",

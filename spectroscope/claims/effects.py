@@ -56,7 +56,8 @@ def of_rows(effect: Difference, cells: Cells, settings: StatisticsSettings) -> M
     if one is None:
         return _nothing(why)
     if effect.less is None:
-        return _measured(one, why, lambda level: estimates.summary(one, _at(settings, level)), [one.cells])
+        alone = one
+        return _measured(one, why, lambda level: estimates.summary(alone, _at(settings, level)), [one.cells])
     other, why_other = _row(cells, effect.table, {**effect.where, **effect.less})
     if other is None:
         return _nothing(why_other)
@@ -79,14 +80,12 @@ def of_rows(effect: Difference, cells: Cells, settings: StatisticsSettings) -> M
 
 def over_runs(effect: Correlation, cells: Cells) -> Measured:
     """A rank correlation over the runs that have both statistics."""
-    values, left_out = [], []
-    for run in effect.runs:
-        pair = [_of_run(cells, statistic, run) for statistic in (effect.x, effect.y)]
-        (left_out if any(map(math.isnan, pair)) else values).append(run if any(map(math.isnan, pair)) else pair)
-    n = len(values)
+    pairs = {run: [_of_run(cells, statistic, run) for statistic in (effect.x, effect.y)] for run in effect.runs}
+    left_out = [run for run, pair in pairs.items() if any(map(math.isnan, pair))]
+    n = len(pairs) - len(left_out)
     if n < FEWEST_RUNS:
-        return _nothing(f"only {n} runs have both statistics; without: {', '.join(map(str, left_out))}")
-    x, y = np.array(values).T
+        return _nothing(f"only {n} runs have both statistics; without: {', '.join(left_out)}")
+    x, y = np.array([pair for run, pair in pairs.items() if run not in left_out]).T
     rho = float(stats.spearmanr(x, y).statistic)
     if math.isnan(rho):
         return _nothing("a statistic is the same in all runs")
@@ -111,7 +110,7 @@ def _row(cells: Cells, table: str, where: Mapping[str, Value]) -> tuple[Estimate
     numbered = next((column for column in KEYS[table] if (table, column) in NUMBERED), None)
     value = where[numbered] if numbered else None
     numbers = range(*value) if isinstance(value, list) else [value]
-    keys = [tuple(str({**where, numbered: number}[column]) for column in KEYS[table]) for number in numbers]
+    keys = [tuple(str(number if column == numbered else where[column]) for column in KEYS[table]) for number in numbers]
     found = [cells[table].get(key) for key in keys]
     rows = [each for each in found if each is not None]
     if len(rows) < len(found):

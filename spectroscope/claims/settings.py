@@ -129,4 +129,4 @@ def check_columns(table: str, given: Mapping[str, Value], key: str, columns: tup
             if not isinstance(value, str):
                 raise ValueError(f"expected {key}.{column} to be a name, got {value!r}")
         elif isinstance(value, str) or (isinstance(value, list) and not (len(value) == 2 and value[0] < value[1])):
-            raise ValueError(f"expected {key}.{column} to be a number or two, the smaller first, got {value!r}")
+            raise ValueError(f"expected {key}.{column} to be a number, or two in order, got {value!r}")

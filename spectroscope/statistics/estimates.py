@@ -164,8 +164,9 @@ def align(a: Estimates, b: Estimates) -> tuple[Estimates, Estimates]:
 def _among(estimates: Estimates, names: np.ndarray) -> Estimates:
     """The same estimates, with cells for all groups `names`."""
     whole, own = estimates.by_network[:, None], estimates.cells
+    places: Any = np.searchsorted(names, np.asarray(estimates.groups))
     cells = np.repeat(whole, len(names), axis=1)
-    cells[:, np.searchsorted(names, estimates.groups)] += (own - whole) * len(names) / own.shape[1]
+    cells[:, places] += (own - whole) * len(names) / own.shape[1]
     return replace(estimates, cells=cells, groups=names)
 
 
