@@ -105,7 +105,7 @@ def _row(
     claim: Claim, effect: Measured, confidence: float, cells: Cells, settings: StatisticsSettings
 ) -> dict[str, Any]:
     """A row of `table` but its name."""
-    low, high = effect.ends(confidence)
+    effect_low, effect_high = effect.ends(confidence)
     verdict, void, control = decide(effect, claim, confidence), "", None
     if not isinstance(claim.control, str):
         control = measure(claim.control, cells, settings)
@@ -115,9 +115,10 @@ def _row(
         cause = measure(manipulation.effect, cells, settings)
         found = decide(cause, manipulation, confidence)
         if found != SUPPORTED:
-            ends = ", ".join(f"{end:.3g}" for end in cause.ends(confidence))
+            low, high = cause.ends(confidence)
+            ends = "" if math.isnan(low) or math.isnan(high) else f" [{low:.3g}, {high:.3g}]"
             void = void or (
-                f"its cause is not established: {_named(manipulation)} is {cause.mean:.3g} [{ends}], expected "
+                f"its cause is not established: {_named(manipulation)} is {cause.mean:.3g}{ends}, expected "
                 f"{manipulation.expect} {_threshold(manipulation):g}{f' ({cause.why})' if cause.why else ''}"
             )
     control_low, control_high = control.ends(confidence) if control else (math.nan, math.nan)
@@ -126,8 +127,8 @@ def _row(
         "says": claim.says,
         "verdict": VOID if void else verdict,
         "mean": effect.mean,
-        "low": low,
-        "high": high,
+        "low": effect_low,
+        "high": effect_high,
         "confidence": confidence,
         "expect": claim.expect,
         "margin": claim.margin,
