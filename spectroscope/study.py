@@ -13,6 +13,8 @@ from spectroscope.attacks.registry import AttackSettings, bounded
 from spectroscope.attribution.compare import WAVES
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.bands import BandSettings
+from spectroscope.claims.names import check_names, rows_of_study
+from spectroscope.claims.settings import Claims
 from spectroscope.dataset.files import sha256_of
 from spectroscope.dataset.registry import DatasetSettings
 from spectroscope.evaluation import EvaluationSettings
@@ -50,6 +52,7 @@ class Study(Settings):
     validation: ValidationSettings
     statistics: StatisticsSettings
     findings: FindingsSettings
+    claims: Claims
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Study":
@@ -112,6 +115,9 @@ class Study(Settings):
         named = self.attacks.get("autoattack")
         if named is not None and named.method != "autoattack":  # another ensemble is weaker than that name says
             raise ValueError(f"attacks.autoattack: expected the method autoattack under this name, got {named.method}")
+        shapes = [str(shape) for shape in self.perturbation.shapes]
+        rows = rows_of_study(list(self.runs), list(self.bands), self.attacks, self.attack_checks.transfer, shapes)
+        check_names(self.claims, rows)
         return self
 
     def _attack_names(self) -> list[str]:

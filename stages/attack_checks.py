@@ -9,11 +9,12 @@ from spectroscope.models import inference
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
+from spectroscope.statistics import cells
 from spectroscope.statistics.estimates import StatisticsSettings
 from stages import In, Out
 
 
-def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> None:
+def main(weights: In, images: In, attacks: In, tables: Out, estimates: Out, warnings: Out) -> None:
     entries = params.load("attacks", dict[str, AttackSettings])
     settings = params.load("attack_checks", AttackChecksSettings)
     statistics = params.load("statistics", StatisticsSettings)
@@ -34,17 +35,16 @@ def main(weights: In, images: In, attacks: In, tables: Out, warnings: Out) -> No
             relied.append(sanity.relied_on(network, attacked.pixels, attacked.labels, subspaces).assign(run=run))
             rows = transfer.transferred(network, test.pixels, elsewhere, position)
             transferred.append(rows.assign(run=run, seed=seed))
-    cells = strength.cells({key: outcomes for key, (_, outcomes) in found.items()}, described, runs, clusters)
+    found_cells = strength.cells({key: outcomes for key, (_, outcomes) in found.items()}, described, runs, clusters)
     results = {
-        "attacks": strength.success_table(cells, statistics),
-        "queries": strength.query_table(cells, statistics),
-        "confined": strength.confined_table(cells, pd.concat(relied), statistics),
+        "attacks": strength.success_table(found_cells, statistics),
+        "queries": strength.query_table(found_cells, statistics),
+        "confined": strength.confined_table(found_cells, pd.concat(relied), statistics),
         "attack_transfer": transfer.transfer_table(pd.concat(transferred), clusters, statistics),
     }
-    signs = sanity.warnings(cells, pd.concat(flags), pd.concat(transferred), statistics)
+    signs = sanity.warnings(found_cells, pd.concat(flags), pd.concat(transferred), statistics)
 
-    for name, table in results.items():
-        io.write_table(tables / f"{name}.csv", table)
+    cells.write(results, tables, estimates)
     io.write_json(warnings, signs)
 
 

@@ -9,6 +9,7 @@ from spectroscope.findings.tables import contrasts
 from spectroscope.pipeline import io, params
 from spectroscope.pipeline.machine import describe
 from spectroscope.pipeline.supervision import start
+from spectroscope.statistics import cells
 from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.training.cards import markdown
 from stages import In, Out, Record
@@ -21,6 +22,7 @@ def main(  # an argument for each file or folder of the stage in dvc.yaml
     images: In,
     tables: Out,
     cards: Out,
+    estimates: Out,
     headline: Out,
     machine: Record,
 ) -> None:
@@ -45,8 +47,7 @@ def main(  # an argument for each file or folder of the stage in dvc.yaml
     }
     numbers = metrics.headline(results["accuracy"], results["reliance"], findings.attack)
 
-    for name, table in results.items():
-        io.write_table(tables / f"{name}.csv", table)
+    cells.write(results, tables, estimates)
     io.write_json(headline, numbers)
     io.write_json(machine, describe())
     for run in runs:

@@ -8,11 +8,12 @@ from spectroscope.pipeline.machine import device
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
 from spectroscope.probing.tables import ProbingSettings, probe
+from spectroscope.statistics import cells
 from spectroscope.statistics.estimates import StatisticsSettings
 from stages import In, Out
 
 
-def main(weights: In, images: In, attacks: In, tables: Out) -> None:
+def main(weights: In, images: In, attacks: In, tables: Out, estimates: Out) -> None:
     settings = params.load("probing", ProbingSettings)
     statistics = params.load("statistics", StatisticsSettings)
     n_images = max(settings.margins.n_images, settings.masks.n_images, settings.counterparts.n_images)
@@ -27,8 +28,7 @@ def main(weights: In, images: In, attacks: In, tables: Out) -> None:
             table.insert(0, "run", run)
             results[name].append(table)
 
-    for name, parts in results.items():
-        io.write_table(tables / f"{name}.csv", pd.concat(parts))
+    cells.write({name: pd.concat(parts) for name, parts in results.items()}, tables, estimates)
 
 
 if __name__ == "__main__":

@@ -82,7 +82,30 @@ def tables(
         "confined": confined.assign(norm="l2", l2=0.5, relied=rng.normal(size=len(confined))),
         "attack_transfer": transfer[transfer["source"] != transfer["run"]],
         **_validation_tables(table, runs),
+        "claims": claims(),
     }
+
+
+def claims() -> pd.DataFrame:
+    """A claim of each verdict."""
+    row = {"says": "High frequencies & noise", "mean": 0.3, "low": 0.2, "high": 0.4, "expect": "above", "margin": 0.1}
+    row |= {"unit": "log ratio", "n_networks": 3, "n_images": 200, "n_runs": 0, "confidence": 0.99, "weak": False}
+    row |= {"control": 0.01, "control_low": -0.1, "control_high": 0.1, "table": "calibrated", "why": "a fifth"}
+    row |= {"void": "", "reason": "", "needed": ""}
+    below = {"expect": "below", "margin": 1.0, "unit": "shells", "table": "reliance", "control": np.nan}
+    none = {
+        "low": np.nan,
+        "high": np.nan,
+        "reason": "two networks have no interval",
+        "needed": "at least 3 networks a run",
+    }
+    changes = {
+        "supported": {},
+        "refuted": below,
+        "undetermined": none | {"n_networks": 2},
+        "void": {"void": "the control shows the effect too"},
+    }
+    return pd.DataFrame([{**row, **change, "claim": name, "verdict": name} for name, change in changes.items()])
 
 
 def _validation_tables(table, runs: list[str]) -> dict[str, pd.DataFrame]:
@@ -140,7 +163,12 @@ def settings(n_runs: int = 4) -> dict:
         "attacks": {attack: {"method": "pgd", "random_start": True, "eps": None} for attack in ATTACKS},
         "bands": {band: {"keep": "all", "clip": False} for band in BANDS},
         "statistics": {"confidence": 0.95},
-        "findings": {"reference": RUNS[0], "attack": "pgd", "usual": {"accuracy": 0.9, "source": "somebody"}},
+        "findings": {
+            "reference": RUNS[0],
+            "attack": "pgd",
+            "usual": {"accuracy": 0.9, "source": "somebody"},
+            "floor": 0.88,
+        },
     }
 
 

@@ -93,9 +93,9 @@ def choices(kind: Any) -> Iterator[str]:
 
 
 def keys_of_study(settings: dict[str, Any], section: str) -> Iterator[str]:
-    """Every key in a section of a parameter file, without the names that bands, runs, attacks and methods are given."""
+    """Every key in a section of a parameter file, without names that a study gives."""
     for key, value in settings.items():
-        if section not in ("bands", "runs", "attacks", "methods"):
+        if section not in ("bands", "runs", "attacks", "methods", "claims", "where", "less"):
             yield key
         if isinstance(value, dict):
             yield from keys_of_study(value, key)

@@ -165,6 +165,48 @@ def test_the_full_study_runs_every_attack_there_is():
             "attack_checks.transfer: expected attacks among pgd, square, simba-dct, got 'pdg'",
         ),
         ("training.validation_attack", ..., "training.validation_attack: expected this setting, found none"),
+        (
+            "claims.attack-changes-high.effect.where.run",
+            "base",
+            "claims.attack-changes-high.effect.where: expected run among standard, adversarial, got 'base'",
+        ),
+        (
+            "claims.attack-changes-high.control.where.attack",
+            "fgsm",
+            "claims.attack-changes-high.control.where: expected attack among pgd, square, simba-dct, got 'fgsm'",
+        ),
+        (
+            "claims.adversarial-moves-down.effect.where.statistic",
+            "low_sum",
+            "claims.adversarial-moves-down.effect.where: expected statistic among centroid, centroid_abs, "
+            "negative_share, hf_share, class_negative, got 'low_sum'",
+        ),
+        (
+            "claims.adversarial-moves-down.effect.less",
+            {"run": "base"},
+            "claims.adversarial-moves-down.effect.less: expected run among standard, adversarial, got 'base'",
+        ),
+        (
+            "claims.adversarial-moves-down.effect.where",
+            {"run": "standard"},
+            "claims.adversarial-moves-down.effect: expected where with run, score, statistic, got run",
+        ),
+        (
+            "claims.attack-changes-high.effect.where.shell",
+            [8, 8],
+            "claims.attack-changes-high.effect: expected where.shell to be a number, or two in order, got [8, 8]",
+        ),
+        (
+            "claims.adversarial-moves-down.margin",
+            -1,
+            "claims.adversarial-moves-down.margin: expected a number greater than or equal to 0, got -1",
+        ),
+        (
+            "claims.adversarial-moves-down.control",
+            None,
+            "claims.adversarial-moves-down.control: expected a mapping of settings, got None",
+        ),
+        ("findings.floor", 2, "findings.floor: expected a number less than or equal to 1, got 2"),
         ("trainin", 1, "trainin: unknown setting (misspelt?), got 1"),
     ],
 )
@@ -283,3 +325,9 @@ def test_one_file_of_weights_is_not_two_networks(make, tmp_path, monkeypatch):
     study = params.validate({**SMOKE, "runs": {**SMOKE["runs"], "standard": run}}, Study, "")
     with pytest.raises(ValueError, match=r"weights: expected files of different .* the same in a\.pt and b\.pt"):
         check_files(study)
+
+
+def test_two_claims_of_one_name_are_refused(tmp_path):
+    (tmp_path / "params.yaml").write_text("claims:\n  a: 1\n  a: 2\n")
+    with pytest.raises(ValueError, match="the key 'a' twice"):
+        params.read(tmp_path / "params.yaml")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from spectroscope.statistics import cells as behind
 from spectroscope.statistics import estimates
 from spectroscope.statistics.estimates import SUMMARY, Estimates, StatisticsSettings
 
@@ -132,7 +133,8 @@ def confined_table(cells: list[Cell], relied: pd.DataFrame, statistics: Statisti
             key = cell.run, entry, cell.variant
             row = {"run": cell.run, "entry": entry, "band": cell.variant, "coefficients": sizes[key]}
             table.append({**row, "norm": norm, "l2": radius, "relied": drops[key], **share})
-    return pd.DataFrame(table, columns=["run", "entry", "band", "coefficients", "norm", "l2", "relied", *SUMMARY])
+    columns = ["run", "entry", "band", "coefficients", "norm", "l2", "relied", *SUMMARY, behind.CELLS]
+    return pd.DataFrame(table, columns=columns)
 
 
 def among_right(outcomes: pd.DataFrame, *values: pd.Series) -> np.ndarray:
@@ -143,5 +145,5 @@ def among_right(outcomes: pd.DataFrame, *values: pd.Series) -> np.ndarray:
 
 
 def summarise(found: Estimates, statistics: StatisticsSettings) -> list[dict[str, Any]]:
-    """SUMMARY of each of K statistics."""
-    return pd.DataFrame(estimates.summary(found, statistics)).to_dict("records")
+    """SUMMARY of each of K statistics, and the estimates behind it (`cells`)."""
+    return behind.rows({}, found, statistics).to_dict("records")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spectroscope.attack_checks.strength import summarise
 from spectroscope.models import inference
 from spectroscope.pipeline.params import Distinct, Settings
-from spectroscope.statistics import estimates
+from spectroscope.statistics import cells, estimates
 from spectroscope.statistics.estimates import SUMMARY, StatisticsSettings
 
 
@@ -59,4 +59,4 @@ def transfer_table(rows: pd.DataFrame, clusters: np.ndarray, statistics: Statist
         own = clusters[estimates.per_image(group, "image")]
         (share,) = summarise(estimates.means(estimates.grid(group, ["fooled"]), own, share=True), statistics)
         table.append({"attack": attack, "source": source, "run": run, **share})
-    return pd.DataFrame(table, columns=["attack", "source", "run", *SUMMARY])
+    return pd.DataFrame(table, columns=["attack", "source", "run", *SUMMARY, cells.CELLS])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from spectroscope.findings.tables import Finding
-from spectroscope.statistics import estimates
+from spectroscope.statistics import cells, estimates
 from spectroscope.statistics.estimates import StatisticsSettings, grid, means, per_image
 
 
@@ -22,7 +22,7 @@ def accuracies(predictions: pd.DataFrame, runs: list[str]) -> list[Finding]:
 
 
 def table(predictions: pd.DataFrame, runs: list[str], column: str, settings: StatisticsSettings) -> pd.DataFrame:
-    """Accuracies as rows run, `column` (the name of the set of images), clean, SUMMARY.
+    """Accuracies as rows run, `column` (the name of the set of images), clean, SUMMARY, cells.
 
     clean: accuracy without attack on exactly the images of the row; no column where `predictions` has no set `clean`.
     """
@@ -34,8 +34,8 @@ def table(predictions: pd.DataFrame, runs: list[str], column: str, settings: Sta
             same = clean[run][clean[run]["image"].isin(rows["image"])]
             complete = same["image"].nunique() == rows["image"].nunique()
             front["clean"] = same["right"].mean() if complete else np.nan
-        figures = estimates.summary(means(grid(rows, ["right"]), per_image(rows, "cluster"), share=True), settings)
-        found.append(pd.DataFrame({**front, **figures}))
+        right = means(grid(rows, ["right"]), per_image(rows, "cluster"), share=True)
+        found.append(cells.rows(front, right, settings))
     return pd.concat(found, ignore_index=True)
 
 

@@ -16,12 +16,14 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.findings.tables import Finding
 from spectroscope.pipeline import io
 from spectroscope.pipeline.io import Images
+from spectroscope.statistics import cells
 from spectroscope.statistics.estimates import (
     SUMMARY,
     Estimates,
     StatisticsSettings,
     from_replicates,
     grid,
+    group_names,
     image_groups,
     means,
     per_image,
@@ -51,7 +53,7 @@ class ClassCurves:
     """Class means of one run by one score: of each network (S, 1 + G, classes, shells), all images first, then without
     each group of them in turn. NaN for a class without images.
 
-    n_images: that count for at least one network; class_sizes (classes,): the same by class.
+    n_images: that count for at least one network; class_sizes (classes,): the same by class. groups (G,): their names.
     """
 
     run: str
@@ -59,6 +61,7 @@ class ClassCurves:
     replicates: np.ndarray
     n_images: int
     class_sizes: np.ndarray
+    groups: np.ndarray
 
 
 def of_runs(
@@ -113,7 +116,8 @@ def class_curves(
         drops = drops.copy()
         drops.loc[~drops["right"], shells] = np.nan
     values, labels = grid(drops, shells), per_image(drops, "label")
-    groups = image_groups(clusters[per_image(drops, "image")], labels, statistics.groups)
+    own = clusters[per_image(drops, "image")]
+    groups = image_groups(own, labels, statistics.groups)
     counts = np.isfinite(values).all(2)  # (S, I)
     of_class = (labels[:, None] == np.arange(n_classes)).astype(float)  # (I, classes)
     sums, numbers = [], []
@@ -126,7 +130,8 @@ def class_curves(
     kept = [(total, number), *((total - s, number - n) for s, n in zip(sums, numbers, strict=True))]
     replicates = np.stack([ratio(s, np.broadcast_to(n[:, :, None], s.shape)) for s, n in kept], axis=1)
     counted = counts.any(0)
-    return ClassCurves(run, score, replicates, int(counted.sum()), of_class[counted].sum(0).astype(int))
+    sizes = of_class[counted].sum(0).astype(int)
+    return ClassCurves(run, score, replicates, int(counted.sum()), sizes, group_names(groups, own))
 
 
 def shell_estimates(curves: ClassCurves) -> Estimates:
@@ -175,13 +180,13 @@ def reliance(
             for name, values in statistic.items()
         }
         for name in STATISTICS[curves.score]:
-            estimates = from_replicates(statistic[name][:, :, None], curves.n_images, bounds=_bounds(name, curves))
+            replicates, bounds = statistic[name][:, :, None], _bounds(name, curves)
+            estimates = from_replicates(replicates, curves.n_images, bounds=bounds, names=curves.groups)
             missing = int((~has_share).sum()) if name in ("hf_share", "class_negative") else 0
             negative = statistic[NEGATIVE[name]][:, 0] if name in NEGATIVE else np.zeros(1)
             marked = not summaries.class_mean(negative, 0) <= MOST_NEGATIVE  # the networks' mean; NaN has none either
             cell = {"statistic": name, "marked": marked, "n_missing": missing}
-            rows = _rows(estimates, statistics, **cell).assign(run=curves.run, score=curves.score)
-            tables.append(rows)
+            tables.append(cells.rows({"run": curves.run, "score": curves.score, **cell}, estimates, statistics))
             if name not in NO_FINDINGS and not marked:
                 findings.append(Finding(curves.run, f"{name} by {curves.score}", estimates, missing))
     return _stacked(tables, TABLES["reliance"]), findings
@@ -198,7 +203,7 @@ def band_loss(run: str, rows: pd.DataFrame, clusters: np.ndarray, statistics: St
         values = grid(cell.rename(columns={"lost": "probability"}), ["accuracy", "probability"])
         estimates = means(values, clusters[per_image(cell, "image")])
         front = {"run": run, "band": band, "change": change, "measure": ["accuracy", "probability"]}
-        tables.append(_rows(estimates, statistics, **front, energy=cell["energy"].mean()))
+        tables.append(cells.rows({**front, "energy": cell["energy"].mean()}, estimates, statistics))
     return _stacked(tables, TABLES["band_loss"])
 
 
@@ -220,6 +225,7 @@ def _rows(estimates: Estimates, statistics: StatisticsSettings, **front: object)
 def _stacked(tables: list[pd.DataFrame], front: list[str]) -> pd.DataFrame:
     """Tables one below the other, with a header where there is none."""
     columns = [*front, *SUMMARY]
-    return (
-        pd.concat([table[columns] for table in tables], ignore_index=True) if tables else pd.DataFrame(columns=columns)
-    )
+    if not tables:
+        return pd.DataFrame(columns=columns)
+    stacked = pd.concat(tables, ignore_index=True)
+    return stacked[[name for name in (*columns, cells.CELLS) if name in stacked]]

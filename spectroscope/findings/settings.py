@@ -17,9 +17,11 @@ class Usual(Settings):
 class FindingsSettings(Settings):
     """`reference`: the run that every other run is compared with. `attack`: the attack of the headline accuracy.
 
-    `usual`: what the clean accuracy of the reference is held against, null where no figure is known.
+    `usual`: what the clean accuracy of the reference is held against, null where no figure is known. `floor`: the clean
+    accuracy of the reference below which the networks are too weak to stand for others; null where no figure is known.
     """
 
     reference: str
     attack: str
     usual: Usual | None
+    floor: Annotated[float, Field(gt=0, le=1)] | None

@@ -29,11 +29,13 @@ from spectroscope.perturbation.spectra import (
 from spectroscope.perturbation.split_half import split_half_gaps
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.io import Images
+from spectroscope.statistics import cells
 from spectroscope.statistics.estimates import (
     SUMMARY,
     Estimates,
     StatisticsSettings,
     from_replicates,
+    group_names,
     image_groups,
     summary,
 )
@@ -60,6 +62,7 @@ def measure(
     if fooled.empty:
         return {}
     groups = _groups(fooled["image"].to_numpy(), test, statistics)
+    names = group_names(groups, test.clusters.numpy())
     control_stream, null_stream = machine.generator(settings.noise_seed), machine.generator(settings.noise_seed, 1)
     attack, control, nulls = [], [], []
     for _, outcomes_of_network in fooled.groupby("seed"):
@@ -71,11 +74,11 @@ def measure(
         control.append(with_perturbations(attack[-1], clean, noise))
     tables = {
         "attack": {
-            **_source_tables(attack, nulls, statistics),
+            **_source_tables(attack, nulls, names, statistics),
             "classes": class_table(attack, nulls, test, statistics),
             "split_half": split_half_table(attack, nulls, test.clusters.numpy(), statistics),
         },
-        "control": _source_tables(control, nulls, statistics),
+        "control": _source_tables(control, nulls, names, statistics),
     }
     for source, by_name in tables.items():
         for table in by_name.values():
@@ -85,14 +88,14 @@ def measure(
 
 
 def _source_tables(
-    networks: list[Spectra], nulls: list[Null], statistics: StatisticsSettings
+    networks: list[Spectra], nulls: list[Null], names: np.ndarray, statistics: StatisticsSettings
 ) -> dict[str, pd.DataFrame]:
-    """The tables that the attack and its control have in common."""
+    """The tables that the attack and its control have in common; names: of the groups of images."""
     maps = relative_changes(networks)
     return {
         "maps": map_table(maps | {"score": coefficient_scores(networks, nulls)}, networks, statistics),
         "perturbation": profile_table(maps, networks, statistics),
-        "calibrated": calibrated_table(networks, nulls, statistics),
+        "calibrated": calibrated_table(networks, nulls, names, statistics),
         "phase": phase_table(networks, statistics),
     }
 
@@ -150,8 +153,10 @@ def power_share(power: Tensor, index: Tensor) -> Tensor:
     return by_shell / by_shell.sum(1, keepdim=True)
 
 
-def calibrated_table(networks: list[Spectra], nulls: list[Null], statistics: StatisticsSettings) -> pd.DataFrame:
-    """Rows shape, shell, z, null: calibrated score by shell.
+def calibrated_table(
+    networks: list[Spectra], nulls: list[Null], names: np.ndarray, statistics: StatisticsSettings
+) -> pd.DataFrame:
+    """Rows shape, shell, z, null, SUMMARY, cells: calibrated score by shell; names: of the groups of images.
 
     null: the standard deviation of noise's score against noise; z: the score in units of it. Power is summed over a
     shell before the logarithm. The interval has no further term for the null (why: `perturbation.null`).
@@ -160,7 +165,8 @@ def calibrated_table(networks: list[Spectra], nulls: list[Null], statistics: Sta
     for shape, index in _shells(networks):
         found = shell_scores(networks, nulls, index)
         spread = null_spread(torch.stack([by_band(null.totals, index) for null in nulls])).numpy()
-        table = _shell_rows(found, networks, statistics, shape=shape)
+        behind = from_replicates(found.double().numpy(), _n_images(networks), names=names)
+        table = cells.rows({"shape": shape, "shell": range(found.shape[2])}, behind, statistics)
         at = table.columns.get_loc("mean")  # the columns of SUMMARY stay last
         table.insert(at, "z", table["mean"] / spread)
         table.insert(at + 1, "null", spread)

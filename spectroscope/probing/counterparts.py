@@ -21,7 +21,7 @@ from spectroscope.models.classifier import classifier
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.probing.shells import shell_means, shell_table
-from spectroscope.statistics.estimates import StatisticsSettings, image_groups, jackknife, means, ratio
+from spectroscope.statistics.estimates import StatisticsSettings, group_names, image_groups, jackknife, means, ratio
 
 
 class CounterpartSettings(Settings):
@@ -101,7 +101,8 @@ def counterpart_table(
     """
     both = np.stack([values["change"], values["control"]], 3)  # (S, I, shells, 2)
     found = {name: means(values[name], clusters, bounds=(0, np.inf)) for name in ("change", "control", "left")}
-    found["remaining"] = jackknife(both, _log_ratio, image_groups(clusters, labels, statistics.groups))
+    groups = image_groups(clusters, labels, statistics.groups)
+    found["remaining"] = jackknife(both, _log_ratio, groups, names=group_names(groups, clusters))
     order = ("change", "control", "remaining", "left")
     return shell_table("statistic", {name: found[name] for name in order}, statistics)
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spectroscope.attribution.margins import MarginSearchSettings, margins
 from spectroscope.frequency.partitions import Partition, check_number, partition
+from spectroscope.statistics.cells import CELLS, single
 from spectroscope.statistics.estimates import StatisticsSettings, medians, summary
 
 
@@ -39,7 +40,7 @@ def band_margins(model: nn.Module, images: Tensor, labels: Tensor, settings: Mar
 def margin_table(
     values: np.ndarray, labels: np.ndarray, clusters: np.ndarray, statistics: StatisticsSettings
 ) -> pd.DataFrame:
-    """Median margin of each band: band, unreached, then SUMMARY; values (seeds, images, bands), labels and clusters.
+    """Median margin of each band: band, unreached, SUMMARY, cells; values (seeds, images, bands), labels and clusters.
 
     `mean` is the mean over networks of each network's median over the images that it has right: infinite where half of
     a network's margins are, NaN without an image that is right. The interval is that of `estimates.medians`. A nominal
@@ -55,4 +56,4 @@ def margin_table(
     figures |= {name: np.where(infinite, np.nan, figures[name]) for name in ("low", "high")}
     figures["mean"] = np.where(infinite, np.inf, figures["mean"])
     figures["n_seeds"] = (~np.isnan(found.by_network)).sum(0)
-    return pd.DataFrame({"band": range(values.shape[2]), "unreached": unreached, **figures})
+    return pd.DataFrame({"band": range(values.shape[2]), "unreached": unreached, **figures, CELLS: single(found)})

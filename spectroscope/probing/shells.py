@@ -5,7 +5,8 @@ from torch import Tensor
 
 from spectroscope.frequency.partitions import mean_by_band
 from spectroscope.frequency.spectrum import shells
-from spectroscope.statistics.estimates import Estimates, StatisticsSettings, summary
+from spectroscope.statistics import cells
+from spectroscope.statistics.estimates import Estimates, StatisticsSettings
 
 
 def shell_means(maps: Tensor) -> Tensor:
@@ -14,9 +15,9 @@ def shell_means(maps: Tensor) -> Tensor:
 
 
 def shell_table(column: str, found: dict[str, Estimates], statistics: StatisticsSettings) -> pd.DataFrame:
-    """`column`, shell, then SUMMARY: of estimates (shells) by name, the values of `column`."""
+    """`column`, shell, SUMMARY, cells: of estimates (shells) by name, the values of `column`."""
     tables = []
     for name, estimates in found.items():
         front = {column: name, "shell": range(estimates.by_network.shape[1])}
-        tables.append(pd.DataFrame({**front, **summary(estimates, statistics)}))
+        tables.append(cells.rows(front, estimates, statistics))
     return pd.concat(tables, ignore_index=True)

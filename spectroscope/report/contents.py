@@ -6,6 +6,7 @@ from spectroscope.report.chapters import (
     attacks,
     attribution,
     bands,
+    claims,
     dataset,
     evaluation,
     findings,
@@ -19,8 +20,9 @@ from spectroscope.report.chapters import (
 )
 from spectroscope.report.results import Results
 
-# First what was found; then what it rests on; the settings last, as an appendix.
+# First what was claimed, and what was found; then what it rests on; the settings last, as an appendix.
 CHAPTERS = (
+    claims,
     evaluation,
     attribution,
     perturbation,
@@ -39,15 +41,10 @@ CHAPTERS = (
 
 WEAK = "These networks are weak: what they rely on and where they are attacked may turn round on well-trained ones. "
 OTHERS = "The page shows how this study's networks behave, and is no evidence about others."
-USUAL = 0.02  # below the usual accuracy by less than this, a network counts as usual
 TITLE = "Which frequencies does a vision model rely on?"
 LEAD = (
     "spectroscope measures which spatial frequencies a vision model relies on and which ones an attack changes, and "
-    "sets the two side by side. This page shows one study; every number on it comes from a written table.",
-    "A run is a set of networks, one for each seed, trained alike on one band of the images. Shell s of a spectrum "
-    "holds the DCT coefficients (u, v) with max(u, v) = s: shell 0 is the mean (DC), higher shells are finer detail. "
-    "Bars, areas and square brackets are intervals over networks and images, at the level that `statistics` sets; none "
-    "is corrected for the number of comparisons. A click on a run in a legend highlights it.",
+    "sets the two side by side. This page shows one study; every number on it comes from a written table."
 )
 
 
@@ -57,11 +54,11 @@ def write(results: Results) -> str:
         page.Chapter(chapter.__name__.rsplit(".", 1)[-1], chapter.QUESTION, chapter.blocks(results))
         for chapter in CHAPTERS
     ]
-    return page.render(TITLE, (*LEAD, quality(results)), chapters)
+    return page.render(TITLE, (LEAD, quality(results)), chapters)
 
 
 def quality(results: Results) -> str:
-    """How accurate the reference is beside what is usual for the data set, and what that bears."""
+    """How accurate the reference is beside what is usual and the study's floor, and what that bears."""
     settings, rows = results.settings, results.tables["accuracy"]
     reference, usual = settings["findings"]["reference"], settings["findings"]["usual"]
     row = rows[(rows["run"] == reference) & (rows["attack"] == "clean")].iloc[0]
@@ -77,6 +74,8 @@ def quality(results: Results) -> str:
         else ""
     )
     if usual is None:
-        return text + "What networks usually reach on this data set is not known. " + OTHERS + guessing
-    text += f"Usual for this data set is {usual['accuracy']:.0%} ({usual['source']}). "
-    return text + (OTHERS if row["mean"] >= usual["accuracy"] - USUAL else WEAK + OTHERS) + guessing
+        text += "What networks usually reach on this data set is not known. "
+    else:
+        text += f"Usual for this data set is {usual['accuracy']:.0%} ({usual['source']}). "
+    floor = settings["findings"]["floor"]
+    return text + (WEAK if floor is not None and row["mean"] < floor else "") + OTHERS + guessing

@@ -83,6 +83,11 @@ def beside(blocks: Sequence[Markup]) -> Markup:
     return _filled("beside.html", blocks=blocks)
 
 
+def claims(lines: Sequence[Any], caption: str) -> Markup:
+    """A table of claims, a row for each `chapters.claims.Line`; a narrow screen has its cells one below the other."""
+    return _filled("claims.html", lines=lines, caption=caption)
+
+
 def grid(
     columns: Sequence[str],
     rows: Sequence[tuple[str, Sequence[Cell]]],

@@ -7,6 +7,7 @@ of images, and every class is spread over the groups. Images of a single cluster
 has its value and no interval.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -36,7 +37,8 @@ class Estimates:
 
     n_images: images that count for at least one network. share: whether the statistics are shares of images. bounds:
     between which the statistics lie (a high-frequency share: 0 and 1; a centroid: the first and the last shell; a norm:
-    0 and infinity).
+    0 and infinity). groups: a number for each group of images (G,), equal where the images are; only estimates of the
+    same groups can be subtracted. None: not known.
     """
 
     by_network: np.ndarray
@@ -44,6 +46,7 @@ class Estimates:
     n_images: int
     share: bool = False
     bounds: tuple[float, float] | None = None
+    groups: np.ndarray | None = None
 
 
 def means(
@@ -57,8 +60,8 @@ def means(
     if not counted.any():
         nothing = np.full((len(values), 1, values.shape[2]), np.nan)
         return Estimates(nothing[:, 0], nothing, 0, share, bounds)
-    groups = np.unique(clusters[counted], return_inverse=True)[1]
-    return Estimates(*intervals.mean_cells(values[:, counted], groups), int(counted.sum()), share, bounds)
+    names, groups = np.unique(clusters[counted], return_inverse=True)
+    return Estimates(*intervals.mean_cells(values[:, counted], groups), int(counted.sum()), share, bounds, names)
 
 
 def jackknife(
@@ -66,8 +69,11 @@ def jackknife(
     statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
     groups: np.ndarray,
     bounds: tuple[float, float] | None = None,
+    names: np.ndarray | None = None,
 ) -> Estimates:
     """Any smooth statistic of each network: values (S, I, ...), groups (I,) as of `image_groups`; see `Estimates`.
+
+    names: of the groups, as of `group_names`.
 
     `statistic` takes the values of one network (I', ...) and the places of its images (I',), and gives (K,) numbers.
     Statistics of ranks go in steps and need `balanced`: from steps of one group the variance is far too large.
@@ -75,11 +81,15 @@ def jackknife(
     everything, n_groups = np.arange(values.shape[1]), int(groups.max()) + 1
     kept = [everything, *(everything[groups != group] for group in range(n_groups if n_groups > 1 else 0))]
     found = np.stack([[statistic(network[rows], rows) for rows in kept] for network in values])  # (S, 1 + G, K)
-    return from_replicates(found, _counted(values), bounds=bounds)
+    return from_replicates(found, _counted(values), bounds=bounds, names=names)
 
 
 def from_replicates(
-    replicates: np.ndarray, n_images: int, share: bool = False, bounds: tuple[float, float] | None = None
+    replicates: np.ndarray,
+    n_images: int,
+    share: bool = False,
+    bounds: tuple[float, float] | None = None,
+    names: np.ndarray | None = None,
 ) -> Estimates:
     """Estimates from statistics of each network, of all images and without each group in turn: (S, 1 + G, K).
 
@@ -88,8 +98,8 @@ def from_replicates(
     whole, without = replicates[:, 0], replicates[:, 1:]
     n_groups = without.shape[1]
     if n_groups < 2:
-        return Estimates(whole, np.full_like(whole[:, None], np.nan), n_images, share, bounds)
-    return Estimates(whole, n_groups * whole[:, None] - (n_groups - 1) * without, n_images, share, bounds)
+        return Estimates(whole, np.full_like(whole[:, None], np.nan), n_images, share, bounds, names)
+    return Estimates(whole, n_groups * whole[:, None] - (n_groups - 1) * without, n_images, share, bounds, names)
 
 
 def medians(values: np.ndarray, clusters: np.ndarray, labels: np.ndarray) -> Estimates:
@@ -100,7 +110,8 @@ def medians(values: np.ndarray, clusters: np.ndarray, labels: np.ndarray) -> Est
     """
     groups = image_groups(clusters, labels, max(2, round(len(np.unique(clusters)) ** 0.5)))
     with np.errstate(invalid="ignore"):  # infinity less infinity
-        found = jackknife(values, lambda network, _: _median(network), groups, (0, np.inf))
+        names = group_names(groups, clusters)
+        found = jackknife(values, lambda network, _: _median(network), groups, (0, np.inf), names)
     return replace(found, cells=np.where(np.isfinite(found.cells), found.cells, np.nan))
 
 
@@ -137,10 +148,43 @@ def image_groups(clusters: np.ndarray, labels: np.ndarray, most: int) -> np.ndar
     return np.array([group_of[cluster] for cluster in np.asarray(clusters).tolist()])
 
 
+def group_names(groups: np.ndarray, clusters: np.ndarray) -> np.ndarray:
+    """A number for each group (G,) that only the same set of clusters has: groups and clusters (I,) of the images.
+
+    It is negative, unlike the number of a cluster. Images of group -1 are in none.
+    """
+    names = []
+    for group in range(int(groups.max()) + 1):
+        members = np.unique(clusters[groups == group]).astype("<i8")
+        names.append(-1 - int.from_bytes(hashlib.blake2b(members.tobytes(), digest_size=7).digest(), "little"))
+    return np.array(names)
+
+
+def align(a: Estimates, b: Estimates) -> tuple[Estimates, Estimates]:
+    """Both with the groups of either, so that they can be subtracted: paired where groups are the same, else apart.
+
+    A group that one of them lacks moves nothing there. Where no group is common, the variance of a difference is the
+    sum of both. ValueError where one does not know its groups.
+    """
+    if a.groups is None or b.groups is None:
+        raise ValueError("expected estimates that know their groups of images, got some that do not")
+    names = np.union1d(a.groups, b.groups)
+    return _among(a, names), _among(b, names)
+
+
+def _among(estimates: Estimates, names: np.ndarray) -> Estimates:
+    """The same estimates, with cells for all groups `names`."""
+    whole, own = estimates.by_network[:, None], estimates.cells
+    places: Any = np.searchsorted(names, np.asarray(estimates.groups))
+    cells = np.repeat(whole, len(names), axis=1)
+    cells[:, places] += (own - whole) * len(names) / own.shape[1]
+    return replace(estimates, cells=cells, groups=names)
+
+
 def subtract(a: Estimates, b: Estimates) -> Estimates:
     """a - b of the same networks on the same images: paired in both; ValueError where the groups differ."""
     _require_same_groups(a, b)
-    return Estimates(a.by_network - b.by_network, a.cells - b.cells, min(a.n_images, b.n_images))
+    return Estimates(a.by_network - b.by_network, a.cells - b.cells, min(a.n_images, b.n_images), groups=a.groups)
 
 
 def summary(estimates: Estimates, statistics: StatisticsSettings) -> dict[str, Any]:
@@ -212,6 +256,8 @@ def per_image(table: pd.DataFrame, column: str) -> np.ndarray:
 def _require_same_groups(a: Estimates, b: Estimates) -> None:
     if a.cells.shape[1:] != b.cells.shape[1:]:
         raise ValueError(f"expected statistics of the same groups of images, got {a.cells.shape} and {b.cells.shape}")
+    if a.groups is not None and b.groups is not None and not np.array_equal(a.groups, b.groups):
+        raise ValueError("expected statistics of the same groups of images, got as many groups of other images")
 
 
 def _median(values: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ in .93 with Wilson's interval and in .94 on the logit scale. benchmarks/coverage
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -97,15 +97,23 @@ def ends(
     estimate = by_network.mean(0) if less is None else by_network.mean(0) - less[0].mean(0)
     if cells.shape[1] == 1 or any(1 < len(run) < FEWEST_SEEDS for run in runs):
         return np.full_like(estimate, np.nan), np.full_like(estimate, np.nan)
-    by_image = cells.mean(0) if less is None else cells.mean(0) - less[1].mean(0)  # (groups, K)
-    n, tail = len(by_image), (1 + confidence) / 2
-    seed_variance, seed_freedom = _seed_part(runs)
-    parts = [(by_image.var(0, ddof=1) / n, n - 1), (seed_variance, seed_freedom)]
+    half = half_width(variance_parts(*runs), confidence)
+    return estimate - half, estimate + half
+
+
+def half_width(parts: list[tuple[np.ndarray, Any]], confidence: float) -> np.ndarray:
+    """Half the width of intervals (K,) from the parts of their variance, each with its degrees of freedom."""
     total = np.sum([variance for variance, _ in parts], axis=0)
     with np.errstate(invalid="ignore"):
-        quantile = sum(variance * stats.t.ppf(tail, freedom) for variance, freedom in parts) / total
-    half = np.where(total > 0, quantile * np.sqrt(total), np.where(np.isnan(total), np.nan, 0.0))
-    return estimate - half, estimate + half
+        quantile = sum(variance * stats.t.ppf((1 + confidence) / 2, freedom) for variance, freedom in parts) / total
+    return np.where(total > 0, quantile * np.sqrt(total), np.where(np.isnan(total), np.nan, 0.0))
+
+
+def variance_parts(cells: np.ndarray, less: np.ndarray | None = None) -> list[tuple[np.ndarray, Any]]:
+    """Variance of a mean due to images and due to networks, each with its degrees of freedom: see `ends`."""
+    by_image = cells.mean(0) if less is None else cells.mean(0) - less.mean(0)  # (groups, K)
+    runs = [cells] if less is None else [cells, less]
+    return [(by_image.var(0, ddof=1) / len(by_image), len(by_image) - 1), _seed_part(runs)]
 
 
 def with_variance(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

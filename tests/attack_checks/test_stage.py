@@ -80,7 +80,7 @@ def workspace(tmp_path_factory):
                 out = folder / "attacks" / run / f"{name}.parquet"
                 attacks.main(run, name, folder / "models" / run, folder / "test.parquet", out)
         inputs = folder / "models", folder / "test.parquet", folder / "attacks"
-        attack_checks.main(*inputs, folder / "tables", folder / "warnings.json")
+        attack_checks.main(*inputs, folder / "tables", folder / "estimates.parquet", folder / "warnings.json")
     return folder
 
 

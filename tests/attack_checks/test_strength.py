@@ -13,7 +13,7 @@ def test_success_counts_among_the_images_that_were_right():
     rows = attack("pgd", [[1, 0, 0, 1], [0, 0, 0, 1]], right=[[1, 1, 0, 0], [1, 1, 0, 1]])
     table = strength.success_table(cells([rows], ("pgd", "white box", "linf", 0.1)), SETTINGS)
     columns = ["run", "attack", "kind", "norm", "eps", "l2", "linf", "queries", *strength.MEDIAN_NORM]
-    assert list(table) == [*columns, "clean", "n_attacked", *strength.SUMMARY]
+    assert list(table) == [*columns, "clean", "n_attacked", *strength.SUMMARY, "cells"]
     assert table["mean"].tolist() == [pytest.approx((1 / 2 + 1 / 3) / 2)]  # network by network: not 2 of 5
     assert table["networks"].tolist() == ["0.5 0.3333"]
     assert table["n_images"].tolist() == [3] and table["n_seeds"].tolist() == [2]
@@ -111,5 +111,15 @@ def test_confined_attacks_are_compared_at_one_l2_norm():
     ):
         study = cells(rows, *((name, "confined", norm, eps) for name in ("c low", "c high")))
         table = strength.confined_table(study, pd.DataFrame(drops), SETTINGS)
-        assert list(table) == ["run", "entry", "band", "coefficients", "norm", "l2", "relied", *strength.SUMMARY]
+        assert list(table) == [
+            "run",
+            "entry",
+            "band",
+            "coefficients",
+            "norm",
+            "l2",
+            "relied",
+            *strength.SUMMARY,
+            "cells",
+        ]
         assert table[["band", "coefficients", "l2", "relied", "mean"]].to_numpy().tolist() == expected

@@ -51,5 +51,5 @@ def test_transfer_leaves_out_what_does_not_count():
         {"run": "a", "source": "b", "attack": "pgd", "seed": [0, 0, 1, 1], "image": [0, 1, 0, 1], "label": 0}
     ).assign(fooled=[1.0, np.nan, 0.0, 1.0])
     table = transfer.transfer_table(rows, np.arange(2), SETTINGS)
-    assert list(table) == ["attack", "source", "run", *SUMMARY]
+    assert list(table) == ["attack", "source", "run", *SUMMARY, "cells"]
     assert table["mean"].tolist() == [pytest.approx((1 + 1 / 2) / 2)] and table["n_images"].tolist() == [2]

@@ -70,7 +70,7 @@ def test_curves_are_means_of_each_class(of_runs):
 def test_statistics_are_those_worked_out_by_hand(of_runs):
     findings, tables = of_runs({"standard": attribution(CURVES)})
     table = tables["reliance"]
-    assert list(table) == ["run", "score", "statistic", "marked", "n_missing", *SUMMARY]
+    assert list(table) == ["run", "score", "statistic", "marked", "n_missing", *SUMMARY, "cells"]
     shape = {"centroid": 6.5 / 3.5, "centroid_abs": 6.5 / 3.5, "hf_share": (3 / 4 + 2 / 4) / 2, "negative_share": 0.0}
     shape["class_negative"] = (0 + 1 / 5) / 2
     amounts = {"dc": 4.0, "low_sum": 0.0, "mid_sum": 1.5, "high_sum": 2.0, "negative_share": 0.0}
@@ -241,7 +241,7 @@ def test_what_is_lost_without_a_band_is_counted_by_hand(of_runs):
     without.loc[wrong, "right"] = False  # wrong on the whole image, right without its low band
     _, tables = of_runs({"standard": drops}, without=without)
     table = tables["band_loss"]
-    assert list(table) == ["run", "band", "change", "measure", "energy", *SUMMARY]
+    assert list(table) == ["run", "band", "change", "measure", "energy", *SUMMARY, "cells"]
     means = table.set_index(["band", "measure"])["mean"].to_dict()
     assert means == {
         ("high", "accuracy"): pytest.approx(1.0),

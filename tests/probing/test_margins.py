@@ -34,7 +34,7 @@ def test_the_margin_of_a_band_is_the_mean_of_the_networks_medians_with_its_inter
     values[0, 5] = np.nan
     values[..., 1] += 10
     table = table_of(values)
-    assert list(table) == ["band", "unreached", *SUMMARY]
+    assert list(table) == ["band", "unreached", *SUMMARY, "cells"]
     np.testing.assert_allclose(table["mean"], np.nanmedian(values, axis=1).mean(0))
     assert (table["low"] < table["mean"]).all() and (table["mean"] < table["high"]).all()
     assert table["n_images"].tolist() == [20, 20] and (table["n_seeds"] == 3).all()

@@ -77,9 +77,9 @@ def test_adversarial_masks_are_those_of_each_seeds_own_adversaries():
 @pytest.mark.parametrize("success", [[], [0, 3]])
 def test_every_probe_has_its_rows_and_its_number_of_images(success):
     found = tables(success)
-    assert list(found["margins"]) == ["band", "unreached", *SUMMARY]
-    assert list(found["masks"]) == ["mask", "over", "shell", *SUMMARY]
-    assert list(found["counterparts"]) == ["statistic", "shell", *SUMMARY]
+    assert list(found["margins"]) == ["band", "unreached", *SUMMARY, "cells"]
+    assert list(found["masks"]) == ["mask", "over", "shell", *SUMMARY, "cells"]
+    assert list(found["counterparts"]) == ["statistic", "shell", *SUMMARY, "cells"]
     assert found["masks"]["mask"].unique().tolist() == list(MASKS)
     n_images = found["masks"].groupby("mask")["n_images"].first()
     assert n_images[list(MASKS)].tolist() == [6, 4, len(success)]

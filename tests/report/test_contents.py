@@ -139,7 +139,7 @@ def test_a_study_whose_attacks_fool_nobody_gets_its_page(copy):
     settings |= {name: smoke[name] for name in ("perturbation", "statistics")}
     (copy / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     files = copy / "maps.parquet", copy / "classes.parquet"
-    perturbation.main(copy / "images.parquet", copy / "attacks", *files, copy / "tables")
+    perturbation.main(copy / "images.parquet", copy / "attacks", *files, copy / "tables", copy / "estimates.parquet")
     for name in ("perturbation", "calibrated", "phase", "split_half"):
         assert io.read_table(copy / f"tables/{name}.csv").empty
     assert "No attack fooled any network" in make_page(copy)

@@ -6,9 +6,11 @@ from scipy import special
 
 from spectroscope.statistics.estimates import (
     StatisticsSettings,
+    align,
     balanced,
     balanced_weights,
     difference,
+    group_names,
     image_groups,
     jackknife,
     means,
@@ -167,3 +169,40 @@ def test_a_difference_of_shares_has_the_interval_of_the_public_function():
 def test_a_share_of_none_has_an_exact_end():
     row = summary(means(np.zeros((3, 45, 1)), np.arange(45), share=True), SETTINGS)
     np.testing.assert_allclose(figures(row), (0, 0, 1 - 0.025 ** (1 / 45)))
+
+
+def test_as_many_groups_of_other_images_are_not_subtracted():
+    a, b = (means(RNG.normal(size=(3, 40, 1)), clusters) for clusters in (ONE_EACH, ONE_EACH + 1))
+    for compare in (lambda: subtract(a, b), lambda: difference(a, b, SETTINGS)):
+        with pytest.raises(ValueError, match="got as many groups of other images"):
+            compare()
+
+
+def test_the_name_of_a_group_is_that_of_its_images_alone():
+    clusters = np.arange(100, 106)
+    one, other = (
+        group_names(np.array([0, 0, 1, 1, 2, 2]), clusters),
+        group_names(np.array([1, 1, 0, 0, -1, 2]), clusters),
+    )
+    assert one[0] == other[1] and one[1] == other[0] and one[2] != other[2] and (one < 0).all()
+
+
+def test_aligned_estimates_are_paired_where_their_images_are_the_same():
+    values = RNG.normal(size=(3, 40, 1))
+    some, all_of_them = means(values[:, :30], ONE_EACH[:30]), means(values, ONE_EACH)
+    np.testing.assert_array_equal(subtract(*align(some, some)).cells, 0)
+    one, other = align(some, all_of_them)
+    assert one.cells.shape == other.cells.shape == (3, 40, 1) and one.n_images == 30
+    np.testing.assert_allclose(one.cells.mean(1), some.by_network)
+    # the variance of the difference of the mean of 30 and of all 40: that of means of 30 and 10 others, times (1/4)^2
+    paired = subtract(one, other).cells[:, :, 0].mean(0).var(ddof=1) / 40
+    means_of = values[:, :, 0].mean(0)
+    apart = (means_of[:30].var() / 30 + means_of[30:].var() / 10) / 16
+    assert paired == pytest.approx(apart, rel=0.25)
+
+
+def test_aligned_estimates_of_other_images_have_the_variance_of_both():
+    a, b = means(RNG.normal(size=(1, 20, 1)), np.arange(20)), means(RNG.normal(size=(1, 20, 1)), np.arange(20, 40))
+    together = subtract(*align(a, b)).cells[0, :, 0].var(ddof=1) / 40
+    apart = sum(each.cells[0, :, 0].var(ddof=1) / 20 for each in (a, b))
+    assert together == pytest.approx(apart, rel=0.05)

@@ -12,8 +12,8 @@ LIMITS = (
     "An image without one of its shells is unlike anything a network was trained on, most of all without DC; and "
     "shells removed one at a time say nothing about how they act together.",
     "Intervals are over networks and images alike: other seeds and other images of the same kind. One network has an "
-    "interval over images, for itself alone; two have none. None is corrected for the number of comparisons: by chance "
-    "alone one dot in twenty would be filled.",
+    "interval over images, for itself alone; two have none. None but a claim's is corrected for the number of "
+    "comparisons: by chance alone one dot in twenty would be filled.",
     "The spectrum of a perturbation carries its algorithm too: the sign in FGSM and PGD whitens it, and SimBA proposes "
     "in a basis of its own. A spectrum alone is no evidence about the network.",
 )

@@ -1,0 +1,97 @@
+"""What stands behind the rows of tables: estimates of each row by network and group of images, which claims compare.
+
+A table that has them carries them in its last column (CELLS) until it is written: the column goes into a file of its
+own, a row for each row of the tables.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from spectroscope.pipeline import io
+from spectroscope.statistics import estimates
+from spectroscope.statistics.estimates import Estimates, StatisticsSettings
+
+CELLS = "cells"
+KEYS = {  # the columns that tell the rows of each such table from one another
+    "accuracy": ("run", "attack"),
+    "band_accuracy": ("run", "band"),
+    "reliance": ("run", "score", "statistic"),
+    "band_loss": ("run", "band", "change", "measure"),
+    "attacks": ("run", "attack"),
+    "confined": ("run", "entry", "band"),
+    "attack_transfer": ("run", "source", "attack"),
+    "calibrated": ("run", "attack", "source", "shape", "shell"),
+    "margins": ("run", "band"),
+    "counterparts": ("run", "statistic", "shell"),
+}
+MARKED = "no centre of reliance: too much of the curve is negative"
+Key = tuple[str, ...]
+
+
+def rows(front: Mapping[str, Any], found: Estimates, settings: StatisticsSettings) -> pd.DataFrame:
+    """Columns `front`, SUMMARY, CELLS: a row for each of the K statistics."""
+    return pd.DataFrame({**front, **estimates.summary(found, settings), CELLS: single(found)})
+
+
+def single(found: Estimates) -> list[Estimates]:
+    """Each of K statistics alone."""
+    return [
+        Estimates(
+            found.by_network[:, [k]], found.cells[:, :, [k]], found.n_images, found.share, found.bounds, found.groups
+        )
+        for k in range(found.by_network.shape[1])
+    ]
+
+
+def write(tables: Mapping[str, pd.DataFrame], folder: Path, file: Path) -> None:
+    """Every table as `folder`/NAME.csv without CELLS; the cells of those in KEYS as one Parquet file.
+
+    Rows table, key (the values of the columns KEYS, as JSON), marked, n_images, share, lowest, highest (bounds),
+    by_network (S), cells (S * G), groups (G).
+    """
+    for name, table in tables.items():
+        io.write_table(folder / f"{name}.csv", table.drop(columns=CELLS, errors="ignore"))
+    stored = [_stored(name, row) for name in KEYS if CELLS in tables.get(name, ()) for row in _records(tables[name])]
+    columns = ["table", "key", "marked", "n_images", "share", "lowest", "highest", "by_network", CELLS, "groups"]
+    io.write_table(file, pd.DataFrame(stored, columns=columns))
+
+
+def read(files: list[Path]) -> dict[str, dict[Key, tuple[Estimates, str]]]:
+    """Estimates by table and key (values as text, in the order of KEYS), with why a row stands for nothing, or ""."""
+    found: dict[str, dict[Key, tuple[Estimates, str]]] = {name: {} for name in KEYS}
+    for row in pd.concat([io.read_table(file) for file in files], ignore_index=True).itertuples():
+        by_network, groups = np.asarray(row.by_network)[:, None], np.asarray(row.groups)
+        cells = np.asarray(row.cells).reshape(len(by_network), len(groups), 1)
+        bounds = None if np.isnan(row.lowest) else (row.lowest, row.highest)
+        of_row = Estimates(by_network, cells, row.n_images, bool(row.share), bounds, groups)
+        found[row.table][tuple(json.loads(row.key))] = of_row, MARKED if row.marked else ""
+    return found
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return table.to_dict("records")
+
+
+def _stored(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    found: Estimates = row[CELLS]
+    n_groups = found.cells.shape[1]
+    if found.groups is None and np.isfinite(found.cells).any():
+        raise ValueError(f"{name}: expected estimates that know their groups of images, got some that do not")
+    lowest, highest = found.bounds or (np.nan, np.nan)
+    return {
+        "table": name,
+        "key": json.dumps([str(row[column]) for column in KEYS[name]]),
+        "marked": bool(row.get("marked", False)),
+        "n_images": int(found.n_images),
+        "share": found.share,
+        "lowest": lowest,
+        "highest": highest,
+        "by_network": found.by_network[:, 0],
+        CELLS: found.cells[:, :, 0].ravel(),
+        "groups": np.arange(n_groups) if found.groups is None else found.groups,  # unknown where no image counts
+    }

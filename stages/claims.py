@@ -1,0 +1,29 @@
+"""Which of the claims made beforehand does the study support?"""
+
+from spectroscope.claims import verdicts
+from spectroscope.claims.settings import Claims
+from spectroscope.findings.settings import FindingsSettings
+from spectroscope.pipeline import io, params
+from spectroscope.pipeline.supervision import start
+from spectroscope.statistics import cells
+from spectroscope.statistics.estimates import StatisticsSettings
+from stages import In, Out
+
+
+def main(findings: In, attack_checks: In, perturbation: In, probing: In, out: Out, headline: Out) -> None:
+    claims = params.load("claims", Claims)
+    statistics = params.load("statistics", StatisticsSettings)
+    quality = params.load("findings", FindingsSettings)
+    behind = cells.read([findings, attack_checks, perturbation, probing])
+
+    clean, _ = behind["accuracy"][quality.reference, "clean"]
+    weak = quality.floor is not None and bool(clean.by_network.mean() < quality.floor)
+    judged = verdicts.table(claims, behind, statistics).assign(weak=weak)
+    verdict = dict(zip(judged["claim"], judged["verdict"], strict=True))
+
+    io.write_table(out, judged)
+    io.write_json(headline, {"claims": verdict, "networks_too_weak": weak})
+
+
+if __name__ == "__main__":
+    start(main)

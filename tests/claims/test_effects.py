@@ -1,0 +1,116 @@
+"""Effects have the intervals that their tables' rows and differences have, and say why where there is none."""
+
+import math
+
+import numpy as np
+import pytest
+from claims_cases import ACCURACY, SETTINGS, cells, claim, estimates, values
+from scipy import stats
+
+from spectroscope.claims.effects import correlation_ends, measure
+from spectroscope.claims.settings import Correlation
+from spectroscope.pipeline import params
+from spectroscope.statistics.cells import MARKED
+from spectroscope.statistics.estimates import StatisticsSettings, difference, from_replicates, subtract, summary
+
+
+def of(effect, found):
+    return measure(claim(effect=effect).effect, found, SETTINGS)
+
+
+def figures(row):
+    return [float(row[name][0]) for name in ("mean", "low", "high")]
+
+
+def test_a_row_has_the_interval_of_its_table():
+    found = of({**ACCURACY, "less": None}, cells(b=values(0.5)))
+    np.testing.assert_allclose([found.mean, *found.ends(0.95)], figures(summary(estimates(values(0.5)), SETTINGS)))
+    assert (found.n_networks, found.n_images, found.why) == (5, 200, "")
+
+
+def test_two_runs_are_paired_by_image_and_one_run_by_network_too():
+    a, b = values(0.4), values(0.6, seed=1)
+    study = cells(a=a, b=b)
+    study["accuracy"]["b", "clean"] = (estimates(values(0.7, seed=1)), "")
+    apart, own = of(ACCURACY, study), of({**ACCURACY, "less": {"attack": "clean"}}, study)
+    expected = difference(estimates(b), estimates(a), SETTINGS)
+    np.testing.assert_allclose([apart.mean, *apart.ends(0.95)], figures(expected))
+    expected = summary(subtract(estimates(b), study["accuracy"]["b", "clean"][0]), SETTINGS)
+    np.testing.assert_allclose([own.mean, *own.ends(0.95)], figures(expected), atol=1e-12)
+
+
+def test_other_confidence_gives_the_interval_of_that_confidence():
+    found = of(ACCURACY, cells(a=values(0.4), b=values(0.6, seed=1)))
+    at = StatisticsSettings(confidence=0.99, groups=20)
+    expected = difference(estimates(values(0.6, seed=1)), estimates(values(0.4)), at)
+    np.testing.assert_allclose([found.mean, *found.ends(0.99)], figures(expected))
+
+
+def test_a_range_of_shells_is_the_mean_of_their_rows():
+    replicates = np.random.default_rng(0).normal(size=(3, 11, 4))
+    found = cells()
+    for shell in range(4):
+        row = from_replicates(replicates[:, :, [shell]], 10, names=np.arange(10))
+        found["calibrated"]["a", "pgd", "attack", "linf", str(shell)] = (row, "")
+    where = {"run": "a", "attack": "pgd", "source": "attack", "shape": "linf", "shell": [1, 4]}
+    effect = of({"table": "calibrated", "where": where, "less": None}, found)
+    of_mean = from_replicates(replicates[:, :, 1:4].mean(2, keepdims=True), 10, names=np.arange(10))
+    np.testing.assert_allclose([effect.mean, *effect.ends(0.95)], figures(summary(of_mean, SETTINGS)))
+    beyond = of({"table": "calibrated", "where": {**where, "shell": [2, 5]}, "less": None}, found)
+    assert beyond.why == "a, pgd, attack, linf, 4: the attack fooled no image" and math.isnan(beyond.mean)
+
+
+def test_two_networks_have_no_interval_and_one_has_one_over_images():
+    two, one = (of(ACCURACY, cells(a=values(0.4, networks=n), b=values(0.6, networks=n, seed=1))) for n in (2, 1))
+    assert two.why == "two networks have no interval" and two.mean == pytest.approx(0.2, abs=0.1)
+    assert one.why == "" and one.n_networks == 1 and np.isfinite(one.ends(0.95)).all()
+
+
+def test_rows_that_are_missing_or_marked_say_so():
+    centroid = {"table": "reliance", "where": {"run": "b", "score": "margin", "statistic": "centroid"}, "less": None}
+    found = cells()
+    assert of(centroid, found).why == "b, margin, centroid: the run is at chance"
+    found["reliance"]["b", "margin", "centroid"] = (estimates(values(8)), MARKED)
+    assert of(centroid, found).why == MARKED
+
+
+ACROSS = {
+    "across": "runs",
+    "x": {"table": "accuracy", "where": {"attack": "pgd"}},
+    "y": {"table": "accuracy", "where": {"attack": "clean"}},
+    "runs": list("abcdefgh"),
+}
+
+
+def ranked(order, runs="abcdefgh"):
+    found = cells(**{run: values(k) for k, run in enumerate(runs)})
+    for k, run in zip(order, runs, strict=False):
+        found["accuracy"][run, "clean"] = (estimates(values(k)), "")
+    return of(ACROSS, found)
+
+
+def test_a_correlation_over_runs_is_spearmans_with_its_interval():
+    order = [1, 0, 2, 3, 5, 4, 7, 6]
+    effect = ranked(order)
+    rho = stats.spearmanr(order, range(8)).statistic
+    half = 1.959964 * math.sqrt((1 + rho**2 / 2) / 5)
+    ends = [math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)]
+    np.testing.assert_allclose([effect.mean, *effect.ends(0.95)], [rho, *ends], rtol=1e-6)
+    assert effect.n_runs == 8
+
+
+def test_a_perfect_order_has_the_inner_end_of_its_nearest_neighbour():
+    low, high = correlation_ends(1.0, 8, 0.95)
+    nearest = stats.spearmanr(range(8), [1, 0, 2, 3, 4, 5, 6, 7]).statistic
+    assert high == 1 and low == pytest.approx(correlation_ends(nearest, 8, 0.95)[0])
+    assert correlation_ends(-1.0, 8, 0.95) == pytest.approx((-high, -low))
+
+
+def test_a_run_without_a_value_is_left_out_until_there_are_too_few():
+    assert ranked(range(6)).n_runs == 6
+    assert ranked(range(5)).why == "only 5 runs have both statistics; without: f, g, h"
+
+
+def test_fewer_than_six_runs_are_refused():
+    with pytest.raises(ValueError, match="runs: expected at least 6 different runs, got a, b, c, d, e"):
+        params.validate({**ACROSS, "runs": list("abcde")}, Correlation, "effect")
