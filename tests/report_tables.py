@@ -89,7 +89,15 @@ def tables(
 def claims() -> pd.DataFrame:
     """A claim of each verdict."""
     row = {"says": "High frequencies & noise", "mean": 0.3, "low": 0.2, "high": 0.4, "expect": "above", "margin": 0.1}
-    row |= {"unit": "log ratio", "n_networks": 3, "n_images": 200, "n_runs": 0, "confidence": 0.99, "weak": False}
+    row |= {
+        "unit": "log ratio",
+        "n_networks": 3,
+        "n_images": 200,
+        "n_runs": 0,
+        "networks": "",
+        "confidence": 0.99,
+        "weak": False,
+    }
     row |= {"control": 0.01, "control_low": -0.1, "control_high": 0.1, "table": "calibrated", "why": "a fifth"}
     row |= {"void": "", "reason": "", "needed": ""}
     below = {"expect": "below", "margin": 1.0, "unit": "shells", "table": "reliance", "control": np.nan}

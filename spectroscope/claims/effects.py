@@ -32,7 +32,8 @@ class Measured:
     """An effect: its mean, and `ends` (confidence -> low, high), NaN where there is no interval.
 
     n_networks: of each run; n_runs: of a correlation. why: why the effect stands for nothing, or there is no interval;
-    "" where all is well. parts: of the variance, where it has them. n_groups: of images.
+    "" where all is well. parts: of the variance, where it has them. n_groups: of images. by_network: the effect of each
+    network, of two runs that of each pair in the order of their seeds; empty where the runs differ in networks.
     """
 
     mean: float
@@ -43,6 +44,7 @@ class Measured:
     n_runs: int = 0
     why: str = ""
     parts: Parts | None = None
+    by_network: tuple[float, ...] = ()
 
 
 def measure(effect: Effect, cells: Cells, settings: StatisticsSettings) -> Measured:
@@ -71,7 +73,9 @@ def of_rows(effect: Difference, cells: Cells, settings: StatisticsSettings) -> M
             lambda level: estimates.difference(*pair, _at(settings, level)),
             [one.cells, other.cells],
         )
-        return replace(found, n_networks=min(found.n_networks, _n_networks(other)))
+        return replace(
+            found, n_networks=min(found.n_networks, _n_networks(other)), by_network=_pairs(one.by_network, other)
+        )
     if len(one.by_network) != len(other.by_network):
         return _nothing("the attack fooled no image of some network")
     less = estimates.subtract(one, other)
@@ -143,7 +147,14 @@ def _measured(found: Estimates, why: str, ends: Callable[[float], dict], runs: l
     known = all(np.isfinite(run).all() for run in runs) and found.cells.shape[1] > 1
     parts = intervals.variance_parts(*runs) if known else None
     mean, n_images = float(row["mean"][0]), int(np.max(row["n_images"]))
-    return Measured(mean, at, n_networks, n_images, found.cells.shape[1], why=why, parts=parts)
+    by_network = tuple(found.by_network[:, 0].tolist())
+    return Measured(mean, at, n_networks, n_images, found.cells.shape[1], why=why, parts=parts, by_network=by_network)
+
+
+def _pairs(by_network: np.ndarray, other: Estimates) -> tuple[float, ...]:
+    """Each network's value less that of the network of the same place in the other run."""
+    same = len(by_network) == len(other.by_network)
+    return tuple((by_network - other.by_network)[:, 0].tolist()) if same else ()
 
 
 def _nothing(why: str) -> Measured:
