@@ -29,9 +29,8 @@ RELIANCE = (
 WHOLE = "The same for all low, middle and high shells at once, and for DC. "
 ATTACKS = (
     "Share of the images it has right that PGD fools when its perturbation is confined to a band: every perturbation "
-    "has the same l2 norm. Left, bands as they are; right, in equally many coefficients of each, drawn at random, since "
-    "a band with more coefficients gives an attack more room. It does not say that the network uses the band on clean "
-    "images. "
+    "has the same l2 norm. Left, bands as they are; right, in equally many coefficients of each, drawn at random: a band "
+    "with more coefficients gives an attack more room. It does not say that the network uses the band on clean images. "
 )
 HEAT = (
     "Accuracy lost when one wave of l2 norm {} is added to every image (Yin et al. 2019): DC in the centre, high "
