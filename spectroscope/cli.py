@@ -1,5 +1,6 @@
 """The command `spectroscope`."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from spectroscope import __version__
 
+BEGAN = time.monotonic()  # before torch is imported, which takes seconds of the time that is given
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Out = Annotated[Path, typer.Option(help="A new folder, or one of an earlier profile, which is replaced.")]
 
@@ -62,7 +64,7 @@ def profile(  # as many as there are options
         names = class_list(classes) if classes else None
         options = Options(architecture, entry, _floats("--mean", mean), _floats("--std", std), size, bgr, names)
         *models, where = models_and_images
-        for text in run.profile(models, where, out, images, minutes, seed, options):
+        for text in run.profile(models, where, out, images, minutes, seed, options, BEGAN):
             typer.echo(text)
     typer.echo(f"The page: {out / 'index.html'}")
 
@@ -74,8 +76,8 @@ def demo(out: Out = Path("demo"), minutes: float = 1.0) -> None:
     from spectroscope.profile.networks import Options
 
     with _one_sentence():
-        spec = f"{demo.__name__}:trained"
-        for text in run.profile([spec], "photos", out, 128, minutes, 0, Options(None, None, None, None, None)):
+        spec, options = f"{demo.__name__}:trained", Options(None, None, None, None, None)
+        for text in run.profile([spec], "photos", out, 128, minutes, 0, options, BEGAN):
             typer.echo(text)
     typer.echo(f"The page: {out / 'index.html'}")
 

@@ -29,8 +29,8 @@ RELIANCE = (
 WHOLE = "The same for all low, middle and high shells at once, and for DC. "
 ATTACKS = (
     "Share of the images it has right that PGD fools when its perturbation is confined to a band: every perturbation "
-    "has the same l2 norm. Left, bands as they are; right, in equally many coefficients of each, drawn at random: a band "
-    "with more coefficients gives an attack more room. It does not say that the network uses the band on clean images. "
+    "has the same l2 norm. Left, bands as they are; right, in equally many coefficients of each, drawn at random, as "
+    "more coefficients give an attack more room. It does not say that the network uses the band on clean images. "
 )
 HEAT = (
     "Accuracy lost when one wave of l2 norm {} is added to every image (Yin et al. 2019): DC in the centre, high "
@@ -162,6 +162,8 @@ def _about_waves(profile: Profile) -> str:
     if table is None or not len(table):
         return "Single waves were not tried."
     worst = table.loc[table["mean"].idxmax()]
+    if worst["mean"] <= 0:
+        return "Single waves of the usual size cost it no accuracy."
     return (
         f"Of single waves, those of about {worst['ring']:.0f} cycles per image cost most: {worst['mean'] * 100:.0f} "
         f"points of accuracy [{worst['low'] * 100:.0f}, {worst['high'] * 100:.0f}]."

@@ -25,14 +25,21 @@ CHANGE_OF_LINE = 2.0  # seconds between reports where stderr is no terminal
 
 
 def profile(  # as many arguments as the command has
-    specs: Sequence[str], where: str, out: Path, n_images: int, minutes: float, seed: int, options: Options
+    specs: Sequence[str],
+    where: str,
+    out: Path,
+    n_images: int,
+    minutes: float,
+    seed: int,
+    options: Options,
+    began: float,
 ) -> list[str]:
     """Profiles the networks `specs` on the images of `where`; returns what to know of them.
 
-    out: a new or empty folder, or one of an earlier profile, which is replaced. ValueError in one sentence for anything
-    that cannot be read or does not fit, before anything is written.
+    began: by the monotonic clock; `minutes` count from there. out: a new or empty folder, or one of an earlier profile,
+    which is replaced. ValueError in one sentence for anything that cannot be read or does not fit, before anything is
+    written.
     """
-    began = time.monotonic()
     if minutes <= 0:
         raise ValueError(f"--minutes: expected more than 0, got {minutes:g}")
     if n_images < measure.FEWEST:
