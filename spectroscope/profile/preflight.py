@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
+from scipy.special import bdtrc
 from torch import Tensor, nn
 
 from spectroscope.frequency.partitions import mean_by_band
@@ -25,6 +26,7 @@ TRIED = 64  # images in the trials of other normalisations
 LEAST_GAIN = 0.1  # in accuracy or in the largest probability, by which another normalisation must be better
 SIDES = (28, 32, 64, 96, 224, 256, 299, 384)  # pixels: sizes that a network is tried with when it refuses the images'
 SHARP = 0.5  # mean largest probability above which a network is sure of what it says
+CHANCE = 0.001  # how likely a guess is as good as an accuracy that counts as better than chance
 SCRAMBLED = 0.5  # accuracy after reordering the classes above which their order is wrong
 Trial = tuple[str, tuple[float, ...], tuple[float, ...]]  # name, mean, std of a normalisation
 COLOURS: tuple[Trial, ...] = (
@@ -149,7 +151,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
         if channels == 3:
             findings += _swapped_colours(model, pixels, labels)
     if labels is not None:
-        order = _about_order(logits, labels, present or [], network.classes is not None)
+        order = _about_order(logits, labels, present or [])
         findings += order
         if any(finding.level == "warning" for finding in order):
             labels, present, names = None, None, network.classes
@@ -389,24 +391,29 @@ def _better(other: np.ndarray, own: np.ndarray) -> bool:
     return bool(np.isnan(low) or low > 0)
 
 
-def _about_order(logits: Tensor, labels: Tensor, present: list[int], named: bool) -> list[Finding]:
-    """Accuracy at chance with sure predictions: the order of classes. Found by the best assignment of outputs."""
-    right = float((logits.argmax(1) == labels).double().mean())
-    chance, sure = 1 / max(len(present), 2), float(logits.softmax(1).amax(1).mean())
-    if right > max(2 * chance, chance + 0.1) or sure < SHARP:
-        return []
+def _about_order(logits: Tensor, labels: Tensor, present: list[int]) -> list[Finding]:
+    """Sure predictions that another order of the outputs makes right; or no better than chance: labels say nothing."""
+    n, right = len(labels), float((logits.argmax(1) == labels).double().mean())
+    sure = float(logits.softmax(1).amax(1).mean())
     counts = torch.zeros(logits.shape[1], logits.shape[1])
-    counts.index_put_((labels, logits.argmax(1)), torch.ones(len(labels)), accumulate=True)
+    counts.index_put_((labels, logits.argmax(1)), torch.ones(n), accumulate=True)
     rows = counts[present]
     _, places = linear_sum_assignment(-rows.numpy())
-    after = float(rows[torch.arange(len(present)), torch.as_tensor(places)].sum() / len(labels))
-    text = f"Accuracy is {right:.0%}, at chance, but predictions are sure ({sure:.0%} on average)"
-    if after >= SCRAMBLED and len(labels) >= 3 * len(present):
-        text += f"; with the outputs in another order it is {after:.0%}: the order of the classes is wrong"
-        return [
-            Finding("order", "warning", f"{text}. Labels are left out; list the names of the outputs: --classes FILE")
-        ]
-    return [Finding("order", "note", f"{text}: wrong labels, wrong images, or a wrong normalisation.")]
+    after = float(rows[torch.arange(len(present)), torch.as_tensor(places)].sum() / n)
+    if sure >= SHARP and n >= 3 * len(present) and after >= max(SCRAMBLED, right + 0.3):
+        text = (
+            f"Accuracy is {right:.0%}, but predictions are sure ({sure:.0%} on average), and with the outputs in "
+            f"another order it is {after:.0%}: the order of the classes is wrong. Labels are left out; list the names of "
+            "the outputs: --classes FILE"
+        )
+        return [Finding("order", "warning", text)]
+    if float(bdtrc(round(right * n) - 1, n, 1 / logits.shape[1])) > CHANCE:
+        text = (
+            f"Accuracy is {right:.0%} of {n} images, no better than chance: the labels, the order of the classes, the "
+            "images or the weights are wrong. Labels are left out."
+        )
+        return [Finding("accuracy", "warning", text)]
+    return []
 
 
 def _about_images(decoded: images_.Decoded, size: tuple[int, int], found: int, channels: int) -> list[Finding]:

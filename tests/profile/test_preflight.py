@@ -201,6 +201,13 @@ def test_a_wrong_order_of_classes_is_told_from_a_bad_network():
     assert found(named, "order") == [] and named.labelled and accuracy(named) == 1.0
 
 
+def test_a_network_at_chance_is_profiled_by_its_own_prediction():
+    module = wrong.Then(after=lambda y: 0.01 * (y - y.amax(1, keepdim=True)).cumsum(1).abs() + torch.eye(4)[0])
+    ready = prepared(module)
+    ((level, text),) = found(ready, "accuracy")
+    assert level == "warning" and "no better than chance" in text and not ready.labelled
+
+
 def test_classes_that_the_network_does_not_know_leave_the_labels_out():
     ready = prepared(wrong.Quadrants(), classes=("p", "q", "r", "s"))
     (first, _) = found(ready, "labels")
