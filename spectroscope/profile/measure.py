@@ -22,11 +22,15 @@ from spectroscope.attribution.occlusion import drops_by_score
 from spectroscope.frequency.partitions import by_band, low_middle_high, mean_power, partition
 from spectroscope.frequency.spectrum import shells
 from spectroscope.pipeline import machine
+from spectroscope.probing.layers import spectrum_by_layer
 from spectroscope.profile.preflight import Ready, in_batches
 from spectroscope.statistics.intervals import mean_interval
 
 HF_FROM = 0.5  # of the shells: where high begins; middle begins at half of it
-SHARES = {"reliance": 0.45, "attacks": 0.3, "heat map": 0.25}  # of the time
+SHARES = {"reliance": 0.4, "attacks": 0.28, "heat map": 0.2, "layers": 0.12}  # of the time
+WITHOUT_GRADIENT = {"reliance": 0.7, "attacks": 0.0, "heat map": 0.3, "layers": 0.0}
+MOST_FOR_LAYERS = 32  # images
+FIRST_FOR_LAYERS = 4  # images that the time of the others is told from
 FEWEST = 16  # images of a measurement
 STEPS = 10  # of an attack
 PILOT = 16  # images that the radius of the attacks is found on
@@ -63,7 +67,7 @@ def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float
     """The plan for images (N, C, H, W), from the seconds of one image: pure arithmetic."""
     n, _, height, width = shape
     side, left_out = max(height, width), []
-    shares = dict(SHARES) if gradient else {"reliance": 0.7, "heat map": 0.3}
+    shares = SHARES if gradient else WITHOUT_GRADIENT
     passes = shares["reliance"] * seconds / (forward * SLACK)
     most = side if side <= 32 else 16
     bands = next((count for count in (most, 16, 8) if count <= most and n * (count + 5) <= passes), min(8, most))
@@ -303,6 +307,23 @@ def heat_map(
                 }
             )
     return torch.fft.fftshift(full).numpy(), pd.DataFrame(rows_)
+
+
+def layers(ready: Ready, seconds: float, done: Callable[[float], None]) -> dict[str, pd.DataFrame]:
+    """Tables `layers` (spectra) and `layers_passed`, as `probing.layers.spectrum_by_layer` describes them, by octave.
+
+    Of a few images first; of as many more as their time allows. ValueError for a network without layers of maps.
+    """
+    begun, n = time.perf_counter(), min(FIRST_FOR_LAYERS, len(ready.pixels))
+    found = spectrum_by_layer(ready.model, ready.pixels[:n])
+    taken = (time.perf_counter() - begun) / n
+    done(0.2)
+    more = int(min(len(ready.pixels), MOST_FOR_LAYERS, (seconds - n * taken) / taken))
+    if more >= 2 * n:
+        found = spectrum_by_layer(ready.model, ready.pixels[:more])
+    done(1.0)
+    tables = {"layers": found.spectra, "layers_passed": found.passed}
+    return {name: table.assign(layer=table["layer"].str.removeprefix("network.")) for name, table in tables.items()}
 
 
 def wave_norm(height: int, width: int) -> float:

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from spectroscope.frequency.spectrum import dct2, idct2
+from spectroscope.probing.layers import NETWORKS
 from spectroscope.profile import labels as labels_
 from spectroscope.profile import measure
 from spectroscope.profile.preflight import Finding, Ready, in_batches
@@ -35,6 +36,16 @@ ATTACKS = (
 HEAT = (
     "Accuracy lost when one wave of l2 norm {} is added to every image (Yin et al. 2019): DC in the centre, high "
     "frequencies outside. Orange: lost; blue: gained. Below, its mean by distance from DC. "
+)
+SHOWN_LAYERS = 6
+PASSED = (
+    "How well each octave of the image reaches a layer: what the layer changes by when the octave is removed, relative "
+    "to the octave's energy; 1 for a copy of the image. Beside the network the same with its weights shuffled, and with "
+    "the pixels shuffled: what the architecture does by itself. "
+)
+SPECTRA = (
+    "Spectrum of the layer's features relative to the image's: above 1 the features hold more of that frequency. A "
+    "non-linear layer makes frequencies that the image does not hold. "
 )
 LIMITS = (
     "One network and its images: intervals are over images, for this one network. Another training of the same network "
@@ -85,6 +96,7 @@ def render(profiles: Sequence[Profile]) -> str:
         page.Chapter("reliance", "Which frequencies does it rely on?", tuple(reliance(profiles, colours))),
         page.Chapter("attacks", "Where do small perturbations of equal size hurt?", tuple(attacks(profiles, colours))),
         page.Chapter("heat_map", "Which single waves hurt?", tuple(heat_maps(profiles, colours))),
+        page.Chapter("layers", "Which frequencies reach which layer?", tuple(layers(profiles))),
         page.Chapter("example", "What does it see in one image?", tuple(examples(profiles))),
         page.Chapter("images", "What did the pre-processing do?", tuple(shown_images(profiles, colours))),
         page.Chapter("others", "Where does it stand beside public networks?", tuple(public(profiles))),
@@ -262,6 +274,32 @@ def heat_maps(profiles: Sequence[Profile], colours: RunColours) -> list[page.Mar
     curves = charts.curves(base, y, style.tooltip("run", "ring", share=True), points=24, zero=True)
     chart = style.styled(curves.properties(width=840, height=220).add_params(style.highlight()), _over(table))
     return [page.grid([each.name for each in shown], [("", cells)], caption, colours), page.chart(chart)]
+
+
+def layers(profiles: Sequence[Profile]) -> list[page.Markup]:
+    """Spectra of some layers and what reaches them, beside their nulls: two charts for each network."""
+    shown = [each for each in profiles if "layers" in each.tables]
+    if not shown:
+        return _none(profiles)
+    blocks = []
+    colours = style.assign_colours(list(NETWORKS))
+    for each in shown:
+        names = list(dict.fromkeys(each.tables["layers_passed"]["layer"]))
+        picked = [names[k] for k in sorted({round(k) for k in np.linspace(0, len(names) - 1, SHOWN_LAYERS)})]
+        if len(shown) > 1:
+            blocks.append(page.heading(each.name))
+        for name, value, caption in (("layers_passed", "passed", PASSED), ("layers", "relative", SPECTRA)):
+            table = each.tables[name]
+            rows = table[table["layer"].isin(picked)].rename(columns={"network": "run", value: "mean"})
+            base = alt.Chart().encode(alt.X("cycles:Q", title="cycles per image"), style.run_colour(colours))
+            y = alt.Y("mean:Q", title=None, scale=alt.Scale(type="symlog", constant=0.1))
+            panel = charts.curves(base, y, style.tooltip("run", "layer", "cycles"), points=12)
+            chart = charts.panels(panel.properties(width=240, height=150), rows, "layer", ("run", "cycles"), 3)
+            text = (
+                f"{caption}{len(picked)} of {len(names)} layers, first to last; all are in `{name}.csv`. {_over(rows)}"
+            )
+            blocks.append(page.chart(style.styled(chart.add_params(style.highlight()), text)))
+    return blocks
 
 
 def examples(profiles: Sequence[Profile]) -> list[page.Markup]:

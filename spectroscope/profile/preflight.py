@@ -403,8 +403,8 @@ def _about_order(logits: Tensor, labels: Tensor, present: list[int]) -> list[Fin
     if sure >= SHARP and n >= 3 * len(present) and after >= max(SCRAMBLED, right + 0.3):
         text = (
             f"Accuracy is {right:.0%}, but predictions are sure ({sure:.0%} on average), and with the outputs in "
-            f"another order it is {after:.0%}: the order of the classes is wrong. Labels are left out; list the names of "
-            "the outputs: --classes FILE"
+            f"another order it is {after:.0%}: the order of the classes is wrong. Labels are left out; list the names "
+            "of the outputs: --classes FILE"
         )
         return [Finding("order", "warning", text)]
     if float(bdtrc(round(right * n) - 1, n, 1 / logits.shape[1])) > CHANCE:

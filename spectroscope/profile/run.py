@@ -101,12 +101,20 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
         heat_map, table = measure.heat_map(ready, plan, next(ends), told("Fourier heat map"))
     profile.heat_map = heat_map
     profile.tables["heat_map"] = table
+    if not ready.network.gradient:
+        profile.missing.append(f"{name}: its layers cannot be read from outside.")
+        return
+    try:
+        with quiet():
+            profile.tables |= measure.layers(ready, next(ends), told("spectra by layer"))
+    except (ValueError, RuntimeError) as error:  # a program that was exported or traced may have no layers, or no copy
+        profile.missing.append(f"{name}: spectra by layer were left out ({str(error).splitlines()[0][:160]}).")
 
 
 def _ends(seconds: float, gradient: bool) -> Iterator[float]:
     """Seconds that each measurement may take, what the ones before it left over included."""
     start, share = time.monotonic(), 0.0
-    shares = measure.SHARES if gradient else {"reliance": 0.7, "attacks": 0.0, "heat map": 0.3}
+    shares = measure.SHARES if gradient else measure.WITHOUT_GRADIENT
     for part in shares.values():
         share += part
         yield max(1.0, start + share * seconds - time.monotonic())
