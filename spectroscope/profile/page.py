@@ -40,8 +40,8 @@ HEAT = (
 SHOWN_LAYERS = 6
 PASSED = (
     "How well each octave of the image reaches a layer: what the layer changes by when the octave is removed, relative "
-    "to the octave's energy; 1 for a copy of the image. Beside the network the same with its weights shuffled, and with "
-    "the pixels shuffled: what the architecture does by itself. "
+    "to the octave's energy; 1 for a copy of the image. Beside the network the same with its weights shuffled, and "
+    "with the pixels shuffled: what the architecture does by itself. "
 )
 SPECTRA = (
     "Spectrum of the layer's features relative to the image's: above 1 the features hold more of that frequency. A "

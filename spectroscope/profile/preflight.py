@@ -115,7 +115,9 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     if len(mean) != channels:
         raise ValueError(f"--mean: expected {channels} numbers, one for each channel, got {len(mean)}")
     model = Prepared(module, mean, std, options.bgr)
-    model.eval().requires_grad_(False)
+    model.requires_grad_(False)
+    for part in model.modules():
+        part.training = False
     findings += _about_outputs(model, pixels[:4])
     logits = in_batches(model, pixels)
     present, labels, names = None, None, network.classes

@@ -58,6 +58,17 @@ def test_a_network_and_its_images_become_a_page_that_says_what_was_found(place):
     assert {path.name for path in place.iterdir()} - {"__pycache__"} == {"mine.py", "x.pt", "out"}
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch.export, about itself
+def test_an_exported_program_is_profiled_from_its_file(place):
+    module = build("cnn-a", (3, 32, 32), 4).eval()
+    torch.export.save(torch.export.export(module, (torch.rand(2, 3, 32, 32),)), place / "net.pt2")
+    done = command("profile", "net.pt2", "photos", "--minutes", "0.05", "--images", "16")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    assert found["size"] == [3, 32, 32] and not found["labelled"]
+    assert (place / "profile" / "attacks.csv").exists()
+
+
 def test_several_networks_give_one_page_with_a_colour_each(place):
     done = command("profile", "mine.py:net", "mine.py:other", "x.pt", "--minutes", "0.05", "--images", "32")
     assert done.exit_code == 0, done.output
