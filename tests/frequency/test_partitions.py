@@ -166,9 +166,7 @@ def test_bands_of_equal_width_are_cut_at_equal_frequencies():
     index = equal_width(32, 32, 17, "dct")  # 16 bands of one cycle above DC: two shells each, the last 30.5 .. 31
     assert index[0].tolist() == [0, *(-(-shell // 2) for shell in range(1, 32))]
     assert index.equal(index.mT)
-    edges = (
-        torch.arange(17) - 0.25
-    ) / 16
+    edges = (torch.arange(17) - 0.25) / 16
     torch.testing.assert_close(positions(index, "dct")[2:16], edges.double()[2:16], rtol=0, atol=0.01)
 
 
