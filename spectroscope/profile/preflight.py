@@ -118,7 +118,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     model.requires_grad_(False)
     for part in model.modules():
         part.training = False
-    findings += _about_outputs(model, pixels[:4])
+    findings += _about_outputs(model, pixels[:16])
     logits = in_batches(model, pixels)
     present, labels, names = None, None, network.classes
     if chosen_labels is not None and chosen.classes is not None:

@@ -51,7 +51,7 @@ def test_training_mode_is_found_and_left():
 
 
 def test_dropout_that_stays_active_is_found():
-    module = wrong.Then(after=lambda y: nn.functional.dropout(y, 0.1, training=True))
+    module = wrong.Then(after=lambda y: nn.functional.dropout(y, 0.3, training=True))
     ((level, text),) = found(prepared(module), "randomness")
     assert level == "warning" and "dropout" in text
 
