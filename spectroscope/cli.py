@@ -44,7 +44,9 @@ def profile(  # as many as there are options
     out: Out = Path("profile"),
     images: Annotated[int, typer.Option(help="Images, at most.")] = 200,
     minutes: Annotated[float, typer.Option(help="Time for the whole; what does not fit is left out and named.")] = 5.0,
-    architecture: Annotated[str | None, typer.Option(help="What a file of weights is: resnet20, lenet5, ...")] = None,
+    architecture: Annotated[
+        str | None, typer.Option(help="What a file of weights is: resnet20, lenet5, ...; of several files by commas.")
+    ] = None,
     entry: Annotated[str | None, typer.Option(help="Where a checkpoint keeps its weights, if not found.")] = None,
     mean: Annotated[str | None, typer.Option(help="Normalisation: one number for each channel, by commas.")] = None,
     std: Annotated[str | None, typer.Option(help="As --mean.")] = None,

@@ -49,13 +49,15 @@ def profile(  # as many arguments as the command has
     found = len(chosen.encoded if chosen.encoded is not None else chosen.array)  # type: ignore[arg-type]
     if found < measure.FEWEST:
         raise ValueError(f"{where}: expected at least {measure.FEWEST} images, as many as bands, got {found}")
-    read = _different([networks.read(spec, options) for spec in specs])
+    read = _different([networks.read(*pair) for pair in zip(specs, _each(options, len(specs)), strict=True)])
     profiles: list[Profile] = []
     report = Report(began + minutes * 60)
     try:
-        for number, network in enumerate(read):
+        prepared = []
+        for network in read:  # all of them before the first is measured: a fault of the last costs no work
             report.say(f"{network.name}: checking how it is held", 0.0)
-            ready = preflight.prepare(network, chosen, options)
+            prepared.append(preflight.prepare(network, chosen, options))
+        for number, ready in enumerate(prepared):
             left = max(1.0, began + minutes * 60 - OVERHEAD - time.monotonic()) / (len(read) - number)
             profiles.append(Profile(ready, measure.plan(ready, left)))
             measured(profiles[-1], left, report)
@@ -153,6 +155,14 @@ def _interval(found: tuple[float, float, float] | None) -> dict[str, float | Non
 
 def _front(table: pd.DataFrame) -> pd.DataFrame:
     return table[["run", *(column for column in table if column != "run")]]
+
+
+def _each(options: Options, n: int) -> list[Options]:
+    """Options of each of n networks: their architectures are separated by commas, or one is that of all."""
+    names = options.architecture.split(",") if options.architecture else [None]
+    if len(names) not in (1, n):
+        raise ValueError(f"--architecture: expected one name, or {n} separated by commas, got {len(names)}")
+    return [replace(options, architecture=name) for name in (names * n if len(names) == 1 else names)]
 
 
 def _different(read: list[networks.Network]) -> list[networks.Network]:

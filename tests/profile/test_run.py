@@ -77,6 +77,17 @@ def test_several_networks_give_one_page_with_a_colour_each(place):
     assert "Networks side by side" in (place / "profile" / "index.html").read_text()
 
 
+def test_files_of_weights_have_an_architecture_each(place):
+    for name in ("cnn-a", "cnn-base"):
+        torch.save(build(name, (3, 32, 32), 8)[1].state_dict(), place / f"{name}.pth")
+    files = ("cnn-a.pth", "cnn-base.pth", "photos", "--minutes", "0.05", "--images", "16", "--architecture")
+    assert "expected one name, or 2" in command("profile", *files, "cnn-a,cnn-a,cnn-a").output
+    done = command("profile", *files, "cnn-a,cnn-base")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"]
+    assert [network["run"]["model"] for network in found] == ["cnn-a", "cnn-base"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
