@@ -95,7 +95,11 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
     with quiet():
         profile.tables |= measure.reliance(ready, plan, next(ends), told("reliance by band"))
         if ready.network.gradient and bool((ready.logits.argmax(1) == ready.labels).any()):
-            profile.tables["attacks"] = measure.attacks(ready, plan, next(ends), told("confined attacks"))
+            try:
+                profile.tables["attacks"] = measure.attacks(ready, plan, next(ends), told("confined attacks"))
+            except (ValueError, RuntimeError) as error:  # the other measurements stand without it
+                why = str(error).splitlines()[0][:160]
+                profile.missing.append(f"{name}: confined attacks were left out ({why}).")
         else:
             why = "it has no gradient" if not ready.network.gradient else "no image is right"
             profile.missing.append(f"{name}: confined attacks were left out, since {why}.")

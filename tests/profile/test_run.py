@@ -133,6 +133,17 @@ def test_an_interrupt_keeps_what_is_finished(place, monkeypatch):
     assert "stopped by the user" in (place / "profile" / "index.html").read_text()
 
 
+def test_attacks_that_fail_leave_the_rest_of_the_profile(place, monkeypatch):
+    def failing(*_):
+        raise RuntimeError("out of range")
+
+    monkeypatch.setattr(measure, "attacks", failing)
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0 and (place / "profile" / "heat_map.csv").exists()
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    assert "net: confined attacks were left out (out of range)." in found["left_out"]
+
+
 def test_a_failure_while_writing_leaves_the_earlier_profile(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / run.RESULT).write_text("{}")
