@@ -37,7 +37,6 @@ PILOT = 16  # images that the radius of the attacks is found on
 FOOLED = 0.5  # of the pilot's images, by PGD that is not confined, at the radius
 RMS_255 = 0.6  # change of a pixel, root mean square in grey levels: the first radius that is tried
 DOUBLINGS = 6
-ROUNDING = 1e-5  # of a radius
 SLACK = 1.2  # a plan takes this much longer than the passes that it counts
 BANDS = ("low", "middle", "high")
 
@@ -248,8 +247,8 @@ def _radius(ready: Ready, settings: dict[str, ConfinedL2], rows: Tensor) -> floa
 
 
 def _within(settings: ConfinedL2, eps: float) -> ConfinedL2:
-    """The attack at a radius, whose float32 norms of 150,528 pixels may be off by more than the check of it allows."""
-    return settings.model_copy(update={"eps": eps * (1 - ROUNDING), "step_size": eps / 4})
+    """The attack at a radius."""
+    return settings.model_copy(update={"eps": eps, "step_size": eps / 4})
 
 
 def _fooled(ready: Ready, settings: ConfinedL2, rows: Tensor) -> Tensor:
