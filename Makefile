@@ -41,7 +41,7 @@ compare: env
 
 lock: $(UV)
 	$(UV) pip compile --quiet --universal --no-header --generate-hashes --upgrade \
-		--all-extras --group pyproject.toml:dev --output-file requirements.lock pyproject.toml
+		--extra pipeline --extra attacks --group pyproject.toml:dev --output-file requirements.lock pyproject.toml
 
 env: .venv/made
 

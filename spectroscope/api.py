@@ -15,9 +15,11 @@ from spectroscope.attribution.gradients import integrated_gradients
 from spectroscope.attribution.heat_map import fourier_heat_map
 from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.attribution.shapley import band_shapley
+from spectroscope.frequency.partitions import equal_width
 from spectroscope.frequency.passbands import band_filter
 from spectroscope.frequency.spectrum import dct2, idct2, shells
 from spectroscope.perturbation.rct import rct_map
+from spectroscope.probing.layers import spectrum_by_layer
 from spectroscope.statistics.intervals import difference_interval, mean_interval
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "band_shapley",
     "dct2",
     "difference_interval",
+    "equal_width",
     "fourier_heat_map",
     "idct2",
     "integrated_gradients",
@@ -33,4 +36,5 @@ __all__ = [
     "pgd",
     "rct_map",
     "shells",
+    "spectrum_by_layer",
 ]

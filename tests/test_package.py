@@ -48,6 +48,15 @@ def test_the_command_is_part_of_the_wheel(installed):
     assert run("from spectroscope.cli import app; app(['--version'])", installed).startswith("spectroscope ")
 
 
+def test_the_wheel_profiles_a_network_without_the_extras(installed, tmp_path):
+    network = "nn.Sequential(nn.Flatten(), nn.Linear(3072, 8))"
+    (tmp_path / "mine.py").write_text(f"from torch import nn\ndef net():\n    return {network}\n")
+    program = f"import sys; sys.path.insert(0, {str(installed)!r})\nfrom spectroscope.cli import app\n"
+    arguments = ["profile", "mine.py:net", "photos", "--minutes", "0.05", "--images", "16"]
+    assert "The page: profile/index.html" in run(WITHOUT_EXTRAS + f"{program}app({arguments})", tmp_path)
+    assert {"index.html", "profile.json", "reliance.csv"} <= {file.name for file in (tmp_path / "profile").iterdir()}
+
+
 def test_the_base_needs_no_pins_and_neither_dvc_nor_advertorch():
     names = [re.match(r"[\w-]+", requirement)[0] for requirement in PROJECT["dependencies"]]
     assert not {"dvc", "advertorch", "torchvision"} & set(names)

@@ -110,7 +110,7 @@ def _inspect(files: list[_File], settings: ParquetSettings) -> _Split:
             raise ValueError(f"{file}: column {label}: expected labels from 0, got {pc.max(column).as_py()}")
         labels.append(torch.tensor(column.to_numpy().astype("int64")))
         images.add(image)
-        classes.add(_class_names(schema, label, file))
+        classes.add(class_names(schema, label, file))
     if len(images) > 1 or len(classes) > 1:
         raise ValueError(f"{files[0]}: expected the files of a split to have the same columns and class names")
     return _Split(files, labels, images.pop(), classes.pop())
@@ -127,7 +127,7 @@ def _column(wanted: str | None, usual: Sequence[str], key: str, schema: pa.Schem
     raise ValueError(f"{file}: expected {expected} (setting `{key}`), got: {', '.join(schema.names)}")
 
 
-def _class_names(schema: pa.Schema, label: str, file: _File) -> tuple[str, ...] | None:
+def class_names(schema: pa.Schema, label: str, file: object) -> tuple[str, ...] | None:
     """The class names of a label column; None where the metadata has none."""
     try:
         metadata: Any = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))

@@ -81,16 +81,59 @@ def mean_by_band(maps: Tensor, index: Tensor) -> Tensor:
     return by_band(maps, index) / torch.bincount(index.flatten()).to(maps)
 
 
-def positions(index: Tensor, basis: Basis) -> Tensor:
-    """Mean frequency of each band, from 0 at DC to 1 at half the (longer) side, in cycles per image side: (bands,).
+def cycles_per_side(height: int, width: int, basis: Basis, shape: Shape) -> Tensor:
+    """Frequency of every coefficient in cycles per longer side of the image, laid out as in `shells`: (H, W) float64.
 
-    One physical scale for partitions of any number of bands, shape and transform: DCT coefficient k has k / 2 cycles
-    per side, DFT coefficient k has k, and half the side is the highest frequency that pixels can hold. Over a band:
-    mean of max(u, v), in float64.
+    A physical frequency, cycles per pixel times the longer side, so that waves of one length have one frequency in
+    both directions of a rectangular image. DCT coefficient k has k / 2 cycles per side of its own direction, DFT
+    coefficient k has k. linf: the larger of both directions, radial: their Euclidean norm, diagonal: their sum.
+    """
+    longer, unit = max(height, width), 2 if basis == "dct" else 1
+    u, v = shells(height, 1, "linf", basis).double() / unit, shells(1, width, "linf", basis).double() / unit
+    u, v = u * (longer / height), v * (longer / width)
+    if shape == "linf":
+        return torch.maximum(u, v)
+    if shape == "radial":
+        return torch.hypot(u, v)
+    if shape == "diagonal":
+        return u + v
+    raise ValueError(f"expected shape linf, radial or diagonal, got {shape!r}")
+
+
+def equal_width(height: int, width: int, bands: int, basis: Basis, shape: Shape = "linf") -> Tensor:
+    """Band of every coefficient: DC, then bands of equal width in `cycles_per_side`: (H, W) integers 0..bands-1.
+
+    The bands above DC divide the frequencies up to half the longer side, the highest that pixels can hold; the last one
+    holds what is higher (the corners of radial and diagonal bands). ValueError for fewer than 2 bands, and for so many
+    that one is empty.
+
+    >>> equal_width(4, 8, 3, "dct")  # a row of the lower image is two of a square one
+    tensor([[0, 1, 1, 1, 1, 2, 2, 2],
+            [1, 1, 1, 1, 1, 2, 2, 2],
+            [1, 1, 1, 1, 1, 2, 2, 2],
+            [2, 2, 2, 2, 2, 2, 2, 2]])
+    """
+    if bands < 2:
+        raise ValueError(f"expected at least 2 bands (DC and the rest), got {bands}")
+    cycles = cycles_per_side(height, width, basis, shape)
+    place = cycles / (max(height, width) / 2) * (bands - 1)
+    index = torch.where(cycles > 0, (place - 1e-9).ceil().clamp(1, bands - 1), 0.0).long()
+    empty = [band for band, size in enumerate(torch.bincount(index.flatten(), minlength=bands).tolist()) if not size]
+    if empty:
+        raise ValueError(
+            f"expected so few bands that each holds a coefficient ({height} x {width}, {shape}, {basis}), got {bands}"
+        )
+    return index
+
+
+def positions(index: Tensor, basis: Basis) -> Tensor:
+    """Mean frequency of each band, from 0 at DC to 1 at half the longer side, the highest that pixels hold: (bands,).
+
+    One physical scale for partitions of any number of bands, shape and transform: the mean over a band of
+    `cycles_per_side` (linf), divided by half the longer side, in float64.
     """
     height, width = index.shape
-    cycles = shells(height, width, "linf", basis).double() / (2 if basis == "dct" else 1)
-    return mean_by_band(cycles / (max(height, width) / 2), index)
+    return mean_by_band(cycles_per_side(height, width, basis, "linf") / (max(height, width) / 2), index)
 
 
 def low_middle_high(n_shells: int, hf_from: float) -> dict[str, tuple[int, int]]:

@@ -90,7 +90,7 @@ def load_weights(model: Network, path: Path, entry: str | None, keys: str | Sequ
     number that are not the network's.
     """
     weights: dict[str, Tensor] = {}
-    tensors = _read(path, entry)
+    tensors = tensors_of(path, entry)
     if keys == "plain":
         bare = {name.removeprefix("1.") for name in model.state_dict() if name.startswith("1.")}
         tensors = _unwrapped(tensors, bare)
@@ -147,7 +147,8 @@ def _unwrapped(tensors: dict[str, Tensor], own: set[str]) -> dict[str, Tensor]:
     return tensors
 
 
-def _read(path: Path, entry: str | None) -> dict[str, Tensor]:
+def tensors_of(path: Path, entry: str | None) -> dict[str, Tensor]:
+    """The tensors of a file by the names they have in it; path, entry and errors as of `load_weights`."""
     if path.suffix == ".safetensors":
         return io.read_tensors(path)
     if not path.name.endswith(ENDINGS):

@@ -3,12 +3,25 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 from tqdm import tqdm
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 20.0
+_quiet = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No reports of `track` within the block: the work is a part of work that reports itself."""
+    token = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
@@ -22,7 +35,7 @@ def track(items: Iterable[Item], description: str, total: int | None = None) -> 
         items,
         desc=description,
         total=total,
-        disable=os.environ.get("RANK", "0") != "0",
+        disable=_quiet.get() or os.environ.get("RANK", "0") != "0",
         dynamic_ncols=terminal,
         file=sys.stderr if terminal else _Lines(),
         mininterval=seconds,

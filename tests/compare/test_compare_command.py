@@ -134,15 +134,15 @@ def test_results_older_than_their_settings_and_other_code_are_warned_of(project)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nope"], "compare: expected a branch, tag, commit, experiment or folder, got 'nope', which is none\n"),
-        (["main", "--json", "--markdown"], "compare: expected --markdown or --json, got both\n"),
-        (["main", "--out", "params.yaml/x.html"], "compare: [Errno"),
+        (["nope"], "spectroscope: expected a branch, tag, commit, experiment or folder, got 'nope', which is none\n"),
+        (["main", "--json", "--markdown"], "spectroscope: expected --markdown or --json, got both\n"),
+        (["main", "--out", "params.yaml/x.html"], "spectroscope: [Errno"),
     ],
 )
 def test_a_failure_is_one_sentence_and_leaves_no_file(project, arguments, message):
     before = sorted(project.rglob("*"))
     done = call(*arguments)
-    assert done.exit_code == 1 and done.stderr.startswith(message) and done.stderr.count("\n") == 1
+    assert done.exit_code == 2 and done.stderr.startswith(message) and done.stderr.count("\n") == 1
     assert done.stdout == "" and sorted(project.rglob("*")) == before
 
 

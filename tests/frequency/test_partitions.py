@@ -7,7 +7,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spectroscope.frequency.partitions import by_band, mean_by_band, mean_power, partition, positions
+from spectroscope.frequency.partitions import (
+    by_band,
+    cycles_per_side,
+    equal_width,
+    mean_by_band,
+    mean_power,
+    partition,
+    positions,
+)
 from spectroscope.frequency.spectrum import analyse, shells, synthesise
 
 SHAPES = ["linf", "radial", "diagonal"]
@@ -152,3 +160,34 @@ def test_a_band_and_its_twin_in_the_other_transform_have_the_same_frequency():
 def test_a_partition_that_cannot_be_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         partition(*arguments)
+
+
+def test_bands_of_equal_width_are_cut_at_equal_frequencies():
+    index = equal_width(32, 32, 17, "dct")  # 16 bands of one cycle above DC: two shells each, the last 30.5 .. 31
+    assert index[0].tolist() == [0, *(-(-shell // 2) for shell in range(1, 32))]
+    assert index.equal(index.mT)
+    edges = (torch.arange(17) - 0.25) / 16
+    torch.testing.assert_close(positions(index, "dct")[2:16], edges.double()[2:16], rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 48), (48, 32), (21, 35)])
+@pytest.mark.parametrize("basis", ["dct", "dft"])
+def test_a_wave_has_one_frequency_in_both_directions_of_a_rectangle(height, width, basis):
+    index, longer = equal_width(height, width, 6, basis), max(height, width)
+    rows, columns = index[:, 0], index[0]
+    unit = 2 if basis == "dct" else 1
+    for place in range(1, min(height, width) // 2):
+        along_height = place / unit / height  # cycles per pixel
+        twin = round(along_height * width * unit)
+        if math.isclose(twin / unit / width, along_height):
+            assert rows[place] == columns[twin]
+    highest = (positions(index, basis) * 5).tolist()
+    assert all(band - 1 < at <= band for band, at in enumerate(highest[1:], 1))
+    assert highest == sorted(highest) and cycles_per_side(height, width, basis, "linf").max() <= longer / 2
+
+
+def test_too_many_bands_of_equal_width_are_refused():
+    with pytest.raises(ValueError, match=r"expected so few bands that each .*\(8 x 8, linf, dct\), got 9"):
+        equal_width(8, 8, 9, "dct")
+    with pytest.raises(ValueError, match=r"expected at least 2 bands \(DC and the rest\), got 1"):
+        equal_width(8, 8, 1, "dct")

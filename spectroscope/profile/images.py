@@ -1,0 +1,384 @@
+"""Images to profile a network on: a folder, Parquet, arrays in a file, or a data set by name; test images only.
+
+Labels are read where there are any. `choose` finds the images and picks some of them; `decode` brings them to the size
+and channels that a network wants, and records what that did to them.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from PIL import Image, ImageOps, JpegImagePlugin
+from torch import Tensor
+
+from spectroscope.dataset import registry
+from spectroscope.dataset.decode import decode as decode_one
+from spectroscope.dataset.parquet import IMAGE_COLUMNS, LABEL_COLUMNS, class_names
+from spectroscope.dataset.splits import class_balanced_order
+from spectroscope.pipeline import machine, params
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+TEST_FOLDERS = ("test", "val", "validation")
+WORDNET_ID = re.compile(r"n\d{8}")
+SETS = {"cifar10": 10, "cifar100": 100, "svhn": 10, "stl10": 10}  # of torchvision, with their numbers of classes
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """n images, encoded or as an array (n, ...) of any layout, their labels (n,) and names of classes, or None.
+
+    total: images there were. notes: what a reader should know of the choice.
+    """
+
+    name: str
+    kind: str
+    encoded: list[tuple[bytes, str]] | None
+    array: Tensor | None
+    labels: Tensor | None
+    classes: tuple[str, ...] | None
+    total: int
+    notes: list[str] = field(default_factory=list)
+    dataset: dict[str, Any] | None = None  # its section of a study
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """pixels (N, C, H, W) float32; rows (N,): which of the chosen images could be read.
+
+    sides (N, 2): height and width in the file. formats: how many of each. quality: median quality of the JPEG files;
+    half_colour: share of files that store colour at half the resolution. facts in words: what was done.
+    """
+
+    pixels: Tensor
+    rows: Tensor
+    sides: Tensor
+    formats: dict[str, int]
+    quality: float | None
+    half_colour: float
+    unreadable: list[str]
+    done: str
+
+
+def choose(spec: str, n: int, seed: int) -> Chosen:
+    """At most n test images of what `spec` names, the classes in turn; ValueError where there are none."""
+    path, (name, _, root) = Path(spec), spec.partition(":")
+    if name == "photos" or name in SETS:
+        return _data_set(name, root, n, seed)
+    if path.is_dir():
+        parquet = _test_files(path)
+        return _parquet(parquet, spec, n, seed) if parquet else _folder(path, n, seed)
+    if not path.is_file():
+        raise ValueError(
+            f"{spec}: expected a folder, a .parquet, .npz, .npy or .pt file, or one of photos, {', '.join(SETS)}, "
+            f"found nothing of that name in {Path.cwd()}"
+        )
+    if path.suffix == ".parquet":
+        return _parquet([path], spec, n, seed)
+    if path.suffix in ARRAYS:
+        return _arrays(path, n, seed)
+    raise ValueError(f"{spec}: expected a .parquet, .npz, .npy or .pt file, got {path.suffix or path.name!r}")
+
+
+def _picked(labels: Tensor | None, total: int, n: int, seed: int, origin: str) -> Tensor:
+    """Row numbers of at most n images, class-balanced where there are labels."""
+    random = machine.generator(seed)
+    if labels is None:
+        return torch.randperm(total, generator=random)[:n]
+    present, own = labels.unique(return_inverse=True)
+    if len(present) < 2:
+        raise ValueError(
+            f"{origin}: expected images of at least two classes, got those of one; without folders of classes, images "
+            "are profiled by the network's own prediction"
+        )
+    return class_balanced_order(own, list(map(str, present.tolist())), None, random, origin)[:n]
+
+
+def _folder(path: Path, n: int, seed: int) -> Chosen:
+    """A folder of images: flat, one folder for each class, or with such a folder for testing in it."""
+    notes, root = [], path
+    inside = {each.name.lower(): each for each in path.iterdir() if each.is_dir()}
+    split = next((inside[name] for name in TEST_FOLDERS if name in inside and "train" in inside), None)
+    if split is not None:
+        root = split
+        notes.append(f"Of {path.name}, the folder {split.name} is read: images that networks are trained on say less.")
+    folders = sorted(each for each in root.iterdir() if each.is_dir() and not each.name.startswith("."))
+    by_class = [(file, place) for place, each in enumerate(folders) for file in _images_in(each)]
+    flat = [] if by_class else _images_in(root)
+    files = [file for file, _ in by_class] or flat
+    if not files:
+        raise ValueError(
+            f"{path}: expected images ({', '.join(ENDINGS)}) in it or in one folder for each class, found none"
+        )
+    labels, classes = None, None
+    if by_class:
+        labels, classes = torch.tensor([place for _, place in by_class]), tuple(each.name for each in folders)
+    elif all(WORDNET_ID.match(file.name) for file in files):
+        names = [WORDNET_ID.match(file.name).group() for file in files]  # type: ignore[union-attr]
+        classes = tuple(sorted(set(names)))
+        labels = torch.tensor([classes.index(name) for name in names])
+        notes.append("Labels are the WordNet ids that the names of the files begin with.")
+    rows = _picked(labels, len(files), n, seed, str(path)).tolist()
+    encoded = [(files[row].read_bytes(), str(files[row])) for row in rows]
+    dataset = {"name": "imagefolder", "test": str(root.resolve())} if by_class else None
+    own = None if labels is None else labels[rows]
+    return Chosen(path.name, "folder of images", encoded, None, own, classes, len(files), notes, dataset)
+
+
+def _images_in(folder: Path) -> list[Path]:
+    return sorted(f for f in folder.iterdir() if f.suffix.lower() in ENDINGS and not f.name.startswith("."))
+
+
+def _test_files(folder: Path) -> list[Path]:
+    """The Parquet files of the test split; all of them where their names tell no split."""
+    files = sorted(folder.glob("*.parquet")) or sorted(folder.glob("data/*.parquet"))
+    for split in TEST_FOLDERS:
+        if own := [file for file in files if file.name.startswith(split)]:
+            return own
+    if files and all(file.name.startswith("train") for file in files):
+        raise ValueError(
+            f"{folder}: expected test images, got files of the training split alone; name a file to use it"
+        )
+    return files
+
+
+def _parquet(files: list[Path], spec: str, n: int, seed: int) -> Chosen:
+    """Encoded images in Parquet, in the layout of the Hugging Face hub."""
+    labels, names = [], None
+    for file in files:
+        try:
+            schema = pq.read_schema(file)
+            image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
+            label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
+            if image is None:
+                raise ValueError(f"expected a column {' or '.join(IMAGE_COLUMNS)}, got {', '.join(schema.names)}")
+            if label is not None:
+                labels.append(torch.tensor(pq.read_table(file, columns=[label])[label].to_numpy().astype("int64")))
+                names = class_names(schema, label, file)
+            kind = schema.field(image).type
+            if not (pa.types.is_struct(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+                raise ValueError(f"expected encoded images in column {image}, got {kind}")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise ValueError(f"{file}: expected a Parquet file of images: {error}") from None
+    whole = torch.cat(labels) if len(labels) == len(files) else None
+    total = sum(pq.read_metadata(file).num_rows for file in files)
+    if not total:
+        raise ValueError(f"{spec}: expected images, found none")
+    rows = _picked(whole, total, n, seed, spec)
+    wanted, found, start = set(rows.tolist()), {}, 0
+    for file in files:
+        row = 0
+        for batch in pq.ParquetFile(file).iter_batches(256, columns=[image]):
+            column = batch.column(0)
+            values = pc.struct_field(column, "bytes") if pa.types.is_struct(column.type) else column
+            for place in range(len(values)):
+                if start + row in wanted:
+                    found[start + row] = (values[place].as_py() or b"", f"{file}: row {row}")
+                row += 1
+        start += row
+    if names is None and whole is not None:
+        names = tuple(map(str, range(int(whole.max()) + 1)))
+    own = None if whole is None else whole[rows]
+    notes = ["These are training images."] if files[0].name.startswith("train") else []
+    dataset = {"name": "parquet", "test": str(files[0].resolve())} if len(files) == 1 else None
+    encoded = [found[row] for row in rows.tolist()]
+    return Chosen(Path(spec).name, "Parquet", encoded, None, own, names, total, notes, dataset)
+
+
+def _arrays(path: Path, n: int, seed: int) -> Chosen:
+    """Pixels in a .npz, .npy or .pt file: the array of three or four axes, and the one of labels where there is one."""
+    arrays = ARRAYS[path.suffix](path)
+    pixels = next((array for array in arrays if array.ndim == 4), None)
+    pixels = next((array for array in arrays if array.ndim == 3), None) if pixels is None else pixels
+    if pixels is None or not len(pixels):
+        found = ", ".join(str(tuple(array.shape)) for array in arrays) or "nothing"
+        raise ValueError(f"{path}: expected an array of images (N, C, H, W) or (N, H, W, C), got {found}")
+    labels = next((a for a in arrays if a.squeeze().shape == pixels.shape[:1] and not a.is_floating_point()), None)
+    labels = None if labels is None else labels.reshape(-1).long()
+    rows = _picked(labels, len(pixels), n, seed, str(path))
+    classes = None if labels is None else tuple(map(str, range(int(labels.max()) + 1)))
+    own = None if labels is None else labels[rows]
+    return Chosen(path.name, "array of pixels", None, pixels[rows], own, classes, len(pixels))
+
+
+def _npz(path: Path) -> list[Tensor]:
+    try:
+        content = np.load(path, allow_pickle=False)
+        arrays = [content[name] for name in content.files] if hasattr(content, "files") else [content]
+        return [torch.from_numpy(array) for array in arrays if array.dtype.kind in "uifb"]
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{path}: expected arrays of numbers, got: {error}") from None
+
+
+def _pt(path: Path) -> list[Tensor]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle may raise anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path}: expected tensors that load without running code, got: {reason}") from None
+    values = (
+        content.values() if isinstance(content, dict) else content if isinstance(content, list | tuple) else [content]
+    )
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+ARRAYS: dict[str, Callable[[Path], list[Tensor]]] = {".npz": _npz, ".npy": _npz, ".pt": _pt, ".pth": _pt}
+
+
+def photographs(size: int, train: int, test: int, seed: int) -> dict[str, Any]:
+    """Settings of patches of the bundled photographs."""
+    names = ["astronaut", "brick", "camera", "coffee", "coins", "grass", "gravel", "rocket"]
+    tiles = {"size": size, "tile": 64, "gap": 4, "test_share": 0.25, "min_std_255": 8.0}
+    return {"name": "photos", "photographs": names, **tiles, "per_class": {"train": train, "test": test}, "seed": seed}
+
+
+def _data_set(name: str, root: str, n: int, seed: int) -> Chosen:
+    """Test images of a data set: `photos`, bundled; `cifar10:FOLDER` and the like, downloaded without a folder."""
+    if name == "photos":
+        settings = photographs(32, 1, -(-n // 8), seed)
+    else:
+        folder = root or str(Path.home() / ".cache" / "spectroscope" / name)
+        limit = {"train": SETS[name], "test": max(n, SETS[name])}
+        settings = {"name": name, "root": folder, "download": not root, "limit": limit, "seed": seed}
+    loaded = registry.load(params.validate(settings, registry.DatasetSettings, "", Path(name)))
+    test = loaded.test
+    return Chosen(name, "data set", None, test.pixels[:n], test.labels[:n], test.classes, len(test))
+
+
+def sides_and_channels(chosen: Chosen) -> tuple[set[tuple[int, int]], int]:
+    """Heights and widths that occur among the chosen images, and their channels, without decoding them."""
+    if chosen.array is not None:
+        array = _channels_first(chosen.array)
+        return {(int(array.shape[2]), int(array.shape[3]))}, int(array.shape[1])
+    sizes, grey = set(), True
+    for encoded, _ in chosen.encoded or []:
+        try:
+            with Image.open(BytesIO(encoded)) as image:
+                sizes.add((image.height, image.width))
+                grey &= image.mode in ("1", "L", "LA")
+        except Exception:  # counted and named by `decode`
+            continue
+    return sizes, 1 if grey else 3
+
+
+def decode(chosen: Chosen, channels: int, size: tuple[int, int], crop: float) -> Decoded:
+    """The images with `channels` and of `size` (height, width).
+
+    Of an image of another shape, the largest central part of the size's aspect ratio, `crop` of it along each side, is
+    resized (bicubic, antialiased). Arrays keep their values where they need no resizing. ValueError where no image can
+    be read.
+    """
+    if chosen.array is not None:
+        return _from_array(chosen, channels, size)
+    pixels, rows, sides, unreadable, qualities, half = [], [], [], [], [], 0
+    formats: dict[str, int] = {}
+    for row, (encoded, origin) in enumerate(chosen.encoded or []):
+        try:
+            with Image.open(BytesIO(encoded)) as image:
+                found, form = (image.height, image.width), image.format or "?"
+                if isinstance(image, JpegImagePlugin.JpegImageFile):
+                    qualities.append(jpeg_quality(image))
+                    half += JpegImagePlugin.get_sampling(image) in (1, 2)
+            array = decode_one(encoded, channels, None, origin)  # (C, H, W) uint8
+        except Exception as error:
+            unreadable.append(f"{origin} ({(str(error) or type(error).__name__).splitlines()[0][:80]})")
+            continue
+        pixels.append(torch.tensor(resized(array, size, crop)))
+        rows.append(row)
+        sides.append(found)
+        formats[form] = formats.get(form, 0) + 1
+    if not pixels:
+        raise ValueError(
+            f"{chosen.name}: expected images that can be read, got none of {len(unreadable)}: {unreadable[0]}"
+        )
+    found_sides = torch.tensor(sides)
+    return Decoded(
+        torch.stack(pixels).float() / 255, torch.tensor(rows), found_sides, formats,
+        float(np.median(qualities)) if qualities else None, half / len(pixels), unreadable,
+        _done(found_sides, size, crop),
+    )  # fmt: skip
+
+
+def resized(array: np.ndarray, size: tuple[int, int], crop: float) -> np.ndarray:
+    """(C, H, W) uint8 -> (C, *size) uint8; unchanged where it has that size."""
+    if array.shape[1:] == size:
+        return array
+    image = Image.fromarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0))
+    fitted = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC, bleed=(1 - crop) / 2)
+    return np.asarray(fitted).reshape(*size, len(array)).transpose(2, 0, 1).copy()
+
+
+def _done(sides: Tensor, size: tuple[int, int], crop: float) -> str:
+    if bool((sides == torch.tensor(size)).all()):
+        return f"shown as they are, {size[0]} x {size[1]} pixels"
+    part = "the largest central part" if crop == 1 else f"the central {crop:.1%} of the largest central part"
+    return f"{part} resized to {size[0]} x {size[1]} pixels (bicubic, antialiased)"
+
+
+def jpeg_quality(image: Any) -> float:
+    """Quality of a JPEG file as libjpeg counts it, from the sum of its table of luminance.
+
+    The tables of quality q are the standard ones times 50 / q below 50 and 2 - q / 50 above.
+    """
+    scale = sum(image.quantization[0]) / LUMINANCE_SUM
+    return float(np.clip(50 / scale if scale > 1 else 100 - 50 * scale, 1, 100))
+
+
+LUMINANCE_SUM = 3688  # of the standard table of luminance (ITU-T T.81, Annex K)
+
+
+def _channels_first(array: Tensor) -> Tensor:
+    """(N, C, H, W) of an array (N, H, W), (N, C, H, W) or (N, H, W, C)."""
+    if array.ndim == 3:
+        return array[:, None]
+    return array if array.shape[1] in (1, 3) or array.shape[3] not in (1, 3) else array.permute(0, 3, 1, 2)
+
+
+def _from_array(chosen: Chosen, channels: int, size: tuple[int, int]) -> Decoded:
+    assert chosen.array is not None
+    array = _channels_first(chosen.array)
+    sides = torch.tensor(array.shape[2:]).expand(len(array), 2)
+    pixels = array.float() / 255 if array.dtype == torch.uint8 else array.float()
+    if array.shape[1] != channels:
+        weights = torch.tensor([0.299, 0.587, 0.114])
+        pixels = (
+            pixels.expand(-1, channels, -1, -1)
+            if array.shape[1] == 1
+            else (pixels * weights[:, None, None]).sum(1, True)
+        )
+    if tuple(array.shape[2:]) != size:
+        pixels = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True)
+        pixels = (
+            pixels.clamp(float(array.min()), float(array.max())) if array.dtype != torch.uint8 else pixels.clamp(0, 1)
+        )
+    return Decoded(
+        pixels.contiguous(), torch.arange(len(pixels)), sides, {str(array.dtype).removeprefix("torch."): len(array)},
+        None, 0.0, [], _done(sides, size, 1.0),
+    )  # fmt: skip
+
+
+def class_list(path: Path) -> tuple[str, ...]:
+    """Names of a network's classes, in the order of its outputs: a CSV with a column `class`, or a name a line."""
+    if not path.is_file():
+        raise ValueError(f"{path}: expected a file with a class on each line, found none")
+    if path.suffix == ".csv":
+        table = pd.read_csv(path, dtype=str)
+        if "class" not in table:
+            raise ValueError(f"{path}: expected a column class, got {', '.join(table.columns)}")
+        if "index" in table:
+            table = table.sort_values("index", key=lambda column: column.astype(int))
+        return tuple(table["class"])
+    return tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+
+
+def names_of(values: Sequence[str]) -> str:
+    """The first few of many names."""
+    return ", ".join(values[:5]) + (f" and {len(values) - 5} more" if len(values) > 5 else "")

@@ -1,0 +1,343 @@
+"""What is measured of one network in a given time: reliance by band, attacks confined to bands, a Fourier heat map.
+
+`plan` sets the numbers of bands, images, steps and waves from the time of a forward pass and of a gradient. Each
+measurement goes through its images in parts and stops with those it has when its time is over.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from spectroscope.attacks.batch import Batch, attack_batch
+from spectroscope.attacks.confined import ConfinedL2
+from spectroscope.attacks.registry import expand_variants, lookup
+from spectroscope.attribution.heat_map import half_plane, waves
+from spectroscope.attribution.occlusion import drops_by_score
+from spectroscope.frequency.partitions import by_band, low_middle_high, mean_power, partition
+from spectroscope.frequency.spectrum import shells
+from spectroscope.pipeline import machine
+from spectroscope.probing.layers import spectrum_by_layer
+from spectroscope.profile.preflight import Ready, in_batches
+from spectroscope.statistics.intervals import mean_interval
+
+HF_FROM = 0.5  # of the shells: where high begins; middle begins at half of it
+SHARES = {"reliance": 0.4, "attacks": 0.28, "heat map": 0.2, "layers": 0.12}  # of the time
+WITHOUT_GRADIENT = {"reliance": 0.7, "attacks": 0.0, "heat map": 0.3, "layers": 0.0}
+MOST_FOR_LAYERS = 32  # images
+FIRST_FOR_LAYERS = 4  # images that the time of the others is told from
+FEWEST = 16  # images of a measurement
+STEPS = 10  # of an attack
+PILOT = 16  # images that the radius of the attacks is found on
+FOOLED = 0.5  # of the pilot's images, by PGD that is not confined, at the radius
+RMS_255 = 0.6  # change of a pixel, root mean square in grey levels: the first radius that is tried
+DOUBLINGS = 6
+SLACK = 1.2  # a plan takes this much longer than the passes that it counts
+BANDS = ("low", "middle", "high")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Bands of reliance; images of each measurement; steps of attacks; waves of the heat map. Seconds of one image's
+    forward pass and of its gradient, and what was left out for lack of time, in words."""
+
+    bands: int
+    images: int
+    attacked: int
+    steps: int
+    waves: int
+    waved: int
+    forward: float
+    gradient: float
+    left_out: list[str] = field(default_factory=list)
+
+
+def plan(ready: Ready, seconds: float) -> Plan:
+    """What fits into so many seconds, from a measured forward pass and a measured gradient."""
+    forward, gradient = _timed(ready, False), _timed(ready, True) if ready.network.gradient else 0.0
+    return planned(ready.pixels.shape, forward, gradient, seconds)
+
+
+def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float, seconds: float) -> Plan:
+    """The plan for images (N, C, H, W), from the seconds of one image: pure arithmetic."""
+    n, _, height, width = shape
+    side, left_out = max(height, width), []
+    shares = SHARES if gradient else WITHOUT_GRADIENT
+    passes = shares["reliance"] * seconds / (forward * SLACK)
+    most = side if side <= 32 else 16
+    bands = next((count for count in (most, 16, 8) if count <= most and n * (count + 5) <= passes), min(8, most))
+    images = int(min(n, max(FEWEST, passes // (bands + 5))))
+    if bands < most:
+        left_out.append(f"bands of reliance ({bands} in place of {most})")
+    if images < n:
+        left_out.append(f"images of reliance ({images} of {n})")
+    attacked = 0
+    if gradient:
+        tries = 7 * STEPS + 3 * STEPS  # seven variants, and the pilot's share
+        attacked = int(min(n, 200, max(FEWEST, shares["attacks"] * seconds / (gradient * SLACK * tries))))
+        if attacked < min(n, 200):
+            left_out.append(f"images of the confined attacks ({attacked} of {min(n, 200)})")
+    half = len(half_plane(height, width))
+    whole = half if side <= 32 else math.ceil(0.05 * half)
+    budget = shares["heat map"] * seconds / (forward * SLACK)
+    waved = int(min(n, 64, max(FEWEST, budget // whole)))
+    wave_count = int(min(whole, max(32, budget // waved)))
+    if wave_count < half:
+        left_out.append(f"waves of the heat map ({wave_count} of {half}; those between have the nearest one's value)")
+    return Plan(bands, images, attacked, STEPS, wave_count, waved, forward, gradient, left_out)
+
+
+def _timed(ready: Ready, gradient: bool) -> float:
+    """Seconds of one image, the fastest of two batches."""
+    x = ready.pixels[: min(16, len(ready.pixels))]
+    found = []
+    for _ in range(2):
+        start = time.perf_counter()
+        if gradient:
+            shown = x.clone().requires_grad_()
+            torch.autograd.grad(ready.model(shown).sum(), shown)
+        else:
+            with torch.no_grad():
+                ready.model(x)
+        found.append((time.perf_counter() - start) / len(x))
+    return min(found)
+
+
+def parts(n: int, size: int, seconds: float, done: Callable[[float], None]) -> Iterator[slice]:
+    """Slices of n rows, until the time is over; at least one. `done` is told the share that is done."""
+    start = time.perf_counter()
+    for first in range(0, n, size):
+        if first and time.perf_counter() - start > seconds:
+            return
+        yield slice(first, min(first + size, n))
+        done(min(1.0, (first + size) / n))
+
+
+def batch_size(shape: torch.Size) -> int:
+    """Images in one pass: 64 of 32 x 32 pixels, 16 of 224 x 224."""
+    return 64 if max(shape[-2:]) <= 64 else 16
+
+
+def reliance(ready: Ready, chosen: Plan, seconds: float, done: Callable[[float], None]) -> dict[str, pd.DataFrame]:
+    """Tables `reliance` (by band) and `whole_bands` (low, middle, high at once): what is lost without the band.
+
+    Occluded Frequency (Wang et al. 2020, Def. 1): the drop of the label's probability and margin, and of accuracy,
+    which follows from the margin. Columns: statistic, band, first, last (shells), mean, low, high, n_images.
+    """
+    height, width = ready.pixels.shape[-2:]
+    index, whole = partition(height, width, "linf", chosen.bands, "dct"), whole_bands(height, width)
+    fine: list[Tensor] = []
+    coarse: list[Tensor] = []
+    for rows in parts(chosen.images, batch_size(ready.pixels.shape), seconds, done):
+        x, y = ready.pixels[rows], ready.labels[rows]
+        for found, bands in ((fine, index), (coarse, whole)):
+            found.append(
+                drops_by_score(ready.model, x, y, bands, ["probability", "margin"], "dct", None, False, len(x))
+            )
+    shell, names = shells(height, width), ("DC", *BANDS)
+    edges = [(int(shell[index == k].min()), int(shell[index == k].max())) for k in range(chosen.bands)]
+    tables = {"reliance": _lost(torch.cat(fine), ready, [_span(*pair) for pair in edges], edges)}
+    edges = [(int(shell[whole == k].min()), int(shell[whole == k].max())) for k in range(4)]
+    return tables | {"whole_bands": _lost(torch.cat(coarse), ready, list(names), edges)}
+
+
+def whole_bands(height: int, width: int) -> Tensor:
+    """Band of each coefficient: 0 DC, 1 low, 2 middle, 3 high: (H, W)."""
+    shell = shells(height, width)
+    index = torch.zeros_like(shell)
+    for number, (first, last) in enumerate(low_middle_high(int(shell.max()) + 1, HF_FROM).values(), start=1):
+        index[(shell >= first) & (shell < last)] = number
+    return index
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _lost(drops: Tensor, ready: Ready, names: list[str], edges: list[tuple[int, int]]) -> pd.DataFrame:
+    """Rows of a table of reliance from drops (N, 2, bands) of probability and margin."""
+    n = len(drops)
+    logits, labels = ready.logits[:n], ready.labels[:n]
+    margin = logits.gather(1, labels[:, None]) - logits.scatter(1, labels[:, None], -torch.inf).amax(1, keepdim=True)
+    right = (logits.argmax(1) == labels)[:, None].double()
+    accuracy = right - (margin - drops[:, 1] > 0).double()
+    rows = []
+    for statistic, values in (("probability", drops[:, 0]), ("accuracy", accuracy), ("margin", drops[:, 1])):
+        for band, column in enumerate(values.double().numpy().T):
+            mean, low, high = mean_interval(column)
+            first, last = edges[band]
+            place = {"band": names[band], "first": first, "last": last, "shell": (first + last) / 2}
+            rows.append({"statistic": statistic, **place, "mean": mean, "low": low, "high": high, "n_images": n})
+    return pd.DataFrame(rows)
+
+
+def attacks(ready: Ready, chosen: Plan, seconds: float, done: Callable[[float], None]) -> pd.DataFrame:
+    """Share of right images that PGD confined to a band fools, at one l2 norm, whole bands and at equal dimension.
+
+    Madry et al. 2018, section 2.1, in a subspace. The radius is the first of RMS_255, twice that, ... at which PGD that
+    is not confined fools FOOLED of PILOT images. Columns: dimension (`whole band`, `equal dimension`), band,
+    coefficients, eps, mean, low, high, n_images.
+    """
+    settings = _settings(ready.pixels.shape)
+    right = (ready.logits.argmax(1) == ready.labels).nonzero()[:, 0]
+    if not len(right):
+        raise ValueError("expected images that the network has right, got none to attack")
+    begun = time.perf_counter()
+    eps = _radius(ready, settings, right[:PILOT])
+    coefficients = _smallest(ready.pixels.shape)
+    variants: list[tuple[str, str, ConfinedL2, int | None]] = [
+        ("whole band", name, own, None) for name, own in settings.items()
+    ]
+    variants += [("equal dimension", name, own, coefficients) for name, own in settings.items() if name != "all"]
+    rows = right[: chosen.attacked]
+    fooled: dict[int, list[Tensor]] = {}
+    size = PILOT  # a part takes seven attacks: small parts keep to the time
+    for first in range(0, len(rows), size):
+        if first and time.perf_counter() - begun > seconds:
+            break
+        for place, (_, _, own, count) in enumerate(variants):
+            wanted = _within(own, eps).model_copy(update={"coefficients": count})
+            fooled.setdefault(place, []).append(_fooled(ready, wanted, rows[first : first + size]))
+            done(min(1.0, (first + size * (place + 1) / len(variants)) / len(rows)))
+    table = []
+    for place, (dimension, name, _, count) in enumerate(variants):
+        values = torch.cat(fooled[place]).double().numpy()
+        mean, low, high = mean_interval(values) if len(values) > 1 else (float(values.mean()), math.nan, math.nan)
+        n_coefficients = (
+            count or int((whole_bands(*ready.pixels.shape[-2:]) == 1 + BANDS.index(name)).sum())
+            if name != "all"
+            else math.prod(ready.pixels.shape[-2:])
+        )
+        table.append(
+            {"dimension": dimension, "band": name, "coefficients": n_coefficients, "eps": eps, "mean": mean, "low": low,
+             "high": high, "n_images": len(values)}
+        )  # fmt: skip
+    return pd.DataFrame(table)
+
+
+def _settings(shape: torch.Size) -> dict[str, ConfinedL2]:
+    """Confined PGD in every band and, as `all`, in none."""
+    n_shells = max(shape[-2:])
+    band = {"keep": "inside", "basis": "dct", "shape": "linf", "unit": "shells", "clip": False}
+    bands = {name: band | {"low": a, "high": b} for name, (a, b) in low_middle_high(n_shells, HF_FROM).items()}
+    entry = {"method": "confined", "norm": "l2", "n_images": 1, "target": None, "coefficients": None, "eps": 1.0}
+    entry |= {"step_size": 0.25, "direction": "l2", "steps": STEPS, "random_start": True}
+    all_bands = {**bands, "all": {"keep": "all", "clip": False}}
+    whole = ConfinedL2.model_validate(entry | {"bands": all_bands}, strict=False)
+    return {name: own for name, (own,) in expand_variants(whole)}  # type: ignore[misc]
+
+
+def _smallest(shape: torch.Size) -> int:
+    """Coefficients of the smallest band."""
+    return int(torch.bincount(whole_bands(*shape[-2:]).flatten())[1:].min())
+
+
+def _radius(ready: Ready, settings: dict[str, ConfinedL2], rows: Tensor) -> float:
+    eps = RMS_255 / 255 * math.sqrt(math.prod(ready.pixels.shape[1:]))
+    for _ in range(DOUBLINGS):
+        if float(_fooled(ready, _within(settings["all"], eps), rows).double().mean()) >= FOOLED:
+            break
+        eps *= 2
+    return eps
+
+
+def _within(settings: ConfinedL2, eps: float) -> ConfinedL2:
+    """The attack at a radius."""
+    return settings.model_copy(update={"eps": eps, "step_size": eps / 4})
+
+
+def _fooled(ready: Ready, settings: ConfinedL2, rows: Tensor) -> Tensor:
+    x, y = ready.pixels[rows], ready.labels[rows]
+    batch = Batch(x, y, [(0, place) for place in rows.tolist()], x)
+    (outcome,) = attack_batch(lookup("confined"), [settings], ready.model, batch)
+    return outcome.success
+
+
+def heat_map(
+    ready: Ready, chosen: Plan, seconds: float, done: Callable[[float], None]
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """Accuracy lost to a single wave: a map (H, W), DC in the centre, and its means by ring of frequency.
+
+    Yin et al. 2019: r eps U_ij is added to every channel, r = +-1. Of the half plane so many waves are drawn, evenly
+    over ring and angle; those between have the value of the nearest. Columns: ring, mean, low, high, n_images.
+    """
+    n, channels, height, width = ready.pixels[: chosen.waved].shape
+    plane = half_plane(height, width)
+    signed = torch.stack(
+        [(plane[:, 0] + height // 2) % height - height // 2, (plane[:, 1] + width // 2) % width - width // 2], 1
+    )
+    radius, angle = signed.double().norm(dim=1), torch.atan2(signed[:, 0].double(), signed[:, 1].double()) % math.pi
+    order = torch.from_numpy(np.lexsort((angle.numpy(), radius.round().numpy())))
+    picked = order[torch.linspace(0, len(order) - 1, chosen.waves).round().long().unique()]
+    drawn = picked[torch.randperm(len(picked), generator=machine.generator(0, 1))]  # cut short, it is spread still
+    basis = waves(plane[drawn], height, width, ready.pixels.dtype)
+    eps = wave_norm(height, width)
+    signs = 2.0 * torch.randint(0, 2, (len(drawn), n, channels, 1, 1), generator=machine.generator(0, 2)) - 1
+    x, y = ready.pixels[:n], ready.labels[:n]
+    clean = (ready.logits[:n].argmax(1) == y).double()
+    step = max(1, batch_size(x.shape) // n)
+    lost = []
+    for rows in parts(len(drawn), step, seconds, done):
+        noisy = (x + eps * basis[rows, None, None] * signs[rows]).clamp(0, 1)  # (waves, n, C, H, W)
+        right = (in_batches(ready.model, noisy.flatten(0, 1)).argmax(1) == y.repeat(len(noisy))).double()
+        lost.append(clean - right.view(len(noisy), n))
+    values = torch.cat(lost)  # (waves, n)
+    there = signed[drawn[: len(values)]].double()
+    nearest = torch.minimum(torch.cdist(signed.double(), there), torch.cdist(signed.double(), -there)).argmin(1)
+    spread = values.mean(1)[nearest]
+    full = torch.zeros(height, width, dtype=torch.float64)
+    i, j = plane.unbind(1)
+    full[i, j] = full[-i % height, -j % width] = spread
+    ring = radius[drawn[: len(values)]].round().long()
+    rows_ = []
+    edges = torch.linspace(0, min(height, width) / 2, min(8, min(height, width) // 4) + 1)
+    for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        inside = (ring > first) & (ring <= last)
+        if inside.any():
+            mean, low, high = mean_interval(values[inside].mean(0).numpy())
+            rows_.append(
+                {
+                    "ring": (first + last) / 2,
+                    "waves": int(inside.sum()),
+                    "mean": mean,
+                    "low": low,
+                    "high": high,
+                    "n_images": n,
+                }
+            )
+    return torch.fft.fftshift(full).numpy(), pd.DataFrame(rows_)
+
+
+def layers(ready: Ready, seconds: float, done: Callable[[float], None]) -> dict[str, pd.DataFrame]:
+    """Tables `layers` (spectra) and `layers_passed`, as `probing.layers.spectrum_by_layer` describes them, by octave.
+
+    Of a few images first; of as many more as their time allows. ValueError for a network without layers of maps.
+    """
+    begun, n = time.perf_counter(), min(FIRST_FOR_LAYERS, len(ready.pixels))
+    found = spectrum_by_layer(ready.model, ready.pixels[:n])
+    taken = (time.perf_counter() - begun) / n
+    done(0.2)
+    more = int(min(len(ready.pixels), MOST_FOR_LAYERS, (seconds - n * taken) / taken))
+    if more >= 2 * n:
+        found = spectrum_by_layer(ready.model, ready.pixels[:more])
+    done(1.0)
+    tables = {"layers": found.spectra, "layers_passed": found.passed}
+    return {name: table.assign(layer=table["layer"].str.removeprefix("network.")) for name, table in tables.items()}
+
+
+def wave_norm(height: int, width: int) -> float:
+    """l2 norm of a wave: Yin et al. 2019 take 4 at 32 x 32 and 15.7 at 224 x 224 pixels; between them by side."""
+    return float(np.interp(max(height, width), (32, 224), (4.0, 15.7)))
+
+
+def power(ready: Ready) -> pd.DataFrame:
+    """Mean squared coefficient of the images by shell: what the network was shown. Columns: shell, mean."""
+    height, width = ready.pixels.shape[-2:]
+    index = shells(height, width)
+    own = by_band(mean_power(ready.pixels, "dct"), index) / torch.bincount(index.flatten())
+    return pd.DataFrame({"shell": range(len(own)), "mean": own.double().clamp_min(1e-12).numpy()})

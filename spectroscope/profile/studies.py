@@ -1,0 +1,81 @@
+"""From a profile to the pipeline: a parameter file in which the profiled networks are pretrained runs."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spectroscope.pipeline import io, params
+from spectroscope.study import MOST_RUNS, Study
+
+MARGIN = 0.1  # a held-out accuracy may lie this much below that of the profile
+
+
+def write(source: Path, template: Path, out: Path) -> list[str]:
+    """Write `out`, `template` with the networks of `source` as its runs; returns what is left to do by hand.
+
+    ValueError for a profile without a network that a study can load, and where the result is no valid study.
+    """
+    found, settings = io.read_json(source), params.read(template)
+    if not isinstance(found, dict) or "networks" not in found:
+        raise ValueError(f"{source}: expected the profile.json of a profile, got another file")
+    runs = {_key(network["name"]): _run(network, settings) for network in found["networks"] if network["run"]}
+    if not runs:
+        kinds = ", ".join(network["kind"] for network in found["networks"])
+        raise ValueError(
+            f"{source}: expected a network that a study can load (a file of weights with --architecture, or "
+            f"module:function of (channels, n_classes, small)), got {kinds}"
+        )
+    settings["runs"] = dict(list(runs.items())[:MOST_RUNS])
+    settings["findings"]["reference"] = next(iter(runs))
+    settings["findings"]["usual"] = None
+    todo, images = [], found.get("dataset")
+    if images:
+        settings["dataset"] = _dataset(images, found["networks"][0]["size"])
+        todo.append(f"Set dataset.train: the profile saw test images alone ({images['test']}).")
+    else:
+        todo.append("Set dataset to your images: the section is that of the template.")
+    params.validate(settings, Study, "", out)
+    io.write_text(out, yaml.safe_dump(settings, sort_keys=False, width=120))
+    return todo
+
+
+def _run(network: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """An entry of `runs`; its band is the first that keeps everything."""
+    own, accuracy = network["run"], network["accuracy"]
+    whole = next((name for name, band in settings["bands"].items() if band.get("keep") == "all"), None)
+    if whole is None:
+        raise ValueError("bands: expected one that keeps all, for networks that see whole images, got none")
+    inside = own.get("keys", "own") != "plain" and network["normalisation"]["name"] == "none"
+    normalisation = {"mean": None, "std": None} if inside else {"mean": own["mean"], "std": own["std"]}
+    least = max(0.01, (accuracy["mean"] if accuracy else 0.0) - MARGIN)
+    regime = {
+        "name": "pretrained",
+        "weights": own["weights"],
+        "entry": own.get("entry"),
+        "keys": own.get("keys", "own"),
+    }
+    return {
+        "band": whole,
+        "regime": {**regime, **normalisation, "least_accuracy": round(least, 2)},
+        "model": own["model"],
+    }
+
+
+def _dataset(images: dict[str, Any], shape: list[int]) -> dict[str, Any]:
+    settings = {"name": images["name"], "train": images["test"], "test": images["test"]}
+    columns = {"image": None, "label": None} if images["name"] == "parquet" else {}
+    size = None if images["name"] == "parquet" else shape[1]
+    return {
+        **settings,
+        **columns,
+        "channels": shape[0],
+        "size": size,
+        "limit": {"train": None, "test": None},
+        "seed": 0,
+    }
+
+
+def _key(name: str) -> str:
+    """A name as a key of params.yaml: letters, digits, `_` and `-`."""
+    return "".join(letter if letter.isalnum() or letter in "_-" else "-" for letter in name)

@@ -1,0 +1,217 @@
+"""The command from end to end: one page, whole tables, one sentence for bad input, and nothing half-written."""
+
+import json
+import os
+
+import held_wrong as wrong
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from spectroscope.cli import app
+from spectroscope.models.architectures import build
+from spectroscope.pipeline import params
+from spectroscope.profile import measure, run
+
+MODEL = """
+import torch
+from torch import nn
+def net():
+    class Net(nn.Module):
+        def forward(self, x):
+            return 40 * nn.functional.adaptive_avg_pool2d(x[:, 0], 2).flatten(1)
+    return Net()
+other = net
+def image():
+    return nn.Conv2d(3, 3, 3)
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty folder with a network in a file, and pixels with labels."""
+    x, y = wrong.images(32)
+    torch.save({"x": (x * 255).byte(), "y": y}, tmp_path / "x.pt")
+    (tmp_path / "mine.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def command(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_a_network_and_its_images_become_a_page_that_says_what_was_found(place):
+    done = command("profile", "mine.py:net", "x.pt", "--out", "out", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "out" / "profile.json").read_text())["networks"][0]
+    assert found["accuracy"]["mean"] == 1.0 and found["labelled"] and found["n_images"] == 32
+    assert len(found["sentences"]) == 5 and all(sentence in done.output for sentence in found["sentences"])
+    whole = pd.read_csv(place / "out" / "whole_bands.csv")
+    lost = whole[whole["statistic"] == "margin"].set_index("band")["mean"]
+    assert lost["low"] > 5 * abs(lost["high"])  # the class is which quadrant is bright
+    text = (place / "out" / "index.html").read_text()
+    for name in ("held", "reliance", "attacks", "heat_map", "layers", "example", "images", "others", "limits"):
+        assert f'<section id="{name}">' in text
+    assert "http" not in text.split("<main>")[1].replace("https://vega.github.io/schema", "")
+    assert {path.name for path in place.iterdir()} - {"__pycache__"} == {"mine.py", "x.pt", "out"}
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch.export, about itself
+def test_an_exported_program_is_profiled_from_its_file(place):
+    module = build("cnn-a", (3, 32, 32), 4).eval()
+    torch.export.save(torch.export.export(module, (torch.rand(2, 3, 32, 32),)), place / "net.pt2")
+    done = command("profile", "net.pt2", "photos", "--minutes", "0.05", "--images", "16")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    assert found["size"] == [3, 32, 32] and not found["labelled"]
+    assert (place / "profile" / "attacks.csv").exists()
+
+
+def test_several_networks_give_one_page_with_a_colour_each(place):
+    done = command("profile", "mine.py:net", "mine.py:other", "x.pt", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(place / "profile" / "reliance.csv")
+    assert list(table["run"].unique()) == ["net", "other"]
+    assert "Networks side by side" in (place / "profile" / "index.html").read_text()
+
+
+def test_files_of_weights_have_an_architecture_each(place):
+    for name in ("cnn-a", "cnn-base"):
+        torch.save(build(name, (3, 32, 32), 8)[1].state_dict(), place / f"{name}.pth")
+    files = ("cnn-a.pth", "cnn-base.pth", "photos", "--minutes", "0.05", "--images", "16", "--architecture")
+    assert "expected one name, or 2" in command("profile", *files, "cnn-a,cnn-a,cnn-a").output
+    done = command("profile", *files, "cnn-a,cnn-base")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"]
+    assert [network["run"]["model"] for network in found] == ["cnn-a", "cnn-base"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["mine.py:net"], "expected MODEL and IMAGES"),
+        (["mine.py:net", "nothing"], "found nothing of that name"),
+        (["what:ever", "x.pt"], "expected timm:NAME"),
+        (["mine.py:absent", "x.pt"], "no attribute 'absent'"),
+        (["mine.py:image", "x.pt"], "expected a network that returns a vector"),
+        (["mine.py:net", "x.pt", "--minutes", "0"], "expected more than 0, got 0"),
+        (["mine.py:net", "x.pt", "--images", "3"], "expected at least 16, got 3"),
+        (["mine.py:net", "few.pt"], "expected at least 16 images, as many as bands, got 4"),
+        (["mine.py:net", "x.pt", "--mean", "a,b"], "expected numbers separated by commas, got 'a,b'"),
+        (["mine.py:net", "x.pt", "--mean", "0.5", "--std", "0.5"], "expected 3 numbers, one for each channel, got 1"),
+        (["mine.py:net", "x.pt", "--out", "busy"], "expected a new or empty folder"),
+        (["mine.py:net", "x.pt", "--out", "x.pt"], "expected a folder, got a file"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_is_written(place, arguments, words):
+    (place / "busy").mkdir()
+    (place / "busy" / "mine").write_text("")
+    torch.save(torch.rand(4, 3, 16, 16), place / "few.pt")
+    before = sorted(place.iterdir())
+    done = command("profile", *arguments)
+    assert done.exit_code == 2 and words in done.output, done.output
+    assert len(done.output.strip().splitlines()) == 1 or "checking" in done.output
+    assert [path for path in sorted(place.iterdir()) if path.name != "__pycache__"] == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(place):
+    (place / "shut").mkdir(mode=0o500)
+    assert "without permission" in command("profile", "mine.py:net", "x.pt", "--out", "shut/out").output
+
+
+def test_an_interrupt_keeps_what_is_finished(place, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measure, "attacks", interrupted)
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0
+    assert (place / "profile" / "reliance.csv").exists() and not (place / "profile" / "attacks.csv").exists()
+    assert "stopped by the user" in (place / "profile" / "index.html").read_text()
+
+
+def test_attacks_that_fail_leave_the_rest_of_the_profile(place, monkeypatch):
+    def failing(*_):
+        raise RuntimeError("out of range")
+
+    monkeypatch.setattr(measure, "attacks", failing)
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0 and (place / "profile" / "heat_map.csv").exists()
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    assert "net: confined attacks were left out (out of range)." in found["left_out"]
+
+
+def test_a_failure_while_writing_leaves_the_earlier_profile(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / run.RESULT).write_text("{}")
+
+    def fail():
+        with run.whole_folder(tmp_path / "out") as folder:
+            (folder / "new").write_text("")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (tmp_path / "out" / run.RESULT).read_text() == "{}"
+
+
+@pytest.mark.parametrize("shape", [(300, 3, 32, 32), (100, 3, 224, 224)], ids=str)
+@pytest.mark.parametrize("seconds", [60, 600])
+def test_a_plan_takes_at_most_its_time_unless_the_fewest_images_take_longer(shape, seconds):
+    forward, gradient = 1e-4 * (shape[-1] / 32) ** 2, 3e-4 * (shape[-1] / 32) ** 2
+    chosen = measure.planned(shape, forward, gradient, seconds)
+    passes = chosen.images * (chosen.bands + 5) + chosen.waves * chosen.waved
+    total = passes * forward + chosen.attacked * 10 * measure.STEPS * gradient
+    assert total * measure.SLACK <= 1.25 * seconds
+    assert chosen.bands == (32 if shape[-1] == 32 else 16)
+
+
+def test_what_a_plan_leaves_out_is_named():
+    chosen = measure.planned((200, 3, 32, 32), 0.01, 0.03, 30)
+    assert any(text.startswith("images of reliance") for text in chosen.left_out)
+    assert any(text.startswith("waves of the heat map") for text in chosen.left_out)
+
+
+def test_whole_bands_partition_the_spectrum():
+    counts = torch.bincount(measure.whole_bands(32, 32).flatten())
+    assert counts.tolist() == [1, 63, 192, 768]
+
+
+def test_a_profile_becomes_a_run_of_a_valid_study(place, monkeypatch):
+    from pathlib import Path
+
+    template = Path(__file__).parents[2] / "studies" / "public-cifar10.yaml"
+    torch.save(build("cnn-a", (3, 32, 32), 4)[1].state_dict(), place / "w.pth")
+    x, y = torch.rand(32, 3, 32, 32), torch.arange(32) % 4
+    torch.save({"x": x, "y": y}, place / "y.pt")
+    arguments = (
+        "--architecture",
+        "cnn-a",
+        "--minutes",
+        "0.05",
+        "--images",
+        "32",
+        "--mean",
+        "0.5,0.5,0.5",
+        "--std",
+        "1,1,1",
+    )
+    assert command("profile", "w.pth", "y.pt", *arguments).exit_code == 0
+    done = command("study", "--from", "profile/profile.json", "--template", template)
+    assert done.exit_code == 0, done.output
+    study = params.read(place / "params.yaml")
+    assert list(study["runs"]) == ["w"] and study["findings"]["reference"] == "w"
+    regime = study["runs"]["w"]["regime"]
+    assert (
+        regime["weights"] == [str(place / "w.pth")] and regime["mean"] == [0.5, 0.5, 0.5] and regime["keys"] == "plain"
+    )
+
+
+def test_a_profile_of_a_function_that_a_study_cannot_load_is_refused(place):
+    assert command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32").exit_code == 0
+    done = command("study", "--from", "profile/profile.json")
+    assert done.exit_code == 2 and not (place / "params.yaml").exists()
