@@ -71,9 +71,12 @@ def sampled_heat_map(  # as many arguments as the full map has, and two for the 
     2
     """
     check_images(images, labels)
-    drawn = draw_waves(*images.shape[-2:], rings, angles, generator)
+    height, width = images.shape[-2:]
+    drawn = draw_waves(height, width, rings, angles, generator)
     signs = wave_signs(len(drawn.ring), images, norm, generator)
-    parts = wave_effects(model, images, labels, drawn.frequencies, signs, eps, norm, value, clip, chunk)
+    with torch.no_grad():
+        clean = torch.cat([checked_logits(model, part) for part in images.split(max(1, chunk))])
+    parts = wave_effects(model, images, labels, clean, drawn.frequencies, signs, eps, norm, value, clip, chunk)
     effects = torch.cat(list(parts), 1)
     return SampledHeatMap(drawn, effects, effects.double().mean(0)[drawn.cell], ring_means(drawn, effects))
 
@@ -85,13 +88,14 @@ def draw_waves(height: int, width: int, rings: int, angles: int, generator: torc
     """
     if rings < 1 or angles < 2:
         raise ValueError(f"expected at least 1 ring and 2 angles, got {rings} and {angles}")
-    plane = half_plane(height, width)
+    plane, ring = half_plane(height, width), rings_of_waves(height, width, rings)  # (D, 2), (D,)
     i, j = plane.unbind(1)
-    ring = equal_width(height, width, rings + 1, "dft", "radial")[i, j]  # (D,)
     cycles = cycles_per_side(height, width, "dft", "radial")[i, j]
     rows, columns = (torch.where(k > n // 2, k - n, k).double() / n for k, n in ((i, height), (j, width)))
     angle = torch.atan2(rows, columns) % math.pi  # of a wave and its mirror alike
-    cell, wave, rank = torch.empty_like(ring), [], []
+    cell = torch.empty_like(ring)
+    wave: list[int] = []
+    rank: list[int] = []
     for number in range(rings + 1):
         inside = (ring == number).nonzero()[:, 0]
         inside = inside[angle[inside].argsort(stable=True)]
@@ -108,6 +112,12 @@ def draw_waves(height: int, width: int, rings: int, angles: int, generator: torc
     return Drawn(plane[drawn][order], ring[drawn][order], spread, of, torch.bincount(ring, cycles) / of)
 
 
+def rings_of_waves(height: int, width: int, rings: int) -> Tensor:
+    """Ring, 0 = DC, of each wave of `half_plane`: (D,)."""
+    i, j = half_plane(height, width).unbind(1)
+    return equal_width(height, width, rings + 1, "dft", "radial")[i, j]
+
+
 def wave_signs(n_waves: int, images: Tensor, norm: Norm, generator: torch.Generator) -> Tensor:
     """r = +-1 of each wave, image and channel (l2, Yin et al. 2019), or +1 (linf): (W, N, C)."""
     if norm not in get_args(Norm):
@@ -119,10 +129,11 @@ def wave_signs(n_waves: int, images: Tensor, norm: Norm, generator: torch.Genera
 
 
 @torch.no_grad()
-def wave_effects(  # ten arguments: those of the map, its signs among them
+def wave_effects(  # as many arguments as the map has, its signs and the clean logits among them
     model: Model,
     images: Tensor,
     labels: Tensor,
+    clean: Tensor,
     frequencies: Tensor,
     signs: Tensor,
     eps: float,
@@ -131,11 +142,13 @@ def wave_effects(  # ten arguments: those of the map, its signs among them
     clip: bool,
     chunk: int,
 ) -> Iterator[Tensor]:
-    """Effect of each wave on each image, as `fourier_heat_map` defines it, a few waves at a time: (N, some), ..."""
+    """Effect of each wave on each image, as `fourier_heat_map` defines it, a few waves at a time: (N, some), ...
+
+    clean: logits (N, K) of the images; frequencies (W, 2); signs (W, N, C).
+    """
     n, _, height, width = images.shape
     labels = labels.to(images.device)
     at_once = max(1, chunk // n)  # waves in one forward pass
-    clean = torch.cat([checked_logits(model, part) for part in images.split(max(1, chunk))])
     for first in track(range(0, len(frequencies), at_once), "Fourier heat map"):
         basis = waves(frequencies[first : first + at_once], height, width, images.dtype)
         if norm == "linf":
