@@ -227,6 +227,7 @@ def test_cells_whose_names_collide_are_refused():
     study["findings"] |= {"reference": "a", "attack": "c"}
     study["probing"]["masks"]["attack"] = "c"
     study["attack_checks"]["transfer"] = ["c"]
+    study["claims"] = {}
     expected = "runs.a-b: expected names of runs and attacks that give each cell a name of its own, got a-b-c for a "
     with pytest.raises(ValueError, match=expected + "under b-c and for a-b under c"):
         params.validate(study, Study, "")
