@@ -227,6 +227,7 @@ def test_cells_whose_names_collide_are_refused():
     study["findings"] |= {"reference": "a", "attack": "c"}
     study["probing"]["masks"]["attack"] = "c"
     study["attack_checks"]["transfer"] = ["c"]
+    study["claims"] = {}
     expected = "runs.a-b: expected names of runs and attacks that give each cell a name of its own, got a-b-c for a "
     with pytest.raises(ValueError, match=expected + "under b-c and for a-b under c"):
         params.validate(study, Study, "")
@@ -307,6 +308,11 @@ MULTIVERSE = {
             "validation.sanity.n_images: expected at most attribution.compared",
         ),
         ("bands.again", SMOKE["bands"]["low"], "bands.again: expected a band of its own, got that of bands.low"),
+        (
+            "claims.adversarial-moves-down.effect",
+            "in words",
+            "claims.adversarial-moves-down.effect: expected a mapping of settings, got 'in words'",
+        ),
         ("training.seeds", [2**63], "training.seeds.0: expected a number less than 9223372036854775808"),
         ("dataset.seed", 2**64, "dataset.seed: expected a number less than 9223372036854775808"),
     ],
