@@ -14,6 +14,7 @@ from spectroscope.attacks.pgd import pgd
 from spectroscope.attribution.gradients import integrated_gradients
 from spectroscope.attribution.heat_map import fourier_heat_map
 from spectroscope.attribution.occlusion import occluded_frequency
+from spectroscope.attribution.sampled_heat_map import sampled_heat_map
 from spectroscope.attribution.shapley import band_shapley
 from spectroscope.frequency.partitions import equal_width
 from spectroscope.frequency.passbands import band_filter
@@ -35,6 +36,7 @@ __all__ = [
     "occluded_frequency",
     "pgd",
     "rct_map",
+    "sampled_heat_map",
     "shells",
     "spectrum_by_layer",
 ]

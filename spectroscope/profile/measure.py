@@ -17,13 +17,15 @@ from torch import Tensor
 from spectroscope.attacks.batch import Batch, attack_batch
 from spectroscope.attacks.confined import ConfinedL2
 from spectroscope.attacks.registry import expand_variants, lookup
-from spectroscope.attribution.heat_map import half_plane, waves
+from spectroscope.attribution.heat_map import half_plane
 from spectroscope.attribution.occlusion import drops_by_score
-from spectroscope.frequency.partitions import by_band, low_middle_high, mean_power, partition
+from spectroscope.attribution.sampled_heat_map import draw_waves, ring_means, rings_of_waves, wave_effects, wave_signs
+from spectroscope.frequency.partitions import by_band, cycles_per_side, equal_width, low_middle_high, mean_power
 from spectroscope.frequency.spectrum import shells
 from spectroscope.pipeline import machine
 from spectroscope.probing.layers import spectrum_by_layer
-from spectroscope.profile.preflight import Ready, in_batches
+from spectroscope.profile.batches import within_memory
+from spectroscope.profile.preflight import Ready
 from spectroscope.statistics.intervals import mean_interval
 
 HF_FROM = 0.5  # of the shells: where high begins; middle begins at half of it
@@ -38,18 +40,20 @@ FOOLED = 0.5  # of the pilot's images, by PGD that is not confined, at the radiu
 RMS_255 = 0.6  # change of a pixel, root mean square in grey levels: the first radius that is tried
 DOUBLINGS = 6
 SLACK = 1.2  # a plan takes this much longer than the passes that it counts
+MOST_RINGS = 16  # of the heat map, above DC; one for 4 pixels of smaller images
 BANDS = ("low", "middle", "high")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Bands of reliance; images of each measurement; steps of attacks; waves of the heat map. Seconds of one image's
-    forward pass and of its gradient, and what was left out for lack of time, in words."""
+    """Bands of reliance; images of each measurement; steps of attacks; angles of each ring and waves of the heat map.
+    Seconds of one image's forward pass and of its gradient, and what was left out for lack of time, in words."""
 
     bands: int
     images: int
     attacked: int
     steps: int
+    angles: int
     waves: int
     waved: int
     forward: float
@@ -59,7 +63,9 @@ class Plan:
 
 def plan(ready: Ready, seconds: float) -> Plan:
     """What fits into so many seconds, from a measured forward pass and a measured gradient."""
-    forward, gradient = _timed(ready, False), _timed(ready, True) if ready.network.gradient else 0.0
+    batch = ready.model.batch
+    forward = within_memory(lambda size: _timed(ready, size, False), batch)
+    gradient = within_memory(lambda size: _timed(ready, size, True), batch) if ready.network.gradient else 0.0
     return planned(ready.pixels.shape, forward, gradient, seconds)
 
 
@@ -86,15 +92,27 @@ def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float
     whole = half if side <= 32 else math.ceil(0.05 * half)
     budget = shares["heat map"] * seconds / (forward * SLACK)
     waved = int(min(n, 64, max(FEWEST, budget // whole)))
-    wave_count = int(min(whole, max(32, budget // waved)))
+    angles, wave_count = _angles(height, width, int(min(whole, budget // waved)))
     if wave_count < half:
-        left_out.append(f"waves of the heat map ({wave_count} of {half}; those between have the nearest one's value)")
-    return Plan(bands, images, attacked, STEPS, wave_count, waved, forward, gradient, left_out)
+        left_out.append(f"waves of the heat map ({wave_count} of {half}, drawn evenly over ring and angle)")
+    return Plan(bands, images, attacked, STEPS, angles, wave_count, waved, forward, gradient, left_out)
 
 
-def _timed(ready: Ready, gradient: bool) -> float:
-    """Seconds of one image, the fastest of two batches."""
-    x = ready.pixels[: min(16, len(ready.pixels))]
+def _rings(height: int, width: int) -> int:
+    return max(1, min(MOST_RINGS, min(height, width) // 4))
+
+
+def _angles(height: int, width: int, most: int) -> tuple[int, int]:
+    """The most angles of each ring that make at most so many waves, and these waves; two angles at least."""
+    of = torch.bincount(rings_of_waves(height, width, _rings(height, width)))
+    counts = {angles: int(of.clamp(max=angles).sum()) for angles in range(2, max(2, int(of.max())) + 1)}
+    angles = max((angles for angles, waves in counts.items() if waves <= most), default=2)
+    return angles, counts[angles]
+
+
+def _timed(ready: Ready, size: int, gradient: bool) -> float:
+    """Seconds of one image, the fastest of two batches of at most so many."""
+    x = ready.pixels[: min(16, size)]
     found = []
     for _ in range(2):
         start = time.perf_counter()
@@ -108,38 +126,39 @@ def _timed(ready: Ready, gradient: bool) -> float:
     return min(found)
 
 
-def parts(n: int, size: int, seconds: float, done: Callable[[float], None]) -> Iterator[slice]:
-    """Slices of n rows, until the time is over; at least one. `done` is told the share that is done."""
+def parts(n: int, size: int, seconds: float, done: Callable[[float], None], least: int = 1) -> Iterator[slice]:
+    """Slices of n rows, at least so many, until the time is over. `done` is told the share that is done."""
     start = time.perf_counter()
     for first in range(0, n, size):
-        if first and time.perf_counter() - start > seconds:
+        if first >= least and time.perf_counter() - start > seconds:
             return
         yield slice(first, min(first + size, n))
         done(min(1.0, (first + size) / n))
-
-
-def batch_size(shape: torch.Size) -> int:
-    """Images in one pass: 64 of 32 x 32 pixels, 16 of 224 x 224."""
-    return 64 if max(shape[-2:]) <= 64 else 16
 
 
 def reliance(ready: Ready, chosen: Plan, seconds: float, done: Callable[[float], None]) -> dict[str, pd.DataFrame]:
     """Tables `reliance` (by band) and `whole_bands` (low, middle, high at once): what is lost without the band.
 
     Occluded Frequency (Wang et al. 2020, Def. 1): the drop of the label's probability and margin, and of accuracy,
-    which follows from the margin. Columns: statistic, band, first, last (shells), mean, low, high, n_images.
+    which follows from the margin. Bands are of equal width in cycles per longer side. Columns: statistic, band, first,
+    last (shells), mean, low, high, n_images.
     """
     height, width = ready.pixels.shape[-2:]
-    index, whole = partition(height, width, "linf", chosen.bands, "dct"), whole_bands(height, width)
+    index, whole = equal_width(height, width, chosen.bands, "dct"), whole_bands(height, width)
     fine: list[Tensor] = []
     coarse: list[Tensor] = []
-    for rows in parts(chosen.images, batch_size(ready.pixels.shape), seconds, done):
-        x, y = ready.pixels[rows], ready.labels[rows]
-        for found, bands in ((fine, index), (coarse, whole)):
-            found.append(
-                drops_by_score(ready.model, x, y, bands, ["probability", "margin"], "dct", None, False, len(x))
-            )
-    shell, names = shells(height, width), ("DC", *BANDS)
+    batch = ready.model.batch
+
+    def drops(rows: slice, bands: Tensor) -> Tensor:
+        network = (ready.model, ready.pixels[rows], ready.labels[rows])
+        options = (["probability", "margin"], "dct", None, False)
+        return within_memory(lambda size: drops_by_score(*network, bands, *options, size), batch)  # type: ignore[arg-type]
+
+    for rows in parts(chosen.images, batch.images, seconds, done):
+        fine.append(drops(rows, index))
+        coarse.append(drops(rows, whole))
+    shell = (2 * cycles_per_side(height, width, "dct", "linf")).round().long()  # that of a square image
+    names = ("DC", *BANDS)
     edges = [(int(shell[index == k].min()), int(shell[index == k].max())) for k in range(chosen.bands)]
     tables = {"reliance": _lost(torch.cat(fine), ready, [_span(*pair) for pair in edges], edges)}
     edges = [(int(shell[whole == k].min()), int(shell[whole == k].max())) for k in range(4)]
@@ -252,10 +271,16 @@ def _within(settings: ConfinedL2, eps: float) -> ConfinedL2:
 
 
 def _fooled(ready: Ready, settings: ConfinedL2, rows: Tensor) -> Tensor:
-    x, y = ready.pixels[rows], ready.labels[rows]
-    batch = Batch(x, y, [(0, place) for place in rows.tolist()], x)
-    (outcome,) = attack_batch(lookup("confined"), [settings], ready.model, batch)
-    return outcome.success
+    def attacked(size: int) -> Tensor:
+        successes = []
+        for part in rows.split(size):
+            x, y = ready.pixels[part], ready.labels[part]
+            batch = Batch(x, y, [(0, place) for place in part.tolist()], x)
+            (outcome,) = attack_batch(lookup("confined"), [settings], ready.model, batch)
+            successes.append(outcome.success)
+        return torch.cat(successes)
+
+    return within_memory(attacked, ready.model.batch)
 
 
 def heat_map(
@@ -263,54 +288,30 @@ def heat_map(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Accuracy lost to a single wave: a map (H, W), DC in the centre, and its means by ring of frequency.
 
-    Yin et al. 2019: r eps U_ij is added to every channel, r = +-1. Of the half plane so many waves are drawn, evenly
-    over ring and angle; those between have the value of the nearest. Columns: ring, mean, low, high, n_images.
+    Yin et al. 2019: r eps U_ij is added to every channel, r = +-1. The map is sampled: a coefficient has the value of
+    its cell's wave, or its ring's mean where the time was over before that wave. Columns: those of `ring_means`.
     """
-    n, channels, height, width = ready.pixels[: chosen.waved].shape
-    plane = half_plane(height, width)
-    signed = torch.stack(
-        [(plane[:, 0] + height // 2) % height - height // 2, (plane[:, 1] + width // 2) % width - width // 2], 1
-    )
-    radius, angle = signed.double().norm(dim=1), torch.atan2(signed[:, 0].double(), signed[:, 1].double()) % math.pi
-    order = torch.from_numpy(np.lexsort((angle.numpy(), radius.round().numpy())))
-    picked = order[torch.linspace(0, len(order) - 1, chosen.waves).round().long().unique()]
-    drawn = picked[torch.randperm(len(picked), generator=machine.generator(0, 1))]  # cut short, it is spread still
-    basis = waves(plane[drawn], height, width, ready.pixels.dtype)
-    eps = wave_norm(height, width)
-    signs = 2.0 * torch.randint(0, 2, (len(drawn), n, channels, 1, 1), generator=machine.generator(0, 2)) - 1
-    x, y = ready.pixels[:n], ready.labels[:n]
-    clean = (ready.logits[:n].argmax(1) == y).double()
-    step = max(1, batch_size(x.shape) // n)
-    lost = []
-    for rows in parts(len(drawn), step, seconds, done):
-        noisy = (x + eps * basis[rows, None, None] * signs[rows]).clamp(0, 1)  # (waves, n, C, H, W)
-        right = (in_batches(ready.model, noisy.flatten(0, 1)).argmax(1) == y.repeat(len(noisy))).double()
-        lost.append(clean - right.view(len(noisy), n))
-    values = torch.cat(lost)  # (waves, n)
-    there = signed[drawn[: len(values)]].double()
-    nearest = torch.minimum(torch.cdist(signed.double(), there), torch.cdist(signed.double(), -there)).argmin(1)
-    spread = values.mean(1)[nearest]
-    full = torch.zeros(height, width, dtype=torch.float64)
-    i, j = plane.unbind(1)
-    full[i, j] = full[-i % height, -j % width] = spread
-    ring = radius[drawn[: len(values)]].round().long()
-    rows_ = []
-    edges = torch.linspace(0, min(height, width) / 2, min(8, min(height, width) // 4) + 1)
-    for first, last in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        inside = (ring > first) & (ring <= last)
-        if inside.any():
-            mean, low, high = mean_interval(values[inside].mean(0).numpy())
-            rows_.append(
-                {
-                    "ring": (first + last) / 2,
-                    "waves": int(inside.sum()),
-                    "mean": mean,
-                    "low": low,
-                    "high": high,
-                    "n_images": n,
-                }
-            )
-    return torch.fft.fftshift(full).numpy(), pd.DataFrame(rows_)
+    x, y, logits = ready.pixels[: chosen.waved], ready.labels[: chosen.waved], ready.logits[: chosen.waved]
+    height, width = x.shape[-2:]
+    drawn = draw_waves(height, width, _rings(height, width), chosen.angles, machine.generator(0, 1))
+    signs = wave_signs(len(drawn.ring), x, "l2", machine.generator(0, 2))
+    batch = ready.model.batch
+
+    def errors(rows: slice) -> Tensor:
+        some, eps = (drawn.frequencies[rows], signs[rows]), wave_norm(height, width)
+        network = (ready.model, x, y, logits)
+        return within_memory(
+            lambda size: torch.cat(list(wave_effects(*network, *some, eps, "l2", "error", True, size)), 1), batch
+        )
+
+    two_a_ring = 1 + 2 * (len(drawn.of) - 1)  # the fewest that have an interval
+    at_once = max(1, batch.images // len(x))
+    found = torch.cat([errors(rows) for rows in parts(len(drawn.ring), at_once, seconds, done, two_a_ring)], 1)
+    lost = found.double() - (logits.argmax(1) != y).double()[:, None]  # (n, waves)
+    table = ring_means(drawn, lost)
+    of_ring = torch.tensor(table["mean"].to_numpy())  # every ring has a wave: they are served in turn
+    full = torch.cat([lost.mean(0), of_ring[drawn.ring[lost.shape[1] :]]])[drawn.cell]
+    return torch.fft.fftshift(full).numpy(), table
 
 
 def layers(ready: Ready, seconds: float, done: Callable[[float], None]) -> dict[str, pd.DataFrame]:
@@ -319,12 +320,13 @@ def layers(ready: Ready, seconds: float, done: Callable[[float], None]) -> dict[
     Of a few images first; of as many more as their time allows. ValueError for a network without layers of maps.
     """
     begun, n = time.perf_counter(), min(FIRST_FOR_LAYERS, len(ready.pixels))
-    found = spectrum_by_layer(ready.model, ready.pixels[:n])
+    batch = ready.model.batch
+    found = within_memory(lambda size: spectrum_by_layer(ready.model, ready.pixels[:n], chunk=size), batch)
     taken = (time.perf_counter() - begun) / n
     done(0.2)
     more = int(min(len(ready.pixels), MOST_FOR_LAYERS, (seconds - n * taken) / taken))
     if more >= 2 * n:
-        found = spectrum_by_layer(ready.model, ready.pixels[:more])
+        found = within_memory(lambda size: spectrum_by_layer(ready.model, ready.pixels[:more], chunk=size), batch)
     done(1.0)
     tables = {"layers": found.spectra, "layers_passed": found.passed}
     return {name: table.assign(layer=table["layer"].str.removeprefix("network.")) for name, table in tables.items()}

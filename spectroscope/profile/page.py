@@ -23,7 +23,7 @@ from spectroscope.statistics.intervals import mean_interval
 TITLE = "What does {} look at?"
 SEEN = {"changed": "put right", "warning": "for you to put right", "note": "to know"}
 RELIANCE = (
-    "What each network loses when one band of shells is set to zero in every image: probability of the label and "
+    "What each network loses when one band of frequencies is set to zero in every image: probability of the label and "
     "accuracy; below zero, it gains. Higher shells hold more coefficients. One band removed at a time does not show "
     "how bands act together, and an image without a band is unlike any that the network was trained on. "
 )
@@ -35,7 +35,8 @@ ATTACKS = (
 )
 HEAT = (
     "Accuracy lost when one wave of l2 norm {} is added to every image (Yin et al. 2019): DC in the centre, high "
-    "frequencies outside. Orange: lost; blue: gained. Below, its mean by distance from DC. "
+    "frequencies outside. Orange: lost; blue: gained. Where waves were drawn, one at random stands for each cell of "
+    "ring and angle. Below, the mean by distance from DC. "
 )
 SHOWN_LAYERS = 6
 PASSED = (
@@ -173,11 +174,12 @@ def _about_waves(profile: Profile) -> str:
     table = profile.tables.get("heat_map")
     if table is None or not len(table):
         return "Single waves were not tried."
-    worst = table.loc[table["mean"].idxmax()]
+    above = table[table["ring"] > 0]
+    worst = above.loc[above["mean"].idxmax()]
     if worst["mean"] <= 0:
         return "Single waves of the usual size cost it no accuracy."
     return (
-        f"Of single waves, those of about {worst['ring']:.0f} cycles per image cost most: {worst['mean'] * 100:.0f} "
+        f"Of single waves, those of about {worst['cycles']:.0f} cycles per image cost most: {worst['mean'] * 100:.0f} "
         f"points of accuracy [{worst['low'] * 100:.0f}, {worst['high'] * 100:.0f}]."
     )
 
@@ -265,14 +267,16 @@ def heat_maps(profiles: Sequence[Profile], colours: RunColours) -> list[page.Mar
         assert values is not None
         picture = pictures.picture(pictures.signed(values), f"heat map of {each.name}", 224)
         cells.append(Cell((picture,), f"{values.min():.0%} to {values.max():.0%}"))
-    waved = ", ".join(f"{each.plan.waved} images, {each.tables['heat_map']['waves'].sum()} waves" for each in shown)
+    tables = [(each.plan.waved, each.tables["heat_map"]) for each in shown]
+    waved = ", ".join(f"{n} images, {own['waves'].sum()} of {own['of'].sum()} waves" for n, own in tables)
     caption = f"{HEAT.format(f'{norm:.3g}')}n = {waved}."
     table = stacked(profiles, "heat_map")
-    base = alt.Chart(charts.inline(table, "run", "ring"))
-    base = base.encode(alt.X("ring:Q", title="cycles per image"), style.run_colour(colours))
+    base = alt.Chart(charts.inline(table, "run", "cycles"))
+    base = base.encode(alt.X("cycles:Q", title="cycles per image"), style.run_colour(colours))
     y = alt.Y("mean:Q", title="accuracy lost", axis=alt.Axis(format="%"))
-    curves = charts.curves(base, y, style.tooltip("run", "ring", share=True), points=24, zero=True)
-    chart = style.styled(curves.properties(width=840, height=220).add_params(style.highlight()), _over(table))
+    curves = charts.curves(base, y, style.tooltip("run", "cycles", share=True), points=24, zero=True)
+    over = f"n = {words.n_images(table)} images; intervals over images and waves, for this one network."
+    chart = style.styled(curves.properties(width=840, height=220).add_params(style.highlight()), over)
     return [page.grid([each.name for each in shown], [("", cells)], caption, colours), page.chart(chart)]
 
 

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from spectroscope.frequency.partitions import mean_by_band
 from spectroscope.frequency.spectrum import dct2, shells
+from spectroscope.profile import batches
 from spectroscope.profile import images as images_
 from spectroscope.profile import labels as labels_
+from spectroscope.profile.batches import BatchSize
 from spectroscope.profile.networks import Network, Options
 from spectroscope.statistics.intervals import difference_interval
 
@@ -60,6 +62,7 @@ class Prepared(nn.Module):
     def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool) -> None:
         super().__init__()
         self.network, self.bgr, self.log, self.copies = network, bgr, False, False
+        self.batch = BatchSize(batches.LARGE)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -118,7 +121,8 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     model.requires_grad_(False)
     for part in model.modules():
         part.training = False
-    findings += _about_outputs(model, pixels[:16])
+    model.batch = batches.bounded(model, pixels[0])
+    findings += batches.within_memory(lambda size: _about_outputs(model, pixels[: min(size, 16)]), model.batch)
     logits = in_batches(model, pixels)
     present, labels, names = None, None, network.classes
     if chosen_labels is not None and chosen.classes is not None:
@@ -176,9 +180,11 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
 
 
 @torch.no_grad()
-def in_batches(model: nn.Module, pixels: Tensor, size: int = 32) -> Tensor:
+def in_batches(model: Prepared, pixels: Tensor) -> Tensor:
     """Logits (N, K) on the CPU."""
-    return torch.cat([model(part).float() for part in pixels.split(size)])
+    return batches.within_memory(
+        lambda size: torch.cat([model(part).float() for part in pixels.split(size)]), model.batch
+    )
 
 
 def vector(output: Any) -> tuple[Tensor, str | None]:
@@ -325,7 +331,7 @@ def _about_outputs(model: Prepared, pixels: Tensor) -> list[Finding]:
     return findings
 
 
-def _correct(model: nn.Module, pixels: Tensor, labels: Tensor | None) -> np.ndarray:
+def _correct(model: Prepared, pixels: Tensor, labels: Tensor | None) -> np.ndarray:
     """Whether each image is right or, without labels, its largest probability: (N,)."""
     logits = in_batches(model, pixels)
     if labels is None:

@@ -29,12 +29,14 @@ def write(source: Path, template: Path, out: Path) -> list[str]:
     settings["runs"] = dict(list(runs.items())[:MOST_RUNS])
     settings["findings"]["reference"] = next(iter(runs))
     settings["findings"]["usual"] = None
+    settings["claims"] = {}  # those of the template name its own networks
     todo, images = [], found.get("dataset")
     if images:
         settings["dataset"] = _dataset(images, found["networks"][0]["size"])
         todo.append(f"Set dataset.train: the profile saw test images alone ({images['test']}).")
     else:
         todo.append("Set dataset to your images: the section is that of the template.")
+    todo.append("Write claims that name your networks: those of the template were left out.")
     params.validate(settings, Study, "", out)
     io.write_text(out, yaml.safe_dump(settings, sort_keys=False, width=120))
     return todo

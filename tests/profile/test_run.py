@@ -205,6 +205,7 @@ def test_a_profile_becomes_a_run_of_a_valid_study(place, monkeypatch):
     assert done.exit_code == 0, done.output
     study = params.read(place / "params.yaml")
     assert list(study["runs"]) == ["w"] and study["findings"]["reference"] == "w"
+    assert study["claims"] == {} and "claims" in done.output  # those of the template name its networks
     regime = study["runs"]["w"]["regime"]
     assert (
         regime["weights"] == [str(place / "w.pth")] and regime["mean"] == [0.5, 0.5, 0.5] and regime["keys"] == "plain"

@@ -1,0 +1,77 @@
+"""Images in one pass of a network: as many as memory holds, found by a bound on a CPU and by trying."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Result = TypeVar("Result")
+
+SMALL, LARGE = 64, 16  # images in one pass: of up to 64 pixels a side, which fit a CPU's cache; of larger ones
+USED = 0.5  # of the available memory: other processes and the images themselves need some
+TOO_LITTLE = ("DefaultCPUAllocator", "not enough memory")  # in torch's RuntimeError, on Linux and on Windows
+MEMORY = Path("/proc/meminfo")
+LIMIT, TAKEN = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")  # of a container
+
+
+@dataclass
+class BatchSize:
+    """Images in one pass; `within_memory` halves it for good."""
+
+    images: int
+
+
+def within_memory(run: Callable[[int], Result], batch: BatchSize) -> Result:
+    """`run(images in one pass)`, tried again with half as many whenever memory runs out.
+
+    run: the same work, to rounding, for every number, since it starts again. Raises its error where one image is too
+    many, and any other error.
+    """
+    while True:
+        try:
+            return run(batch.images)
+        except (MemoryError, RuntimeError) as error:
+            known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+            if batch.images == 1 or not (known or any(text in str(error) for text in TOO_LITTLE)):
+                raise
+        batch.images //= 2  # outside of `except`: the error no longer holds the tensors of the failed pass
+
+
+@torch.no_grad()
+def bounded(model: nn.Module, image: Tensor) -> BatchSize:
+    """The usual number for images like this one (C, H, W), or as many as the available memory of a CPU holds.
+
+    Counted are the outputs of all layers, which a gradient keeps, of one forward pass; a network whose layers cannot be
+    seen, and a machine that does not tell its memory, set no bound.
+    """
+    usual = SMALL if max(image.shape[-2:]) <= 64 else LARGE
+    sizes: list[int] = []
+
+    def count(_module: nn.Module, _given: Any, output: Any) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(output.numel() * output.element_size())
+
+    hooks = [part.register_forward_hook(count) for part in model.modules() if not list(part.children())]
+    try:
+        model(image[None])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    available = available_memory()
+    if not sum(sizes) or available is None:
+        return BatchSize(usual)
+    return BatchSize(max(1, min(usual, int(USED * available / sum(sizes)))))
+
+
+def available_memory() -> int | None:
+    """Bytes that this process may still take, on Linux: those of the machine or of its container; None elsewhere."""
+    if not MEMORY.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in MEMORY.read_text().splitlines())
+    found = int(lines["MemAvailable"].split()[0]) * 1024
+    if LIMIT.exists() and (limit := LIMIT.read_text().strip()).isdecimal():
+        found = min(found, max(0, int(limit) - int(TAKEN.read_text())))
+    return found
