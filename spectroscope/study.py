@@ -29,8 +29,8 @@ from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.training.run import Run
 from spectroscope.training.settings import TrainingSettings
 from spectroscope.training.start import files_by_seed
+from spectroscope.validation.checks import ValidationSettings
 from spectroscope.validation.faithfulness import TRIVIAL
-from spectroscope.validation.settings import ValidationSettings
 
 MOST_RUNS = 12  # more cannot be told apart by their colours in figures
 

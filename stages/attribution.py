@@ -8,7 +8,7 @@ from spectroscope.models import inference, own_networks
 from spectroscope.pipeline import checkpoint, io, params, processes
 from spectroscope.pipeline.supervision import start
 from spectroscope.validation import checks
-from spectroscope.validation.settings import ValidationSettings
+from spectroscope.validation.checks import ValidationSettings
 from stages import In, Name, Out
 
 

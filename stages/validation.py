@@ -10,8 +10,8 @@ from spectroscope.pipeline import io, params
 from spectroscope.pipeline.supervision import start
 from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.validation import summary
+from spectroscope.validation.checks import ValidationSettings
 from spectroscope.validation.recovery import planted_positions
-from spectroscope.validation.settings import ValidationSettings
 from stages import In, Out
 
 

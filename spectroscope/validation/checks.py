@@ -7,10 +7,19 @@ import pandas as pd
 from spectroscope.attribution.compare import WAVES
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.attribution.task import Attribution, Task
+from spectroscope.pipeline.params import Settings
 from spectroscope.validation import faithfulness
-from spectroscope.validation.multiverse import multiverse, multiverse_bands
-from spectroscope.validation.sanity import repeated_attributions
-from spectroscope.validation.settings import ValidationSettings
+from spectroscope.validation.faithfulness import FaithfulnessSettings
+from spectroscope.validation.multiverse import MultiverseSettings, multiverse, multiverse_bands
+from spectroscope.validation.sanity import SanitySettings, repeated_attributions
+
+
+class ValidationSettings(Settings):
+    """Checks of the attribution methods; null leaves one out."""
+
+    faithfulness: FaithfulnessSettings | None
+    sanity: SanitySettings | None
+    multiverse: MultiverseSettings | None
 
 
 def tables(

@@ -5,8 +5,8 @@ import pandas as pd
 
 from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.validation import agreement, choices, tables
+from spectroscope.validation.checks import ValidationSettings
 from spectroscope.validation.recovery import Positions, recovery
-from spectroscope.validation.settings import ValidationSettings
 
 # Tables of the stage `attribution` that are read for each run.
 READ = ("values", "bands", "curves", "interventions", "sanity", "multiverse", "multiverse_bands")

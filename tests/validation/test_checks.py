@@ -12,8 +12,8 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.partitions import partition
 from spectroscope.pipeline import checkpoint, io, params
 from spectroscope.validation import faithfulness
+from spectroscope.validation.checks import ValidationSettings
 from spectroscope.validation.checks import tables as of_checks
-from spectroscope.validation.settings import ValidationSettings
 
 
 @pytest.fixture

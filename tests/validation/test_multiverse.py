@@ -11,9 +11,9 @@ from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.partitions import by_band, mean_power
 from spectroscope.pipeline import params
+from spectroscope.validation.checks import ValidationSettings
 from spectroscope.validation.checks import tables as of_checks
 from spectroscope.validation.multiverse import MultiverseSettings, multiverse, multiverse_bands
-from spectroscope.validation.settings import ValidationSettings
 
 WAVE = (0.5 * torch.cos(torch.pi * (torch.arange(10) + 0.5) * 7 / 10)).double()  # DCT coefficient 7 alone
 

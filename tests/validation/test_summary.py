@@ -7,7 +7,7 @@ from validation_cases import BAND_TABLE, CHECKS, CLUSTERS, STATISTICS, assert_po
 
 from spectroscope.pipeline import params
 from spectroscope.validation import summary
-from spectroscope.validation.settings import ValidationSettings
+from spectroscope.validation.checks import ValidationSettings
 
 CURVES = {"a": [9.0, 1.0, 2.0, 3.0], "b": [9.0, 2.0, 1.0, 3.0]}
 CHOICE = {"basis": "dct", "shape": "linf", "baseline": "zero", "score": "logit", "clip": False}
