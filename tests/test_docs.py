@@ -34,6 +34,7 @@ RETIRED = {
     "probing": r"\bexamin(?:e|es|ed|ation)\b",
     "validation": r"\bweigh(?:s|ed|ing)?\b",
     "a method": r"(?:\b(?:an?|the|this|these|each|every|no|all|other|of|by|\d+) |\*)measures?\b|measures? of\b",
+    "a rerun of what DVC does not see": r"dvc (?:repro|exp run)[^`\n]*(?: -f\b| --force\b)",
     "tables": r"\b(?:measures|measure_reliance)\.csv|(?<!attack_)\btransfer\.csv",
 }
 named = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -308,6 +308,11 @@ MULTIVERSE = {
             "validation.sanity.n_images: expected at most attribution.compared",
         ),
         ("bands.again", SMOKE["bands"]["low"], "bands.again: expected a band of its own, got that of bands.low"),
+        (
+            "claims.adversarial-moves-down.effect",
+            "in words",
+            "claims.adversarial-moves-down.effect: expected a mapping of settings, got 'in words'",
+        ),
         ("training.seeds", [2**63], "training.seeds.0: expected a number less than 9223372036854775808"),
         ("dataset.seed", 2**64, "dataset.seed: expected a number less than 9223372036854775808"),
     ],

@@ -77,10 +77,12 @@ class Correlation(Settings):
 
 
 def _form(value: Any) -> str:
-    if isinstance(value, str):
-        return "reason"
     across = "across" in value if isinstance(value, Mapping) else isinstance(value, Correlation)
     return "over_runs" if across else "of_rows"
+
+
+def _form_of_control(value: Any) -> str:
+    return "reason" if isinstance(value, str) else _form(value)
 
 
 Effect = Annotated[
@@ -88,7 +90,7 @@ Effect = Annotated[
 ]
 Control = Annotated[
     Annotated[Difference, Tag("of_rows")] | Annotated[Correlation, Tag("over_runs")] | Annotated[str, Tag("reason")],
-    Discriminator(_form),
+    Discriminator(_form_of_control),
 ]
 
 

@@ -57,9 +57,9 @@ def require_different(train: Sequence[Path], test: Sequence[Path]) -> None:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A temporary folder for `local_copies`; those that killed processes left, whose locks are free, are removed."""
-    for lock in Path(gettempdir()).glob(f"{DOWNLOADS}*/lock"):
-        with suppress(OSError, NotImplementedError), FileLock(lock, timeout=0):
-            shutil.rmtree(lock.parent)
+    for left in Path(gettempdir()).glob(f"{DOWNLOADS}*/lock"):
+        with suppress(OSError, NotImplementedError), FileLock(left, timeout=0):
+            shutil.rmtree(left.parent)
     with TemporaryDirectory(prefix=DOWNLOADS) as folder:
         lock = FileLock(Path(folder) / "lock", timeout=0)
         with suppress(NotImplementedError, OSError):  # of a file system without locks, where nothing is removed

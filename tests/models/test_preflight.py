@@ -1,5 +1,7 @@
 """The preflight finds each fault in a network that really has it, and none in networks that have none."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -70,6 +72,10 @@ FAULTS = {
     "nan": (Body(lambda net, x: plain(net, x).log() * torch.nan), r"got NaN or infinity for 6 of 6 images"),
     "tuple": (Body(lambda net, x: (plain(net, x), x)), r"expected logits as one tensor \(6, 2\), got a tuple: return"),
     "dict": (Body(lambda net, x: {"logits": plain(net, x)}), r"one tensor \(6, 2\), got a dict of logits: return"),
+    "model output": (
+        Body(lambda net, x: type("ModelOutput", (OrderedDict,), {})(logits=plain(net, x))),
+        r"one tensor \(6, 2\), got a ModelOutput of logits: return",
+    ),
     "shape": (Body(lambda net, x: net.features(x)), r"expected logits \(6, 2\), got shape \(6, 4\)"),
     "bf16": (Body(lambda net, x: plain(net, x).bfloat16()), r"expected logits in float32, got bfloat16: end with"),
     "raises": (Body(lambda net, x: net.head(x)), r"expected logits of 6 images, got RuntimeError: mat1 and mat2"),
