@@ -45,10 +45,11 @@ lock: $(UV)
 
 env: .venv/made
 
-.venv/made: requirements.lock | $(UV)
+.venv/made: requirements.lock pyproject.toml | $(UV)
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("expected Python >= 3.11, got " + sys.version)'
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
 	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . # the command
 	touch $@
 
 .uv/bin/uv:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.passbands import Band, band_mask
 from spectroscope.models.architectures import ARCHITECTURES, build
+from spectroscope.models.loading import WeightsFiles, restore
 from spectroscope.models.preflight import preflight
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.io import Images
@@ -28,7 +29,7 @@ Fault = tuple[str, str]  # the key path of a setting, and what is wrong with it
 
 def faults(study: dict[str, Any], train: Images, test: Images) -> list[str]:
     """A line for each setting of a study that asks for more than its images have, with key and split."""
-    checks = (_counts, _sizes, _attacks, _partitions, _networks)
+    checks = (_counts, _sizes, _attacks, _partitions, _networks, _weights)
     found = itertools.chain.from_iterable(check(study, train, test) for check in checks)
     return [f"{key}: {fault}" for key, fault in found]
 
@@ -125,6 +126,30 @@ def _networks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fa
             images = train.pixels[:PREFLIGHT_IMAGES].to(machine.device())
             network = build(model, shape, n_classes).to(machine.device())
             yield from ((key, fault) for fault in preflight(network, images, n_classes))
+
+
+def _weights(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
+    """Files of weights that do not fit their network, and faults of the network that they make.
+
+    Here, and not in each run's turn: the last run's file would be refused after the others have trained.
+    """
+    shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
+    images = train.pixels[:PREFLIGHT_IMAGES].to(machine.device())
+    for name, run in study["runs"].items():
+        if list(_faulty("", build, run["model"], shape, n_classes)):
+            continue  # `_networks` names it
+        for place in ("regime", "start"):
+            settings, key = run.get(place) or {}, f"runs.{name}.{place}.weights"
+            for file in settings.get("weights") or []:
+                files = WeightsFiles(**{field: settings[field] for field in WeightsFiles.model_fields})
+                if any(moment is not None and len(moment) != shape[0] for moment in (files.mean, files.std)):
+                    continue  # `_sizes` names it
+                network = build(run["model"], shape, n_classes)
+                found = list(_faulty(key, restore, network, files, file))
+                yield from found
+                if not found:
+                    faults = preflight(network.to(machine.device()), images, n_classes)
+                    yield from ((key, f"{file}: {fault}") for fault in faults)
 
 
 def _n_bands(height: int, width: int, kind: Any, bands: int | None, basis: Any) -> int:

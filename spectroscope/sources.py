@@ -5,6 +5,7 @@ digests for each cell, and the cell depends on that file: a change reruns the ce
 """
 
 import os
+import shlex
 from pathlib import Path
 
 import spectroscope
@@ -86,8 +87,10 @@ def _fault(path: str) -> str:
     place = Path(os.path.normpath(path))
     inside = place.absolute().is_relative_to(FOLDER.absolute())
     if not inside:
-        name = FOLDER / (place.name or "NAME")
-        advice = f"`dvc import-url {path} {name}` brings it there"
+        source = place.parent if "*" in place.name else place  # dvc takes no pattern
+        advice = (
+            f"`{shlex.join(['dvc', 'import-url', str(source), str(FOLDER / (source.name or 'NAME'))])}` brings it there"
+        )
         return f"expected a path below {FOLDER}/, which DVC watches, got {path!r}: {advice}"
     if place.is_dir():
         links = [found for found in (place, *place.rglob("*")) if found.is_symlink() and found.is_dir()]

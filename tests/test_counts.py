@@ -11,6 +11,7 @@ from torch import nn
 from spectroscope import counts
 from spectroscope.attribution.coalitions import EXACT_BANDS
 from spectroscope.attribution.compare import WAVES
+from spectroscope.models.architectures import build
 from spectroscope.pipeline import io, params
 from stages import counts as stage
 
@@ -98,6 +99,23 @@ def test_all_faults_are_named_at_once():
 def test_a_network_of_ones_own_passes_the_preflight_before_any_training():
     (fault,) = faults(changed("runs.standard.model", f"{__name__}:own"))
     assert fault.startswith("runs.standard.model: expected logits of batches of any size")
+
+
+@pytest.mark.parametrize("place", ["regime", "start"])
+def test_given_weights_of_any_run_pass_the_preflight_before_the_first_run_trains(place, tmp_path):
+    network = build("resnet8", (3, 32, 32), 12)
+    io.write_weights(tmp_path / "sound.safetensors", network)
+    with torch.no_grad():
+        network[1][-1].bias[0] = torch.nan
+    io.write_weights(tmp_path / "nan.safetensors", network)
+    io.write_weights(tmp_path / "other.safetensors", build("resnet8", (3, 32, 32), 5))
+    files = [str(tmp_path / f"{name}.safetensors") for name in ("sound", "nan", "other")]
+    given = {**PRETRAINED, "weights": files, "entry": None, "keys": "own", "mean": None}
+    run = {"band": "full", "regime": {"name": "standard"}, "model": "resnet8", place: given}
+    nan, other = faults(changed("runs.last", run))
+    key = f"runs.last.{place}.weights"
+    assert nan == f"{key}: {files[1]}: expected finite logits, got NaN or infinity for 8 of 8 images"
+    assert other.startswith(f"{key}: {files[2]}: the weights do not fit the model: 1.8.bias: expected (12,), got (5,)")
 
 
 def test_every_study_fits_a_data_set_of_its_size():

@@ -48,6 +48,20 @@ def test_the_command_is_part_of_the_wheel(installed):
     assert run("from spectroscope.cli import app; app(['--version'])", installed).startswith("spectroscope ")
 
 
+def test_make_puts_the_command_beside_python(tmp_path):
+    steps = subprocess.run(["make", "-nB", "env"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert re.search(r"uv pip install .*--no-deps --no-build-isolation --editable \.", steps)
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel:editable", "--directory", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)  # what that step builds
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        files = {Path(name).name: archive.read(name).decode() for name in archive.namelist()}
+    assert files["_spectroscope.pth"].strip() == str(ROOT)
+    assert "spectroscope = spectroscope.cli:app" in files["entry_points.txt"] and "Requires-Dist: editables" not in str(
+        files
+    )
+
+
 def test_the_wheel_profiles_a_network_without_the_extras(installed, tmp_path):
     network = "nn.Sequential(nn.Flatten(), nn.Linear(3072, 8))"
     (tmp_path / "mine.py").write_text(f"from torch import nn\ndef net():\n    return {network}\n")

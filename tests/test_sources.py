@@ -86,14 +86,24 @@ def test_the_code_of_an_attack_is_its_file_and_what_it_imports(project):
     assert all("spectroscope/attacks/square.py" not in files for method, files in parts.items() if method != "square")
 
 
-@pytest.mark.parametrize("path", ["/data/a.pt", "a.pt", "data/sources/../a.pt", "data/images/a.pt"])
-def test_files_elsewhere_are_refused_by_name_with_the_command_that_brings_them(project, path):
+@pytest.mark.parametrize(
+    ("path", "source", "name"),
+    [
+        ("/data/a.pt", "/data/a.pt", "data/sources/a.pt"),
+        ("a.pt", "a.pt", "data/sources/a.pt"),
+        ("data/sources/../a.pt", "data/a.pt", "data/sources/a.pt"),
+        ("data/images/a.pt", "data/images/a.pt", "data/sources/a.pt"),
+        ("/my data/a.pt", "'/my data/a.pt'", "data/sources/a.pt"),
+        ("/my set/a*.parquet", "'/my set'", "'data/sources/my set'"),
+    ],
+)
+def test_files_elsewhere_are_refused_by_name_with_the_command_that_brings_them(project, path, source, name):
     expected = (
-        f"params.yaml: runs.theirs.regime.weights: expected a path below data/sources/, which DVC watches, got '{path}'"
+        f"params.yaml: runs.theirs.regime.weights: expected a path below data/sources/, which DVC watches, got {path!r}"
     )
     with pytest.raises(ValueError) as caught:
         sources.of_study(study(regime={"name": "pretrained", "weights": [path], **FILES}))
-    assert str(caught.value) == f"{expected}: `dvc import-url {path} data/sources/a.pt` brings it there"
+    assert str(caught.value) == f"{expected}: `dvc import-url {source} {name}` brings it there"
 
 
 def test_images_elsewhere_are_refused_and_urls_are_not(project):

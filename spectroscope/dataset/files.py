@@ -3,9 +3,13 @@
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
+from filelock import FileLock
 from fsspec.callbacks import Callback
 
 from spectroscope.pipeline.progress import track
@@ -13,6 +17,7 @@ from spectroscope.pipeline.progress import track
 SECONDS_TO_WAIT = 60
 MOST_FILES = 10_000  # that a range in a URL stands for
 MIB = 1 << 20
+DOWNLOADS = "spectroscope-downloads-"  # begins the names of temporary folders
 
 
 def find_files(pattern: str, split: str) -> list[str]:
@@ -47,6 +52,22 @@ def require_different(train: Sequence[Path], test: Sequence[Path]) -> None:
                 file.stat().st_size == other.stat().st_size and sha256_of([file]) == sha256_of([other])
             ):
                 raise ValueError(f"{file}: expected a file of one split, got it in train and test, there as {other}")
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A temporary folder for `local_copies`; those that killed processes left, whose locks are free, are removed."""
+    for lock in Path(gettempdir()).glob(f"{DOWNLOADS}*/lock"):
+        with suppress(OSError, NotImplementedError), FileLock(lock, timeout=0):
+            shutil.rmtree(lock.parent)
+    with TemporaryDirectory(prefix=DOWNLOADS) as folder:
+        lock = FileLock(Path(folder) / "lock", timeout=0)
+        with suppress(NotImplementedError, OSError):  # of a file system without locks, where nothing is removed
+            lock.acquire()
+        try:
+            yield Path(folder)
+        finally:
+            lock.release()
 
 
 def local_copies(names: Sequence[str], folder: Path) -> list[Path]:

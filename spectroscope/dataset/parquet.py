@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from spectroscope.dataset.decode import decode_all
-from spectroscope.dataset.files import find_files, local_copies, require_different, sha256_of
+from spectroscope.dataset.files import find_files, local_copies, require_different, sha256_of, temporary_folder
 from spectroscope.dataset.splits import SPLITS, Dataset, Limit, Side, check_labels, class_balanced_order
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.machine import generator
@@ -79,8 +78,8 @@ def load(settings: ParquetSettings) -> Dataset:
     shared = set(names["train"]) & set(names["test"])
     if shared:
         raise ValueError(f"{min(shared)}: expected a file of one split, got it in train and test")
-    with TemporaryDirectory() as folder:
-        paths = {split: local_copies(names[split], Path(folder) / split) for split in SPLITS}
+    with temporary_folder() as folder:
+        paths = {split: local_copies(names[split], folder / split) for split in SPLITS}
         require_different(paths["train"], paths["test"])
         files = {split: list(map(_File, paths[split], names[split])) for split in SPLITS}
         splits = {split: _inspect(files[split], settings) for split in SPLITS}

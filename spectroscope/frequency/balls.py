@@ -22,9 +22,11 @@ class Ball(NamedTuple):
 
 
 def norms(change: Tensor, norm: Norm) -> Tensor:
-    """Norm of each perturbation: (N, C, H, W) -> (N,)."""
+    """Norm of each perturbation: (N, C, H, W) -> (N,). Sums are in float64: the pixels of a photograph are many."""
     flat = change.flatten(1)
-    return flat.abs().amax(1) if norm == "linf" else flat.norm(p=int(norm.removeprefix("l")), dim=1)
+    if norm == "linf":
+        return flat.abs().amax(1)
+    return torch.linalg.vector_norm(flat, int(norm.removeprefix("l")), dim=1, dtype=torch.float64).to(change)
 
 
 def tolerance(eps: float) -> float:
@@ -48,7 +50,7 @@ def project(change: Tensor, norm: Norm, eps: float) -> Tensor:
     if norm == "linf":
         return change.clamp(-eps, eps)
     if norm == "l2":
-        length = change.flatten(1).norm(dim=1).clamp_min(torch.finfo(change.dtype).tiny)
+        length = norms(change, norm).clamp_min(torch.finfo(change.dtype).tiny)
         return change * each((eps / length).clamp(max=1))
     # in l1 the rounding errors of all pixels add up: a smaller ball keeps (x + change) - x within eps
     return _project_l1(change, max(0.0, eps - _ROUNDING * change[0].numel()))

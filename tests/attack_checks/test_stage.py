@@ -1,6 +1,8 @@
 """The stage attack_checks, on networks that learned next to nothing."""
 
 import copy
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -133,3 +135,22 @@ def test_a_white_box_that_others_beat_is_warned_of(workspace):
         "two": {"bands low", "bands high", "simba", "bands low from one", "bands high from one"},
     }
     assert "than the strongest white box, cw, at l2 1.5: gradients may be masked" in warnings["one"]["simba"]
+
+
+def test_one_network_stands_beside_three_seeds(workspace, tmp_path, monkeypatch):
+    """As a run of given weights does: its network i is paired with network i of the other run."""
+    shutil.copytree(workspace, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy("models/one/seed1.safetensors", "models/one/seed2.safetensors")
+    Path("models/two/seed1.safetensors").unlink()
+    for run in ("one", "two"):
+        for name in ATTACKS:
+            out = tmp_path / "attacks" / run / f"{name}.parquet"
+            attacks.main(run, name, tmp_path / "models" / run, tmp_path / "test.parquet", out)
+    inputs = tmp_path / "models", tmp_path / "test.parquet", tmp_path / "attacks"
+    attack_checks.main(*inputs, tmp_path / "tables", tmp_path / "estimates.parquet", tmp_path / "warnings.json")
+    table = io.read_table(tmp_path / "tables" / "attacks.csv")
+    assert table.groupby("run")["n_seeds"].unique().map(list).to_dict() == {"one": [3], "two": [1]}
+    both = [io.read_table(folder / "tables" / "attack_transfer.csv") for folder in (tmp_path, workspace)]
+    first = [[float(str(row).split()[0]) for row in table["networks"]] for table in both]
+    assert set(both[0]["n_seeds"]) == {1} and first[0] == first[1]

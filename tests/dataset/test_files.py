@@ -1,7 +1,10 @@
 """Files found by folder, glob and URL, and downloads that fail."""
 
 import http.server
+import os
 import re
+import subprocess
+import sys
 import tempfile
 import threading
 from functools import partial
@@ -97,6 +100,26 @@ def test_a_data_set_behind_urls_is_read_and_no_copy_is_left(folder, server, tmp_
     with pytest.raises(ValueError, match=r"absent.parquet: expected a file to download"):
         load(settings(**usual, test=f"{server}/absent.parquet"))
     assert not any(Path(tempfile.tempdir).iterdir())
+
+
+KILLED = """
+import os
+from spectroscope.dataset.files import temporary_folder
+with temporary_folder() as folder:
+    (folder / "half.parquet").write_bytes(bytes(100))
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_what_a_killed_download_left_is_removed_by_the_next_and_what_another_is_at_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with files.temporary_folder() as first:
+        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        assert subprocess.run([sys.executable, "-c", KILLED], env=environment, check=False).returncode == -9
+        (left,) = tmp_path.glob("*/half.parquet")
+        with files.temporary_folder() as second:
+            assert not left.parent.exists() and set(tmp_path.iterdir()) == {first, second}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_long_download_tells_how_far_it_is(folder, server, tmp_path_factory, monkeypatch):

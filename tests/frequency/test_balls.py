@@ -25,6 +25,14 @@ def test_projection_ends_in_the_ball_and_leaves_its_points_alone(norm):
     torch.testing.assert_close(norms(projected[~inside], norm), torch.full_like(change[~inside, 0, 0, 0], eps))
 
 
+def test_a_photograph_of_ordinary_size_ends_in_the_l2_ball():
+    """A float32 sum over 150,528 pixels loses more than the tolerance of a radius."""
+    for seed in range(4):
+        change = 0.01 * torch.rand(2, 3, 224, 224, generator=torch.Generator().manual_seed(seed))
+        lengths = balls.project(change, "l2", 0.912884).double().flatten(1).norm(dim=1)
+        assert (lengths - 0.912884).abs().max() < 1e-7
+
+
 @NORMS
 def test_no_point_of_the_ball_is_nearer_than_the_projection(norm):
     """The projection p of z onto a convex set: <z - p, q - p> <= 0 for every q of the set."""
