@@ -41,29 +41,29 @@ def within_memory(run: Callable[[int], Result], batch: BatchSize) -> Result:
 
 
 @torch.no_grad()
-def bounded(model: nn.Module, image: Tensor) -> BatchSize:
-    """The usual number for images like this one (C, H, W), or as many as the available memory of a CPU holds.
+def bounded(network: nn.Module, images: Tensor) -> BatchSize:
+    """The usual number for images (N, C, H, W) like these few, or as many as the available memory of a CPU holds.
 
     Counted are the outputs of all layers, which a gradient keeps, of one forward pass; a network whose layers cannot be
     seen, and a machine that does not tell its memory, set no bound.
     """
-    usual = SMALL if max(image.shape[-2:]) <= 64 else LARGE
+    usual = SMALL if max(images.shape[-2:]) <= 64 else LARGE
     sizes: list[int] = []
 
     def count(_module: nn.Module, _given: Any, output: Any) -> None:
         if isinstance(output, Tensor):
             sizes.append(output.numel() * output.element_size())
 
-    hooks = [part.register_forward_hook(count) for part in model.modules() if not list(part.children())]
+    hooks = [part.register_forward_hook(count) for part in network.modules() if not list(part.children())]
     try:
-        model(image[None])
+        network(images.clone())  # it may change them in place
     finally:
         for hook in hooks:
             hook.remove()
     available = available_memory()
     if not sum(sizes) or available is None:
         return BatchSize(usual)
-    return BatchSize(max(1, min(usual, int(USED * available / sum(sizes)))))
+    return BatchSize(max(1, min(usual, int(USED * available * len(images) / sum(sizes)))))
 
 
 def available_memory() -> int | None:

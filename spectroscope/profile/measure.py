@@ -40,6 +40,7 @@ FOOLED = 0.5  # of the pilot's images, by PGD that is not confined, at the radiu
 RMS_255 = 0.6  # change of a pixel, root mean square in grey levels: the first radius that is tried
 DOUBLINGS = 6
 SLACK = 1.2  # a plan takes this much longer than the passes that it counts
+ANGLES = 6  # waves of each ring that come before more images: intervals are wide because of the images
 MOST_RINGS = 16  # of the heat map, above DC; one for 4 pixels of smaller images
 BANDS = ("low", "middle", "high")
 
@@ -91,7 +92,7 @@ def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float
     half = len(half_plane(height, width))
     whole = half if side <= 32 else math.ceil(0.05 * half)
     budget = shares["heat map"] * seconds / (forward * SLACK)
-    waved = int(min(n, 64, max(FEWEST, budget // whole)))
+    waved = int(min(n, 64, max(FEWEST, budget // (1 + ANGLES * _rings(height, width)))))
     angles, wave_count = _angles(height, width, int(min(whole, budget // waved)))
     if wave_count < half:
         left_out.append(f"waves of the heat map ({wave_count} of {half}, drawn evenly over ring and angle)")

@@ -121,7 +121,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     model.requires_grad_(False)
     for part in model.modules():
         part.training = False
-    model.batch = batches.bounded(model, pixels[0])
+    model.batch = batches.bounded(module, pixels[:2])
     findings += batches.within_memory(lambda size: _about_outputs(model, pixels[: min(size, 16)]), model.batch)
     logits = in_batches(model, pixels)
     present, labels, names = None, None, network.classes

@@ -49,8 +49,8 @@ def test_the_bound_is_half_of_the_available_memory_by_the_outputs_of_the_layers(
     each = 4 * (3 * 8 * 64 + 4)  # bytes
     for available, expected in ((20 * each, 10), (each, 1), (10**12, 64), (None, 64)):
         monkeypatch.setattr(batches, "available_memory", lambda available=available: available)
-        assert bounded(model, torch.rand(3, 8, 8)).images == expected
-    assert bounded(model[:3], torch.rand(3, 80, 80)).images == batches.LARGE
+        assert bounded(model, torch.rand(2, 3, 8, 8)).images == expected
+    assert bounded(model[:3], torch.rand(2, 3, 80, 80)).images == batches.LARGE
 
 
 def test_a_container_limits_the_memory_of_its_machine(tmp_path, monkeypatch):

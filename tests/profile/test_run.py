@@ -170,6 +170,13 @@ def test_a_plan_takes_at_most_its_time_unless_the_fewest_images_take_longer(shap
     assert chosen.bands == (32 if shape[-1] == 32 else 16)
 
 
+def test_images_of_the_heat_map_come_before_waves_beyond_six_a_ring():
+    chosen = measure.planned((300, 3, 32, 32), 0.002, 0.006, 110)
+    assert chosen.waved == 64 and 100 < chosen.waves <= 143  # every wave would leave 17 images
+    chosen = measure.planned((300, 3, 32, 32), 0.002, 0.006, 600)
+    assert chosen.waved == 64 and chosen.waves == 514
+
+
 def test_what_a_plan_leaves_out_is_named():
     chosen = measure.planned((200, 3, 32, 32), 0.01, 0.03, 30)
     assert any(text.startswith("images of reliance") for text in chosen.left_out)
