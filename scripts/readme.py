@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts import answers
 from spectroscope.pipeline import io
 from spectroscope.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", ROOT / "docs" / "studies.md", ROOT / "docs" / "validation.md")
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("studies.md", "validation.md", "answers.md")))
 ENDS = ("mean", "low", "high")
 Row = dict[str, Any]
 
@@ -18,19 +19,20 @@ Row = dict[str, Any]
 def filled(text: str, root: Path = ROOT) -> str:
     """`text` with the content of every block `<!-- NAME -->` ... `<!-- end -->` made anew.
 
-    NAME is `finding` (three sentences on the default study), `questions` (the stages), a Markdown file, `FOLDER by
+    NAME is `finding` (three sentences on the default study), `questions` (the stages), `verdicts` (of all studies),
+    `verdicts over studies`, a Markdown file, `FOLDER by
     method` (how good the attribution methods are), or `FOLDER by network` (single networks side by side). A block whose
     study has left no result stays as it is.
     """
 
     def block(match: re.Match) -> str:
         name, _, form = match[1].partition(" by ")
-        source = root / {"finding": "reports/tables", "questions": "."}.get(name, name)
+        source = root / {"finding": "reports/tables"}.get(name, "." if name in FORMS else name)
         fill = FORMS.get(name) or FORMS[form]
         return f"<!-- {match[1]} -->\n{fill(source)}<!-- end -->" if source.exists() else match[0]
 
     return re.sub(
-        r"<!-- (finding|questions|\S+/\S+?(?: by method| by network)?) -->\n.*?<!-- end -->",
+        r"<!-- (finding|questions|verdicts|verdicts over studies|\S+/\S+?(?: by method| by network)?) -->\n.*?<!-- end -->",
         block,
         text,
         flags=re.S,
@@ -176,6 +178,8 @@ def interval(row: Row) -> str:
 FORMS: dict[str, Callable[[Path], str]] = {
     "finding": finding,
     "questions": questions,
+    "verdicts": answers.by_study,
+    "verdicts over studies": answers.over_studies,
     "": Path.read_text,
     "method": methods,
     "network": networks,

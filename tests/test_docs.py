@@ -245,7 +245,9 @@ def generated(text: str, root: Path = ROOT) -> str:
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", DOCS / "studies.md", DOCS / "validation.md"], ids=lambda p: p.name
+    "page",
+    [ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("studies", "validation", "answers"))],
+    ids=lambda p: p.name,
 )
 def test_what_stands_between_markers_is_what_the_results_say(page):
     text = page.read_text()
