@@ -178,7 +178,7 @@ def test_a_run_of_pretrained_weights_computes_its_own_cells_alone_and_a_change_o
     (copy / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     stages = stages_run(call(copy, "dvc", "repro", "findings"))
     own = {f"attacks@theirs-{attack}" for attack in settings["attacks"]} | {"training@theirs", "attribution@theirs"}
-    assert stages == own | {"study", "evaluation", "findings"}
+    assert stages == own | {"study", "counts", "evaluation", "findings"}
     files_after = cells(copy)
     assert all(files_after[name] == content for name, content in cells(project).items())  # those of the other runs
     assert set(pd.read_csv(copy / "data" / "models" / "theirs" / "epochs.csv")["epoch"]) == {0}
@@ -191,18 +191,23 @@ def test_a_run_of_pretrained_weights_computes_its_own_cells_alone_and_a_change_o
     np.testing.assert_allclose(curves["theirs"], curves["standard"], rtol=1e-4, atol=1e-5)
 
     some = [f"attacks@{run}-pgd" for run in ("standard", "theirs")]
+    own_pgd = ["training@theirs", "attacks@theirs-pgd"]
     assert not stages_run(call(copy, "dvc", "repro", *some))
     (copy / "networks" / "blocks.py").write_text("ACTIVATION = 2\n")  # the networks that the function imports
     assert "networks" in call(copy, "dvc", "status")
-    assert stages_run(call(copy, "dvc", "repro", *some)) == {"study", "training@theirs", "attacks@theirs-pgd"}
+    assert stages_run(call(copy, "dvc", "repro", *some)) == {"study", "counts", *own_pgd}
     (copy / "networks" / "unused.py").write_text("")  # a file that no run imports
     assert stages_run(call(copy, "dvc", "repro", *some)) == {"study"}
-    shutil.copy(copy / files[1], copy / files[0])  # other weights under the same name
-    call(copy, "dvc", "add", files[0])
-    assert "data/sources" in call(copy, "dvc", "status")
-    assert stages_run(call(copy, "dvc", "repro", *some)) == {"study", "training@theirs", "attacks@theirs-pgd"}
     weights = copy / "data" / "models" / "theirs"
-    assert (weights / "seed0.safetensors").read_bytes() == (weights / "seed1.safetensors").read_bytes()
+    before = [(weights / f"seed{seed}.safetensors").read_bytes() for seed in (0, 1)]
+    one, other = (copy / files[0]).read_bytes(), (copy / files[1]).read_bytes()
+    for file, content in zip(files, (other, one), strict=True):  # other weights under the same names
+        (copy / file).unlink()  # perhaps a link into the cache
+        (copy / file).write_bytes(content)
+        call(copy, "dvc", "add", file)
+    assert "data/sources" in call(copy, "dvc", "status")
+    assert stages_run(call(copy, "dvc", "repro", *some)) == {"study", "counts", *own_pgd}
+    assert [(weights / f"seed{seed}.safetensors").read_bytes() for seed in (1, 0)] == before
 
 
 def test_a_changed_source_file_reruns_what_reads_it_and_what_reads_other_bytes(project, tmp_path):
@@ -224,20 +229,18 @@ def test_a_changed_source_file_reruns_what_reads_it_and_what_reads_other_bytes(p
 def test_after_a_run_is_dropped_a_clone_that_pulls_has_nothing_to_do(project, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     shutil.copytree(project, first, symlinks=True)
-    settings = yaml.safe_load((first / "params.yaml").read_text())
-    dropped, target = settings["runs"].pop("adversarial"), "evaluation"
+    whole, target = yaml.safe_load((first / "params.yaml").read_text()), "evaluation"
+    fewer = {**whole, "runs": {"standard": whole["runs"]["standard"]}, "claims": {}}  # claims are about both runs
     call(first, "dvc", "remote", "add", "--default", "--force", "store", str(tmp_path / "store"))
 
-    def reproduce() -> set[str]:
+    def reproduce(settings: dict) -> set[str]:
         (first / "params.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
         return stages_run(call(first, "dvc", "repro", target))
 
-    assert reproduce() == {"study", "evaluation"}
+    assert reproduce(fewer) == {"study", "counts", "evaluation"}
     assert not list((first / "data").glob("*/adversarial"))
-    settings["runs"]["adversarial"] = dropped
-    assert reproduce() == {"study"}  # the rest is in the cache
-    del settings["runs"]["adversarial"]
-    assert reproduce() == {"study"} and not list((first / "data").glob("*/adversarial"))
+    assert reproduce(whole) == {"study"}  # the rest is in the cache
+    assert reproduce(fewer) == {"study"} and not list((first / "data").glob("*/adversarial"))
     call(first, "git", "add", "--all")
     call(first, "git", "commit", "--quiet", "--message", "One run less")
     call(first, "dvc", "push", target, "--with-deps")
@@ -275,7 +278,7 @@ def test_a_sweep_over_two_clones_trains_nothing_shares_one_cache_and_ends_in_one
 
     with ThreadPoolExecutor(len(settings)) as side_by_side:
         few, weak = side_by_side.map(experiment, settings)
-    assert few == {"study", "evaluation", "findings"}  # the other outputs are in the cache
+    assert few == {"study", "counts", "evaluation", "findings"}  # the other outputs are in the cache
     assert weak == few | {"attacks@standard-pgd", "attacks@adversarial-pgd"}
     assert sorted(clone.name for clone in (folder / "clones").iterdir()) == sorted(settings)
     assert not list((folder / "clones").glob("*/.dvc/cache/files")) and (folder / "cache" / "files").is_dir()
