@@ -32,7 +32,7 @@ def filled(text: str, root: Path = ROOT) -> str:
         return f"<!-- {match[1]} -->\n{fill(source)}<!-- end -->" if source.exists() else match[0]
 
     return re.sub(
-        r"<!-- (finding|questions|verdicts|verdicts over studies|\S+/\S+?(?: by method| by network)?) -->\n.*?<!-- end -->",
+        r"<!-- (finding|questions|verdicts(?: over studies)?|\S+/\S+?(?: by method| by network)?) -->\n.*?<!-- end -->",
         block,
         text,
         flags=re.S,
