@@ -240,7 +240,7 @@ def test_a_network_that_was_never_fooled_does_not_count():
 def test_the_scores_of_every_row_know_their_groups_also_where_one_cluster_was_fooled():
     x = natural(6)
     change, outcomes = white(x.repeat(3, 1, 1, 1)), outcomes_of(crossed_units(3, 6))
-    for clusters, n_groups in ((torch.zeros(6, dtype=torch.int64), 2), (torch.arange(6), 6)):
+    for clusters, n_groups in ((torch.zeros(6, dtype=torch.int64), 1), (torch.arange(6), 6)):
         test = Images(x, torch.arange(6) % 2, ("a", "b"), clusters)
         behind = tables.measure(test, change, outcomes, SETTINGS, STATISTICS)["calibrated"]["cells"]
         assert {(each.cells.shape[1], len(set(each.groups))) for each in behind} == {(n_groups, n_groups)}
