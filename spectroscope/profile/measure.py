@@ -63,7 +63,7 @@ class Plan:
 
 
 def plan(ready: Ready, seconds: float) -> Plan:
-    """What fits into so many seconds, from a measured forward pass and a measured gradient."""
+    """What fits into the seconds given, told from a measured forward pass and a measured gradient."""
     batch = ready.model.batch
     forward = within_memory(lambda size: _timed(ready, size, False), batch)
     gradient = within_memory(lambda size: _timed(ready, size, True), batch) if ready.network.gradient else 0.0
@@ -112,7 +112,7 @@ def _angles(height: int, width: int, most: int) -> tuple[int, int]:
 
 
 def _timed(ready: Ready, size: int, gradient: bool) -> float:
-    """Seconds of one image, the fastest of two batches of at most so many."""
+    """Seconds that one image takes: the faster of two batches, each of the given number of images at most."""
     x = ready.pixels[: min(16, size)]
     found = []
     for _ in range(2):
