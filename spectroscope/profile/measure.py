@@ -113,7 +113,7 @@ def _angles(height: int, width: int, most: int) -> tuple[int, int]:
 
 def _timed(ready: Ready, size: int, gradient: bool) -> float:
     """Seconds that one image takes: the faster of two batches, each of the given number of images at most."""
-    x = ready.pixels[: min(16, size)]
+    x = ready.pixels[: min(16, size)].to(ready.model.device)
     found = []
     for _ in range(2):
         start = time.perf_counter()
@@ -123,6 +123,8 @@ def _timed(ready: Ready, size: int, gradient: bool) -> float:
         else:
             with torch.no_grad():
                 ready.model(x)
+        if x.is_cuda:
+            torch.cuda.synchronize()
         found.append((time.perf_counter() - start) / len(x))
     return min(found)
 
@@ -151,9 +153,10 @@ def reliance(ready: Ready, chosen: Plan, seconds: float, done: Callable[[float],
     batch = ready.model.batch
 
     def drops(rows: slice, bands: Tensor) -> Tensor:
-        network = (ready.model, ready.pixels[rows], ready.labels[rows])
+        place = ready.model.device
+        network = (ready.model, ready.pixels[rows].to(place), ready.labels[rows].to(place))
         options = (["probability", "margin"], "dct", None, False)
-        return within_memory(lambda size: drops_by_score(*network, bands, *options, size), batch)  # type: ignore[arg-type]
+        return within_memory(lambda size: drops_by_score(*network, bands, *options, size), batch).cpu()  # type: ignore[arg-type]
 
     for rows in parts(chosen.images, batch.images, seconds, done):
         fine.append(drops(rows, index))
@@ -278,7 +281,7 @@ def _fooled(ready: Ready, settings: ConfinedL2, rows: Tensor) -> Tensor:
             x, y = ready.pixels[part], ready.labels[part]
             batch = Batch(x, y, [(0, place) for place in part.tolist()], x)
             (outcome,) = attack_batch(lookup("confined"), [settings], ready.model, batch)
-            successes.append(outcome.success)
+            successes.append(outcome.success.cpu())
         return torch.cat(successes)
 
     return within_memory(attacked, ready.model.batch)
@@ -300,10 +303,10 @@ def heat_map(
 
     def errors(rows: slice) -> Tensor:
         some, eps = (drawn.frequencies[rows], signs[rows]), wave_norm(height, width)
-        network = (ready.model, x, y, logits)
+        network = (ready.model, *(tensor.to(ready.model.device) for tensor in (x, y, logits)))
         return within_memory(
             lambda size: torch.cat(list(wave_effects(*network, *some, eps, "l2", "error", True, size)), 1), batch
-        )
+        ).cpu()
 
     two_a_ring = 1 + 2 * (len(drawn.of) - 1)  # the fewest that have an interval
     at_once = max(1, batch.images // len(x))
@@ -321,13 +324,13 @@ def layers(ready: Ready, seconds: float, done: Callable[[float], None]) -> dict[
     Of a few images first; of as many more as their time allows. ValueError for a network without layers of maps.
     """
     begun, n = time.perf_counter(), min(FIRST_FOR_LAYERS, len(ready.pixels))
-    batch = ready.model.batch
-    found = within_memory(lambda size: spectrum_by_layer(ready.model, ready.pixels[:n], chunk=size), batch)
+    batch, pixels = ready.model.batch, ready.pixels[:MOST_FOR_LAYERS].to(ready.model.device)
+    found = within_memory(lambda size: spectrum_by_layer(ready.model, pixels[:n], chunk=size), batch)
     taken = (time.perf_counter() - begun) / n
     done(0.2)
     more = int(min(len(ready.pixels), MOST_FOR_LAYERS, (seconds - n * taken) / taken))
     if more >= 2 * n:
-        found = within_memory(lambda size: spectrum_by_layer(ready.model, ready.pixels[:more], chunk=size), batch)
+        found = within_memory(lambda size: spectrum_by_layer(ready.model, pixels[:more], chunk=size), batch)
     done(1.0)
     tables = {"layers": found.spectra, "layers_passed": found.passed}
     return {name: table.assign(layer=table["layer"].str.removeprefix("network.")) for name, table in tables.items()}

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from spectroscope.frequency.partitions import mean_by_band
 from spectroscope.frequency.spectrum import dct2, shells
+from spectroscope.pipeline import machine
 from spectroscope.profile import batches
 from spectroscope.profile import images as images_
 from spectroscope.profile import labels as labels_
@@ -65,6 +66,10 @@ class Prepared(nn.Module):
         self.batch = BatchSize(batches.LARGE)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    @property
+    def device(self) -> torch.device:
+        return self.mean.device
 
     def forward(self, x: Tensor) -> Tensor:
         x = ((x.flip(1) if self.bgr else x) - self.mean) / self.std  # a new tensor: the network may change it in place
@@ -167,6 +172,9 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
         )
     cutoff, found = _bands_removed(pixels, decoded)
     findings += found
+    if network.gradient and machine.device().type == "cuda":  # checked on the CPU, measured where it is fast
+        model.to(machine.device())
+        model.batch = batches.BatchSize(machine.forward_batch_size())
     facts = {
         "Images": f"{len(pixels)} of {chosen.total} of {chosen.name} ({chosen.kind}; {_listed(decoded.formats)})",
         "Size": decoded.done,
@@ -183,7 +191,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
 def in_batches(model: Prepared, pixels: Tensor) -> Tensor:
     """Logits (N, K) on the CPU."""
     return batches.within_memory(
-        lambda size: torch.cat([model(part).float() for part in pixels.split(size)]), model.batch
+        lambda size: torch.cat([model(part.to(model.device)).float().cpu() for part in pixels.split(size)]), model.batch
     )
 
 

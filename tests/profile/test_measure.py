@@ -21,7 +21,7 @@ class Wave(torch.nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.batch = BatchSize(64)
+        self.batch, self.device = BatchSize(64), torch.device("cpu")
 
     def forward(self, x):
         wave = torch.cos(2 * torch.pi * 5 * torch.arange(32) / 32) / 32 * 2**0.5
