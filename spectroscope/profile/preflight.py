@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from spectroscope.frequency.partitions import mean_by_band
 from spectroscope.frequency.spectrum import dct2, shells
+from spectroscope.pipeline.memory import BatchSize, within_memory
 from spectroscope.profile import batches
 from spectroscope.profile import images as images_
 from spectroscope.profile import labels as labels_
-from spectroscope.profile.batches import BatchSize
 from spectroscope.profile.networks import Network, Options
 from spectroscope.statistics.intervals import difference_interval
 
@@ -122,7 +122,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     for part in model.modules():
         part.training = False
     model.batch = batches.bounded(module, pixels[:2])
-    findings += batches.within_memory(lambda size: _about_outputs(model, pixels[: min(size, 16)]), model.batch)
+    findings += within_memory(lambda size: _about_outputs(model, pixels[: min(size, 16)]), model.batch)
     logits = in_batches(model, pixels)
     present, labels, names = None, None, network.classes
     if chosen_labels is not None and chosen.classes is not None:
@@ -182,9 +182,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
 @torch.no_grad()
 def in_batches(model: Prepared, pixels: Tensor) -> Tensor:
     """Logits (N, K) on the CPU."""
-    return batches.within_memory(
-        lambda size: torch.cat([model(part).float() for part in pixels.split(size)]), model.batch
-    )
+    return within_memory(lambda size: torch.cat([model(part).float() for part in pixels.split(size)]), model.batch)
 
 
 def vector(output: Any) -> tuple[Tensor, str | None]:
