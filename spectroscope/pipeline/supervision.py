@@ -33,6 +33,8 @@ def start(main: Callable[..., None], distributed: bool = False) -> None:
     try:
         if sys.platform == "linux" and {"DVC_STAGE", "RANK"} & os.environ.keys():
             exit_with_parent()
+        if "torch" in sys.modules:
+            _set_deterministic()
         with _in_every_process(module) if distributed else nullcontext():
             app()
     except (ValueError, OSError) as error:
@@ -55,6 +57,12 @@ def _in_every_process(module: str) -> AbstractContextManager[None]:
     from spectroscope.pipeline import processes
 
     return processes.in_every_process(module, sys.argv[1:])
+
+
+def _set_deterministic() -> None:
+    from spectroscope.pipeline import machine
+
+    machine.set_deterministic()
 
 
 def exit_with_parent() -> None:
