@@ -22,7 +22,7 @@ from spectroscope.findings.settings import FindingsSettings
 from spectroscope.information import InformationSettings
 from spectroscope.models.loading import WeightsFiles
 from spectroscope.perturbation.spectra import PerturbationSettings
-from spectroscope.pipeline import params
+from spectroscope.pipeline import machine, params
 from spectroscope.pipeline.params import Settings
 from spectroscope.probing.tables import ProbingSettings
 from spectroscope.statistics.estimates import StatisticsSettings
@@ -127,7 +127,10 @@ class Study(Settings):
 
 
 def check_files(study: Study) -> None:
-    """ValueError with a line for each weights file, of a `pretrained` run or of a start, that is not there."""
+    """ValueError with a line for each weights file, of a `pretrained` run or of a start, that is not there.
+
+    And for `training.threads` beyond the cores of this machine.
+    """
     faults = [
         f"{params.FILE}: runs.{name}.{key}.weights: expected a file {file}, found none"
         for name, run in study.runs.items()
@@ -136,6 +139,10 @@ def check_files(study: Study) -> None:
         for file in files.weights or []
         if not Path(file).is_file()
     ]
+    try:
+        machine.check_threads(study.training.threads)
+    except ValueError as error:
+        faults.append(f"{params.FILE}: {error}")
     if faults:
         raise ValueError("\n".join(faults))
     for name, run in study.runs.items():

@@ -1,5 +1,6 @@
 """The stages of the pipeline, each run as `python -m stages.NAME`; this file holds the types of their options."""
 
+import gc
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,9 @@ if missing := [package for package in NEEDED if find_spec(package) is None]:
     # With this package's name in the error, `python -m` prints one line and exits with code 1: no traceback.
     advice = "run `make repro`, or activate .venv first"
     raise ImportError(f"{sys.executable} lacks {', '.join(missing)}: {advice}", name=__name__)
+
+if sys.argv[0] == "-m":  # the start of `python -m stages.NAME`, whose modules stay until it ends
+    gc.disable()  # until `supervision.start`: to look through them for waste takes a quarter of their import
 
 import typer  # noqa: E402
 

@@ -3,7 +3,7 @@
 from spectroscope.claims import verdicts
 from spectroscope.claims.settings import Claims
 from spectroscope.findings.settings import FindingsSettings
-from spectroscope.pipeline import io, params
+from spectroscope.pipeline import files, params  # not io, whose images and weights import torch
 from spectroscope.pipeline.supervision import start
 from spectroscope.statistics import cells
 from spectroscope.statistics.estimates import StatisticsSettings
@@ -21,8 +21,8 @@ def main(findings: In, attack_checks: In, perturbation: In, probing: In, out: Ou
     judged = verdicts.table(claims, behind, statistics).assign(weak=weak)
     verdict = dict(zip(judged["claim"], judged["verdict"], strict=True))
 
-    io.write_table(out, judged)
-    io.write_json(headline, {"claims": verdict, "networks_too_weak": weak})
+    files.write_table(out, judged)
+    files.write_json(headline, {"claims": verdict, "networks_too_weak": weak})
 
 
 if __name__ == "__main__":

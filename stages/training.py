@@ -4,7 +4,7 @@ import pandas as pd
 
 from spectroscope.models import own_networks
 from spectroscope.pipeline import checkpoint, io, params, processes
-from spectroscope.pipeline.machine import describe
+from spectroscope.pipeline.machine import describe, set_threads
 from spectroscope.pipeline.supervision import start
 from spectroscope.training import cards, pretrained
 from spectroscope.training.networks import train_networks
@@ -20,6 +20,7 @@ def main(run: Name, images: In, out: Out, machine: Record) -> None:
     chosen = params.load(f"runs.{run}", Run)
     settings = settings_of_run(params.load("training", TrainingSettings), chosen.training)
     regime, architecture = chosen.regime, chosen.model
+    set_threads(settings.threads)
     train = io.read_images(images)
 
     network = {"regime": regime.model_dump(), "model": architecture}
@@ -42,7 +43,7 @@ def main(run: Name, images: In, out: Out, machine: Record) -> None:
             io.write_table(machine, epochs[["seed", "epoch", *speed]].assign(**describe()))
             epochs = epochs.drop(columns=speed)
             io.write_table(out / "epochs.csv", epochs)
-            recipe = {**network, "training": settings.model_dump(exclude={"validation_attack"})}
+            recipe = {**network, "training": settings.model_dump(exclude={"validation_attack", "threads"})}
             io.write_json(out / "card.json", cards.describe(run, recipe, train, io.read_facts(images), epochs))
 
 

@@ -321,6 +321,13 @@ def test_what_the_settings_alone_decide_is_decided_before_any_work(path, value, 
     assert expected in message(path, value)
 
 
+def test_more_threads_than_cores_are_refused_before_any_work():
+    changed = copy.deepcopy(SMOKE)
+    changed["training"]["threads"] = 10_000
+    with pytest.raises(ValueError, match=r"params\.yaml: training\.threads: expected at most \d+, the cores of this"):
+        check_files(params.validate(changed, Study, ""))
+
+
 @pytest.mark.parametrize("make", [shutil.copy, os.link, os.symlink], ids=["copy", "hard link", "link"])
 def test_one_file_of_weights_is_not_two_networks(make, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -21,6 +21,7 @@ SETTINGS = {
     "average": None,
     "keep": "last",
     "batch_norm": "synchronised",
+    "threads": None,
     "held_out": 0.25,
     "validation_attack": {
         "name": "adversarial",

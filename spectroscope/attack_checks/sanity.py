@@ -10,7 +10,7 @@ from spectroscope.attack_checks.strength import Cell, among_right
 from spectroscope.attacks.band_projection import coefficients, projection, subspace_projection
 from spectroscope.attacks.counting_model import evaluating, log_odds, logits_of
 from spectroscope.models import inference
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import machine, memory
 from spectroscope.statistics import estimates, intervals
 from spectroscope.statistics.estimates import StatisticsSettings
 
@@ -28,8 +28,13 @@ def checks(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataFrame:
     zero_gradients: the gradient of the log odds is zero in every pixel. varies: two passes differ by more than 1e-4 of
     the largest logit. probabilities: the outputs lie in [0, 1] and sum to 1, so they are no logits.
     """
-    flags = []
-    size, device = machine.forward_batch_size(), machine.device()
+    flags = memory.halving(lambda size: _flags(model, images, labels, size), machine.forward_batch_size())
+    return pd.DataFrame([flags.mean(0).tolist()], columns=list(CHECKS))
+
+
+def _flags(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Tensor:
+    """Which image fails which of CHECKS, from passes of `size` images: (N, checks) of 0 and 1."""
+    flags, device = [], machine.device()
     for x, y in zip(images.split(size), labels.split(size), strict=True):
         x = x.detach().to(device).requires_grad_()
         with evaluating(model), torch.enable_grad():
@@ -40,7 +45,7 @@ def checks(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataFrame:
         varies = (logits - again).abs().amax(1) > 1e-4 * logits.abs().amax(1)
         probabilities = ((logits >= 0) & (logits <= 1)).all(1) & ((logits.sum(1) - 1).abs() < 1e-4)
         flags.append(torch.stack([~gradient.flatten(1).any(1), varies, probabilities], 1).float().cpu())
-    return pd.DataFrame([torch.cat(flags).mean(0).tolist()], columns=list(CHECKS))
+    return torch.cat(flags)
 
 
 def relied_on(

@@ -6,7 +6,8 @@ model's modes, weights, gradients and buffers stay as they were; success is deci
 perturbation, in the float32 numbers that are stored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import product
 
 import pandas as pd
@@ -16,7 +17,7 @@ from torch import Tensor
 from spectroscope.attacks.batch import Batch, Outcome, attack_batch, concatenate
 from spectroscope.attacks.counting_model import Model, check_images
 from spectroscope.attacks.registry import AttackSettings, expand_variants, lookup, variant_label
-from spectroscope.pipeline import processes
+from spectroscope.pipeline import memory, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.progress import track
 
@@ -46,8 +47,9 @@ def run(
     check_images(images, labels, targets)
     outcomes = []
     for rows in track(torch.arange(len(images)).split(batch_size), settings.method):
-        batch = _batch(images, labels, seed, rows, targets)
-        outcomes += attack_batch(lookup(settings.method), radii, model, batch)
+        outcomes += _attacked(
+            settings.method, radii, model, rows, partial(_batch, images, labels, seed, targets=targets)
+        )
     return concatenate(outcomes)
 
 
@@ -70,7 +72,7 @@ def run_entry(
     batches are computed before the first is read back and yielded.
     """
     check_images(images, labels, None)
-    attack, variants = lookup(settings.method), expand_variants(settings)
+    variants = expand_variants(settings)
     batches = torch.arange(len(images)).split(batch_size)
     work = list(product(range(len(variants)), batches))
 
@@ -81,7 +83,7 @@ def run_entry(
     for number, rows in track(processes.my_items(work) if store else work, settings.method):
         if store and store.path(name(number, rows)).exists():
             continue
-        outcomes = attack_batch(attack, variants[number][1], model, _batch(images, labels, seed, rows, None))
+        outcomes = _attacked(settings.method, variants[number][1], model, rows, partial(_batch, images, labels, seed))
         if store:
             store.save(name(number, rows), _tensors(outcomes), {})
         else:
@@ -104,6 +106,21 @@ def run_entry(
                 yield outcome.perturbation, pd.concat([pd.DataFrame(facts), outcome.table()], axis=1)
 
 
+def _attacked(
+    method: str, radii: list[AttackSettings], model: Model, rows: Tensor, batch_of: Callable[[Tensor], Batch]
+) -> list[Outcome]:
+    """Outcomes of one batch of images, one for each radius; in smaller batches where memory runs out.
+
+    No image's outcome depends on those that are attacked with it.
+    """
+
+    def in_parts(size: int) -> list[Outcome]:
+        parts = [attack_batch(lookup(method), radii, model, batch_of(part)) for part in rows.split(size)]
+        return [concatenate(list(of_radius)) for of_radius in zip(*parts, strict=True)]
+
+    return memory.halving(in_parts, len(rows))
+
+
 def _tensors(outcomes: list[Outcome]) -> dict[str, Tensor]:
     """Outcomes, one for each radius, as named tensors."""
     return {f"{name}.{place}": value for place, outcome in enumerate(outcomes) for name, value in vars(outcome).items()}
@@ -114,7 +131,7 @@ def _outcome(tensors: dict[str, Tensor], place: int) -> Outcome:
     return Outcome(**{name: tensors[f"{name}.{place}"] for name in Outcome.__annotations__})
 
 
-def _batch(images: Tensor, labels: Tensor, seed: int, rows: Tensor, targets: Tensor | None) -> Batch:
+def _batch(images: Tensor, labels: Tensor, seed: int, rows: Tensor, targets: Tensor | None = None) -> Batch:
     """The images `rows` of the set. The partner of each is the image before it, of the first the second."""
     keys = [(seed, row) for row in rows.tolist()]
     partners = images[torch.where(rows > 0, rows - 1, min(1, len(images) - 1))]

@@ -3,6 +3,8 @@
 Single shells can stand in for one another: the drops of Occluded Frequency by shell do not add up to that of a band.
 """
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import torch
@@ -14,7 +16,7 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.equal_energy import equal_energy, random_orders
 from spectroscope.frequency.partitions import low_middle_high
 from spectroscope.frequency.spectrum import analyse, shells, synthesise
-from spectroscope.pipeline import machine, processes
+from spectroscope.pipeline import machine, memory, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 
@@ -37,8 +39,7 @@ def band_losses(model: nn.Module, test: Images, settings: AttributionSettings, s
     batches = [range(start, min(start + step, len(test))) for start in range(0, len(test), step)]
 
     @torch.no_grad()
-    def compute(place: int) -> dict[str, Tensor]:
-        rows = batches[place]
+    def of_rows(rows: range) -> dict[str, Tensor]:
         x, y = (part[rows.start : rows.stop].to(machine.device()) for part in (test.pixels, test.labels))
         spectrum, orders = analyse(x, settings.basis), random_orders(rows, index.numel(), settings.seed)
         energy = spectrum.abs().square().sum(1).double().masked_fill(index.to(x.device) == 0, 0.0)
@@ -55,6 +56,13 @@ def band_losses(model: nn.Module, test: Images, settings: AttributionSettings, s
         probability = class_score(logits, y[:, None].expand(logits.shape[:2]), "probability")
         right = logits.argmax(2) == y[:, None]
         return {"right": right, "probability": probability, "energy": torch.stack(removed_energy, 1)}
+
+    def in_parts(rows: range, size: int) -> dict[str, Tensor]:
+        parts = [of_rows(rows[start : start + size]) for start in range(0, len(rows), size)]
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
+
+    def compute(place: int) -> dict[str, Tensor]:
+        return memory.halving(partial(in_parts, batches[place]), step)
 
     names = [f"{seed}-bands{rows.start}-{rows.stop - 1}" for rows in batches]
     saved = store.load_or_compute(names, compute, "batches of images without bands")

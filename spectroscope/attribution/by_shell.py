@@ -15,7 +15,7 @@ from spectroscope.attribution.scores import Score
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models import inference
-from spectroscope.pipeline import machine, processes
+from spectroscope.pipeline import machine, memory, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 
@@ -39,8 +39,8 @@ def occluded_by_shell(
     def compute(place: int) -> dict[str, Tensor]:
         rows, own = batches[place], baseline_rows(replacement, batches[place])
         x, y = test.pixels[rows].to(machine.device()), test.labels[rows].to(machine.device())
-        drops = drops_by_score(model, x, y, index, SCORES, settings.basis, own, settings.clip, step)
-        return {"of": drops}
+        options = (index, SCORES, settings.basis, own, settings.clip)
+        return {"of": memory.halving(lambda size: drops_by_score(model, x, y, *options, size), step)}
 
     names = [f"{seed}-images{rows.start}-{rows.stop - 1}" for rows in batches]
     saved = store.load_or_compute(names, compute, "batches of occluded frequency")

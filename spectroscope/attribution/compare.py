@@ -12,7 +12,7 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.attribution.task import Attribution, Task
 from spectroscope.frequency.partitions import Partition, by_band, mean_power, partition, positions
 from spectroscope.frequency.spectrum import Basis
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import machine, memory
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 
@@ -39,7 +39,8 @@ def attribute_all(task: Task, methods: dict[str, MethodSettings], store: Store) 
     names = list(methods)
 
     def compute(place: int) -> dict[str, Tensor]:
-        attribution = attribute(task, methods[names[place]])
+        method = methods[names[place]]
+        attribution = memory.halving(lambda size: attribute(task.in_chunks(size), method), task.chunk)
         return {key: value for key, value in vars(attribution).items() if value is not None}
 
     saved = store.load_or_compute([f"{task.seed}-{name}" for name in names], compute, "attribution methods")
@@ -55,7 +56,8 @@ def tables(task: Task, attributions: dict[str, Attribution], settings: Attributi
     values: band_0, ..., image, error, beyond, method, right (whether the prediction is the label), label. bands: see
     `describe_bands`. maps: u, v, value, method: mean over images of each coefficient, heat maps with DC in the centre.
     """
-    right = (task.clean_logits().argmax(1) == task.labels).cpu().numpy()
+    clean = memory.halving(lambda size: task.in_chunks(size).clean_logits(), task.chunk)
+    right = (clean.argmax(1) == task.labels).cpu().numpy()
     values = pd.concat(
         value_rows(attribution).assign(method=name, right=right) for name, attribution in attributions.items()
     )

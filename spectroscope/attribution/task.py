@@ -1,6 +1,6 @@
 """The task that every attribution method is given, and the attribution that it returns."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -44,6 +44,10 @@ class Task:
     @property
     def n_bands(self) -> int:
         return int(self.index.max()) + 1
+
+    def in_chunks(self, size: int) -> "Task":
+        """The same task with chunks of this size."""
+        return self if size == self.chunk else replace(self, chunk=size)
 
     def generator(self, stream: str) -> torch.Generator:
         """A generator at the start of one of the STREAMS."""

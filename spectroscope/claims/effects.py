@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from spectroscope.claims.settings import FEWEST_RUNS, NUMBERED, Correlation, Difference, Effect, Statistic, Value
 from spectroscope.statistics import estimates, intervals
@@ -84,13 +84,15 @@ def of_rows(effect: Difference, cells: Cells, settings: StatisticsSettings) -> M
 
 def over_runs(effect: Correlation, cells: Cells) -> Measured:
     """A rank correlation over the runs that have both statistics."""
+    from scipy.stats import spearmanr  # here, since its import takes half a second and few studies have such a claim
+
     pairs = {run: [_of_run(cells, statistic, run) for statistic in (effect.x, effect.y)] for run in effect.runs}
     left_out = [run for run, pair in pairs.items() if any(map(math.isnan, pair))]
     n = len(pairs) - len(left_out)
     if n < FEWEST_RUNS:
         return _nothing(f"only {n} runs have both statistics; without: {', '.join(left_out)}")
     x, y = np.array([pair for run, pair in pairs.items() if run not in left_out]).T
-    rho = float(stats.spearmanr(x, y).statistic)
+    rho = float(spearmanr(x, y).statistic)
     if math.isnan(rho):
         return _nothing("a statistic is the same in all runs")
     return Measured(rho, lambda level: correlation_ends(rho, n, level), 0, 0, n_runs=n)
@@ -104,7 +106,7 @@ def correlation_ends(rho: float, n: int, confidence: float) -> tuple[float, floa
     """
     nearest = 1 - 12 / (n * (n**2 - 1))
     inside = max(min(rho, nearest), -nearest)
-    half = stats.norm.ppf((1 + confidence) / 2) * math.sqrt((1 + inside**2 / 2) / (n - 3))
+    half = special.ndtri((1 + confidence) / 2) * math.sqrt((1 + inside**2 / 2) / (n - 3))
     low, high = (math.tanh(math.atanh(inside) + sign * half) for sign in (-1, 1))
     return (-1.0 if rho < -nearest else low), (1.0 if rho > nearest else high)
 

@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spectroscope.models.architectures import ARCHITECTURES, build
-from spectroscope.pipeline import io, machine
+from spectroscope.pipeline import io, machine, memory
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -61,9 +61,14 @@ def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int)
 def logits(model: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
     """Logits in batches on this machine's device, where the model must be: (N, C, H, W) -> (N, K) on the CPU.
 
-    ValueError for logits that are not finite: the largest of them would be the first class.
+    Batches that memory does not hold are halved. ValueError for logits that are not finite: the largest of them would
+    be the first class.
     """
-    found = torch.cat([model(x.to(machine.device())).cpu() for x in pixels.split(machine.forward_batch_size())])
+
+    def in_batches(size: int) -> Tensor:
+        return torch.cat([model(x.to(machine.device())).cpu() for x in pixels.split(size)])
+
+    found = memory.halving(in_batches, machine.forward_batch_size())
     if not found.isfinite().all():
         n = int((~found.isfinite()).any(1).sum())
         raise ValueError(f"expected finite logits, got NaN or infinity for {n} of {len(found)} images")

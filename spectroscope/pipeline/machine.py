@@ -26,6 +26,33 @@ def forward_batch_size() -> int:
     return int(text)
 
 
+def check_threads(wanted: int | None) -> None:
+    """ValueError when training.threads asks for more threads than this process may run at once; None asks for none."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if wanted is not None and wanted > there:
+        raise ValueError(f"training.threads: expected at most {there}, the cores of this machine, got {wanted}")
+
+
+def set_threads(wanted: int | None) -> None:
+    """This many threads of torch for the rest of the process, whatever OMP_NUM_THREADS says; None changes nothing.
+
+    ValueError as for `check_threads`.
+    """
+    check_threads(wanted)
+    if wanted is not None:
+        torch.set_num_threads(wanted)
+
+
+def set_deterministic() -> None:
+    """On a GPU kernels that repeat their sums in the same order: the same work twice gives the same bits.
+
+    Called before the first work on the GPU. torch warns of a layer that has no such kernel. Nothing changes on a CPU.
+    """
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may add in another order
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+
 def seed(value: int) -> None:
     """Seed torch's global generator, from which libraries without a generator argument draw. Nothing else does."""
     torch.manual_seed(value)

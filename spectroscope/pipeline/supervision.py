@@ -8,17 +8,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-import torch
 import typer
 
-from spectroscope.pipeline import processes
-from spectroscope.pipeline.machine import BATCH_SIZE, forward_batch_size
+from spectroscope.pipeline.memory import is_too_little
 
 SECONDS_BETWEEN_LOOKS = 1
-CPU_ALLOCATOR = "DefaultCPUAllocator"  # begins torch's RuntimeError for too little memory on a CPU
 
 
 def start(main: Callable[..., None], distributed: bool = False) -> None:
@@ -29,25 +26,43 @@ def start(main: Callable[..., None], distributed: bool = False) -> None:
     changes the process.
     """
     gc.freeze()  # imported modules stay until the end: not looking through them saves a quarter of a short stage
+    gc.enable()  # see stages/__init__.py
     module = f"stages.{Path(sys.argv[0]).stem}"
     app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     app.command()(main)
     try:
         if sys.platform == "linux" and {"DVC_STAGE", "RANK"} & os.environ.keys():
             exit_with_parent()
-        with processes.in_every_process(module, sys.argv[1:]) if distributed else nullcontext():
+        if "torch" in sys.modules:
+            _set_deterministic()
+        with _in_every_process(module) if distributed else nullcontext():
             app()
     except (ValueError, OSError) as error:
         sys.exit(f"{module}: {error}")
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and CPU_ALLOCATOR not in str(error):
+        if not is_too_little(error):
             raise
+        from spectroscope.pipeline import machine, processes  # here, since they import torch
+
         advice = (
-            f"set {BATCH_SIZE} below {forward_batch_size()}, which changes results by rounding alone, or, in training, "
-            f"{processes.COUNT} to share each batch"
+            f"set {machine.BATCH_SIZE} below {machine.forward_batch_size()}, which changes results by rounding alone, "
+            f"or, in training, {processes.COUNT} to share each batch"
         )
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         sys.exit(f"{module}: expected enough memory, got: {reason}: {advice}")
+
+
+def _in_every_process(module: str) -> AbstractContextManager[None]:
+    """`processes.in_every_process`, imported for a stage that runs in several: it brings torch."""
+    from spectroscope.pipeline import processes
+
+    return processes.in_every_process(module, sys.argv[1:])
+
+
+def _set_deterministic() -> None:
+    from spectroscope.pipeline import machine
+
+    machine.set_deterministic()
 
 
 def exit_with_parent() -> None:

@@ -1,43 +1,17 @@
-"""Images in one pass of a network: as many as memory holds, found by a bound on a CPU and by trying."""
+"""Images in one pass of a network of a profile: a bound by the memory of a CPU; `pipeline.memory` then tries."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-Result = TypeVar("Result")
+from spectroscope.pipeline.memory import BatchSize
 
 SMALL, LARGE = 64, 16  # images in one pass: of up to 64 pixels a side, which fit a CPU's cache; of larger ones
 USED = 0.5  # of the available memory: other processes and the images themselves need some
-TOO_LITTLE = ("DefaultCPUAllocator", "not enough memory")  # in torch's RuntimeError, on Linux and on Windows
 MEMORY = Path("/proc/meminfo")
 LIMIT, TAKEN = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")  # of a container
-
-
-@dataclass
-class BatchSize:
-    """Images in one pass; `within_memory` halves it for good."""
-
-    images: int
-
-
-def within_memory(run: Callable[[int], Result], batch: BatchSize) -> Result:
-    """`run(images in one pass)`, tried again with half as many whenever memory runs out.
-
-    run: the same work, to rounding, for every number, since it starts again. Raises its error where one image is too
-    many, and any other error.
-    """
-    while True:
-        try:
-            return run(batch.images)
-        except (MemoryError, RuntimeError) as error:
-            known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-            if batch.images == 1 or not (known or any(text in str(error) for text in TOO_LITTLE)):
-                raise
-        batch.images //= 2  # outside of `except`: the error no longer holds the tensors of the failed pass
 
 
 @torch.no_grad()

@@ -23,8 +23,8 @@ from spectroscope.attribution.sampled_heat_map import draw_waves, ring_means, ri
 from spectroscope.frequency.partitions import by_band, cycles_per_side, equal_width, low_middle_high, mean_power
 from spectroscope.frequency.spectrum import shells
 from spectroscope.pipeline import machine
+from spectroscope.pipeline.memory import within_memory
 from spectroscope.probing.layers import spectrum_by_layer
-from spectroscope.profile.batches import within_memory
 from spectroscope.profile.preflight import Ready
 from spectroscope.statistics.intervals import mean_interval
 

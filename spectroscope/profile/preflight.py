@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from spectroscope.frequency.partitions import mean_by_band
 from spectroscope.frequency.spectrum import dct2, shells
 from spectroscope.pipeline import machine
+from spectroscope.pipeline.memory import BatchSize, within_memory
 from spectroscope.profile import batches
 from spectroscope.profile import images as images_
 from spectroscope.profile import labels as labels_
-from spectroscope.profile.batches import BatchSize
 from spectroscope.profile.networks import Network, Options
 from spectroscope.statistics.intervals import difference_interval
 
@@ -127,7 +127,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     for part in model.modules():
         part.training = False
     model.batch = batches.bounded(module, pixels[:2])
-    findings += batches.within_memory(lambda size: _about_outputs(model, pixels[: min(size, 16)]), model.batch)
+    findings += within_memory(lambda size: _about_outputs(model, pixels[: min(size, 16)]), model.batch)
     logits = in_batches(model, pixels)
     present, labels, names = None, None, network.classes
     if chosen_labels is not None and chosen.classes is not None:
@@ -174,7 +174,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     findings += found
     if network.gradient and machine.device().type == "cuda":  # checked on the CPU, measured where it is fast
         model.to(machine.device())
-        model.batch = batches.BatchSize(machine.forward_batch_size())
+        model.batch = BatchSize(machine.forward_batch_size())
     facts = {
         "Images": f"{len(pixels)} of {chosen.total} of {chosen.name} ({chosen.kind}; {_listed(decoded.formats)})",
         "Size": decoded.done,
@@ -190,7 +190,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
 @torch.no_grad()
 def in_batches(model: Prepared, pixels: Tensor) -> Tensor:
     """Logits (N, K) on the CPU."""
-    return batches.within_memory(
+    return within_memory(
         lambda size: torch.cat([model(part.to(model.device)).float().cpu() for part in pixels.split(size)]), model.batch
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from spectroscope.pipeline import io
+from spectroscope.pipeline.files import read_table, write_table
 from spectroscope.statistics import estimates
 from spectroscope.statistics.estimates import Estimates, StatisticsSettings
 
@@ -55,16 +55,16 @@ def write(tables: Mapping[str, pd.DataFrame], folder: Path, file: Path) -> None:
     by_network (S), cells (S * G), groups (G).
     """
     for name, table in tables.items():
-        io.write_table(folder / f"{name}.csv", table.drop(columns=CELLS, errors="ignore"))
+        write_table(folder / f"{name}.csv", table.drop(columns=CELLS, errors="ignore"))
     stored = [_stored(name, row) for name in KEYS if CELLS in tables.get(name, ()) for row in _records(tables[name])]
     columns = ["table", "key", "marked", "n_images", "share", "lowest", "highest", "by_network", CELLS, "groups"]
-    io.write_table(file, pd.DataFrame(stored, columns=columns))
+    write_table(file, pd.DataFrame(stored, columns=columns))
 
 
 def read(files: list[Path]) -> dict[str, dict[Key, tuple[Estimates, str]]]:
     """Estimates by table and key (values as text, in the order of KEYS), with why a row stands for nothing, or ""."""
     found: dict[str, dict[Key, tuple[Estimates, str]]] = {name: {} for name in KEYS}
-    for row in pd.concat([io.read_table(file) for file in files], ignore_index=True).itertuples():
+    for row in pd.concat([read_table(file) for file in files], ignore_index=True).itertuples():
         by_network, groups = np.asarray(row.by_network)[:, None], np.asarray(row.groups)
         cells = np.asarray(row.cells).reshape(len(by_network), len(groups), 1)
         bounds = None if np.isnan(row.lowest) else (row.lowest, row.highest)

@@ -15,7 +15,6 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from scipy.linalg import hadamard
 
 from spectroscope.pipeline.params import Settings
 from spectroscope.statistics import intervals
@@ -123,7 +122,7 @@ def balanced_weights(groups: np.ndarray) -> np.ndarray:
     1969, balanced half-samples; Fay's weights, which leave nothing out: Judkins 1990). A single group has no pairs.
     """
     folded = 2 ** int(np.log2(int(groups.max()) + 1))
-    halves = hadamard(folded)[groups % folded, 1:].T  # (G' - 1, I)
+    halves = _hadamard(folded)[groups % folded, 1:].T  # (G' - 1, I)
     pairs = np.stack([1 + FAY * halves, 1 - FAY * halves], axis=1).reshape(-1, len(groups))
     return np.concatenate([np.ones((1, len(groups))), pairs])
 
@@ -136,8 +135,16 @@ def balanced(replicates: np.ndarray, n_images: int, bounds: tuple[float, float] 
     """
     whole, pairs = replicates[:, 0], replicates[:, 1:]
     contrasts = (pairs[:, ::2] - pairs[:, 1::2]) / (2 * FAY)  # (S, G - 1, K)
-    halves = hadamard(contrasts.shape[1] + 1)[:, 1:]
+    halves = _hadamard(contrasts.shape[1] + 1)[:, 1:]
     return Estimates(whole, whole[:, None] + np.einsum("gr,srk->sgk", halves, contrasts), n_images, bounds=bounds)
+
+
+def _hadamard(n: int) -> np.ndarray:
+    """Sylvester's Hadamard matrix (n, n) of 1 and -1, n a power of 2: its columns are orthogonal, the first is of 1."""
+    matrix = np.ones((1, 1), int)
+    while len(matrix) < n:
+        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
+    return matrix
 
 
 def image_groups(clusters: np.ndarray, labels: np.ndarray, most: int) -> np.ndarray:

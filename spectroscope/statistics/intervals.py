@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special, stats
+from scipy import special  # scipy.stats, which has the same t quantile, takes half a second to import
 
 FEWEST_SEEDS = 3  # two networks say too little of how networks vary: their two values are reported instead
 
@@ -105,7 +105,7 @@ def half_width(parts: list[tuple[np.ndarray, Any]], confidence: float) -> np.nda
     """Half the width of intervals (K,) from the parts of their variance, each with its degrees of freedom."""
     total = np.sum([variance for variance, _ in parts], axis=0)
     with np.errstate(invalid="ignore"):
-        quantile = sum(variance * stats.t.ppf((1 + confidence) / 2, freedom) for variance, freedom in parts) / total
+        quantile = sum(variance * special.stdtrit(freedom, (1 + confidence) / 2) for variance, freedom in parts) / total
     return np.where(total > 0, quantile * np.sqrt(total), np.where(np.isnan(total), np.nan, 0.0))
 
 

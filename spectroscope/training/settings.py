@@ -30,6 +30,8 @@ class TrainingSettings(Settings):
     `average`: decay of a moving average of the weights, which is then evaluated and kept; null for no average.
     `keep`: the weights of the last epoch, or of the best one (early stopping, Rice et al. 2020).
     `batch_norm`: with several processes, statistics over the whole batch or over the share of each process.
+    `threads`: of each process while it trains, on whatever machine, since sums over other numbers of threads round
+    differently; null for as many as the machine gives.
     `held_out`: least fraction of the training images that is only evaluated, in whole clusters.
     `validation_attack`: measures robust accuracy on the held-out images after each epoch; no effect on the training.
     With the same steps, at least 2, and its step relative to the radius, each regime's own ball is searched.
@@ -46,6 +48,7 @@ class TrainingSettings(Settings):
     average: Average
     keep: Keep
     batch_norm: Literal["synchronised", "per_process"]
+    threads: Annotated[int, Field(ge=1)] | None
     held_out: Annotated[float, Field(gt=0, lt=0.5)]
     augmentation: Augmentation
     validation_attack: Adversarial

@@ -7,6 +7,7 @@ import pandas as pd
 from spectroscope.attribution.compare import WAVES
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.attribution.task import Attribution, Task
+from spectroscope.pipeline import memory
 from spectroscope.pipeline.params import Settings
 from spectroscope.validation import faithfulness
 from spectroscope.validation.faithfulness import FaithfulnessSettings
@@ -29,6 +30,12 @@ def tables(
 
     Rows as in the functions that make them. A check that is null in the settings leaves its table empty.
     """
+    return memory.halving(lambda size: _tables(task.in_chunks(size), attributions, settings, checks), task.chunk)
+
+
+def _tables(
+    task: Task, attributions: dict[str, Attribution], settings: AttributionSettings, checks: ValidationSettings
+) -> dict[str, pd.DataFrame]:
     compared, labels = settings.compared, task.labels.cpu().numpy()
     found = {name: pd.DataFrame() for name in ("curves", "interventions", "sanity", "multiverse", "multiverse_bands")}
     found["interventions"] = faithfulness.interventions(task, settings.seed)

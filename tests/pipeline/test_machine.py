@@ -1,6 +1,7 @@
 """Randomness starts where it is told to."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -48,6 +49,33 @@ def test_the_description_of_the_machine_fits_a_json():
     about = json.loads(json.dumps(machine.describe()))
     assert set(about) == {"device", "threads", "torch"} and about["threads"] >= 1
     assert about["torch"] == torch.__version__
+
+
+def test_more_threads_than_cores_are_refused_and_a_number_is_set(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    before = torch.get_num_threads()
+    try:
+        machine.set_threads(3)
+        assert torch.get_num_threads() == machine.describe()["threads"] == 3
+        machine.set_threads(None)
+        assert torch.get_num_threads() == 3
+        with pytest.raises(
+            ValueError, match=r"training\.threads: expected at most 3, the cores of this machine, got 4"
+        ):
+            machine.set_threads(4)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_kernels_are_deterministic_on_a_gpu_alone(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    asked = []
+    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda *mode, **options: asked.append((mode, options)))
+    for there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        machine.set_deterministic()
+        assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if there else None)
+    assert asked == [((True,), {"warn_only": True})]
 
 
 def test_the_device_is_there():

@@ -15,7 +15,6 @@ from stages import Name
 ROOT = Path(__file__).parents[2]
 IMPORTS = """
 import gc, json, os, pkgutil, sys, threading
-sys.argv = ["-m"]
 os.environ["DVC_STAGE"] = "study"
 import stages
 for file in pkgutil.iter_modules(stages.__path__, "stages."):
@@ -29,6 +28,9 @@ json.dump({"heavy": heavy, "threads": threads, "gc": [gc.isenabled(), gc.get_fre
 """
 
 
+WITHOUT_TORCH = ["claims"]
+
+
 @pytest.fixture(scope="module")
 def imported():
     """The state of a process that has imported every module as if it were a stage under dvc."""
@@ -39,6 +41,20 @@ def imported():
 def test_importing_every_module_starts_no_thread_and_leaves_garbage_collection_alone(imported):
     assert imported["threads"] == ["MainThread"]
     assert imported["gc"] == [True, 0]
+
+
+def test_a_stage_that_is_a_program_collects_no_garbage_until_it_starts():
+    show = "print(gc.isenabled())"
+    code = f"import gc, sys; sys.argv = ['-m']; import stages; {show}; import spectroscope.pipeline.supervision as s"
+    code += f"\ntry: s.start(lambda: {show})\nfinally: pass"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+@pytest.mark.parametrize("stage", WITHOUT_TORCH)
+def test_a_stage_without_tensors_does_not_import_torch(stage):
+    code = f"import sys, stages.{stage}; sys.exit('torch' in sys.modules or 'scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_no_stage_imports_torchvision_advertorch_or_dvc_before_it_needs_them(imported):

@@ -1,47 +1,13 @@
 """The batch size of a profile: halved when memory runs out, bounded by it on a CPU, and without effect on results."""
 
 import held_wrong as wrong
-import pytest
 import torch
 from torch import nn
 
 from spectroscope.profile import batches, measure, preflight
-from spectroscope.profile.batches import BatchSize, bounded, within_memory
+from spectroscope.profile.batches import bounded
 from spectroscope.profile.images import Chosen
 from spectroscope.profile.networks import Network, Options
-
-ERRORS = (
-    MemoryError(),
-    torch.OutOfMemoryError("CUDA out of memory"),
-    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-    RuntimeError("not enough memory: you tried to allocate 9 bytes"),
-)
-
-
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_the_batch_is_halved_until_memory_holds_it_and_stays(error):
-    batch, tried = BatchSize(64), []
-
-    def run(size):
-        tried.append(size)
-        if size > 10:
-            raise error
-        return size
-
-    assert (within_memory(run, batch), within_memory(run, batch)) == (8, 8)
-    assert tried == [64, 32, 16, 8, 8]
-
-
-@pytest.mark.parametrize(("error", "size"), [(ERRORS[0], 1), (RuntimeError("shapes differ"), 64)])
-def test_one_image_that_is_too_large_and_other_faults_are_raised(error, size):
-    batch = BatchSize(size)
-
-    def run(_):
-        raise error
-
-    with pytest.raises(type(error)):
-        within_memory(run, batch)
-    assert batch.images == size
 
 
 def test_the_bound_is_half_of_the_available_memory_by_the_outputs_of_the_layers(monkeypatch):

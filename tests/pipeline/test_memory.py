@@ -1,0 +1,126 @@
+"""Images in one pass are halved where memory runs out, in every stage, with the same results."""
+
+import sys
+
+import attack_cases
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from spectroscope.attack_checks import sanity
+from spectroscope.attacks import runner
+from spectroscope.attribution import compare
+from spectroscope.attribution.band_loss import band_losses
+from spectroscope.attribution.by_shell import occluded_by_shell
+from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.models import inference
+from spectroscope.pipeline import machine, memory
+from spectroscope.pipeline.checkpoint import Store
+from spectroscope.pipeline.io import Images
+from spectroscope.pipeline.memory import BatchSize, within_memory
+from spectroscope.pipeline.params import validate
+from spectroscope.validation import checks
+from spectroscope.validation.checks import ValidationSettings
+from tests.validation_cases import CHECKS, SETTINGS
+
+MOST = 4  # images that memory holds in one pass
+
+ERRORS = (
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    RuntimeError("not enough memory: you tried to allocate 9 bytes"),
+)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_the_batch_is_halved_until_memory_holds_it_and_stays(error):
+    batch, tried = BatchSize(64), []
+
+    def run(size):
+        tried.append(size)
+        if size > 10:
+            raise error
+        return size
+
+    assert (within_memory(run, batch), within_memory(run, batch)) == (8, 8)
+    assert tried == [64, 32, 16, 8, 8]
+
+
+@pytest.mark.parametrize(("error", "size"), [(ERRORS[0], 1), (RuntimeError("shapes differ"), 64)])
+def test_one_image_that_is_too_large_and_other_faults_are_raised(error, size):
+    batch = BatchSize(size)
+
+    def run(_):
+        raise error
+
+    with pytest.raises(type(error)):
+        within_memory(run, batch)
+    assert batch.images == size
+
+
+class Limited(nn.Module):
+    """The network, with too little memory for more than `most` images in one pass."""
+
+    def __init__(self, network, most=MOST):
+        super().__init__()
+        self.network, self.most = network, most
+
+    def forward(self, x):
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError("no room")
+        return self.network(x)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_found_yet(monkeypatch):
+    monkeypatch.setattr(memory, "_fitting", BatchSize(sys.maxsize))
+
+
+def test_logits_are_those_of_batches_that_fit_and_it_is_said_once(model, few, monkeypatch, capsys):
+    halved = [inference.logits(Limited(model), few[0]) for _ in range(2)]
+    assert capsys.readouterr().err == "memory ran out with 64 images in one pass: from here on 4\n"
+    monkeypatch.setattr(machine, "forward_batch_size", lambda: MOST)
+    assert all(torch.equal(logits, inference.logits(model, few[0])) for logits in halved)
+
+
+def test_one_image_that_is_too_large_stays_an_error(model, few):
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        inference.logits(Limited(model, 0), few[0])
+
+
+@pytest.mark.parametrize("case", ["pgd-linf", "cw", "simba-dct"])
+def test_an_attack_is_that_of_batches_that_fit(case, model, few):
+    settings = attack_cases.settings_of(case)
+    halved, fitting = (
+        runner.run(settings, network, *few, seed=0, batch_size=size)
+        for network, size in ((Limited(model), 16), (model, MOST))
+    )
+    for name, value in vars(fitting).items():
+        assert torch.equal(getattr(halved, name), value) or value.isnan().any(), name
+
+
+def test_flags_of_masked_gradients_are_those_of_batches_that_fit(model, few):
+    pd.testing.assert_frame_equal(sanity.checks(Limited(model), *few), sanity.checks(model, *few))
+
+
+def test_attributions_and_their_checks_are_those_of_chunks_that_fit(model, few, tmp_path, monkeypatch):
+    settings = AttributionSettings(**{**SETTINGS, "n_images": 16})
+    validation = validate(CHECKS, ValidationSettings, "validation")
+    test = Images(*few, ("a", "b", "c", "d"))
+
+    def tables(network, folder):
+        store, task = Store(tmp_path / folder, {}), compare.task_of(network, test, settings, 0)
+        reliance = [
+            occluded_by_shell(network, test, settings, 0, store),
+            band_losses(network, test, settings, 0, store),
+        ]
+        attributions = compare.attribute_all(task, settings.methods, store)
+        found = compare.tables(task, attributions, settings) | checks.tables(task, attributions, settings, validation)
+        return [*reliance, *found.values()]
+
+    halved = tables(Limited(model), "halved")
+    monkeypatch.setattr(machine, "forward_batch_size", lambda: MOST)
+    for one, other in zip(halved, tables(model, "fitting"), strict=True):
+        pd.testing.assert_frame_equal(one, other)
