@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[1]
 PIPELINE = """
 stages:
   study:
-    cmd: python toy.py data/study --read params.yaml --seconds ${seconds.study}
+    cmd: python toy.py data/study --read .gitignore --seconds ${seconds.study}
     params: [{params.yaml: }]
     deps: [toy.py]
     outs: [{data/study: {persist: true}}]
