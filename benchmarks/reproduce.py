@@ -1,8 +1,8 @@
 """`dvc repro` beside `spectroscope repro`: `python -m benchmarks.reproduce [--study default] [--jobs 2] [--repeats 3]`.
 
-Every driver gets a fresh clone of the last commit with an empty cache and no dvc.lock, and all of the study is computed.
-The drivers run one after the other, in turn, on the same cores; the table has medians, prints n and the machine, and
-says whether a driver's dvc.lock is that of `dvc repro` to the last byte, which holds when all use as many threads.
+Every driver gets a fresh clone of the last commit, with an empty cache and no dvc.lock, and computes all of the study.
+The drivers run one after the other, in turn, on the same cores. The table has medians, n and the machine, and says
+whether a driver's dvc.lock is that of `dvc repro` to the last byte, which holds when all use as many threads.
 """
 
 import os

@@ -82,7 +82,9 @@ def steps(repo: Any, targets: Sequence[str]) -> tuple[Any, list[Any]]:
 
 
 def lock_differs_from_commit() -> bool:
-    """Whether git knows dvc.lock and it is not as in the last commit."""
+    """Whether there is a dvc.lock that git knows, and it is not as in the last commit."""
+    if not Path("dvc.lock").exists():
+        return False
     command = ["git", "diff", "--quiet", "HEAD", "--", "dvc.lock"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 1
 

@@ -132,7 +132,9 @@ def reproduce(pipeline: Pipeline, signals: Sequence[int]) -> Outcome:
 def caught_signals() -> Iterator[list[int]]:
     """Signals to end that this process received within the block, in place of ending at once within DVC's work."""
     received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # under nohup the work outlives its terminal
+        numbers.append(signal.SIGHUP)
     old = {number: signal.signal(number, lambda got, _: received.append(got)) for number in numbers}
     try:
         yield received

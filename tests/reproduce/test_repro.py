@@ -128,9 +128,27 @@ def test_targets_are_stages_cells_and_outputs(study, repro):
 # ---- at once
 
 
-def test_cells_run_at_once_with_their_share_of_the_threads_and_what_others_wait_for_comes_first(
-    finished, repro, monkeypatch
-):
+def test_of_the_cells_that_could_begin_the_one_on_which_the_longest_work_waits_begins_first(finished, repro):
+    toy_study.edit(finished, "training: 0", "training: 0.1")  # changes all three commands
+    record.write(
+        finished / ".dvc" / "tmp" / record.FOLDER,
+        {"training@a": {"seconds": 5}, "training@b": {"seconds": 1}, "attacks@b-weak": {"seconds": 50}},
+    )
+    toy_study.edit(finished, "say: one", "say: un")
+    assert repro(finished, "training", "attacks@b-weak", "attacks@c-weak")[0] == 0
+    # 3 + 50 s (means of the stages), 1 + 50 s and 5 s
+    assert toy_study.began(finished)[:4] == ["study", "training@c", "training@b", "training@a"]
+
+
+def test_commands_of_a_list_run_one_after_the_other_until_one_fails(study, repro):
+    two = "[echo first > a.txt, echo second, exit 4, echo third]"
+    (study / "dvc.yaml").write_text(f"stages:\n  both: {{cmd: {two}, deps: [toy.py], outs: [a.txt]}}\n")
+    code, lines = repro(study)
+    assert code == 1 and "both failed: exit code 4" in lines and "  second" in lines and "  third" not in lines
+    assert (study / "a.txt").read_text() == "first\n" and not (study / "dvc.lock").exists()
+
+
+def test_cells_run_at_once_with_their_share_of_the_threads(finished, repro, monkeypatch):
     toy_study.edit(finished, "training: 0", "training: 0.8")
     monkeypatch.setattr(record, "cores", lambda: 7)
     code, lines = repro(finished, "training", jobs=3)
