@@ -38,20 +38,11 @@ class Cluster:
             self.client = distributed.Client(address, timeout=20, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"--dask: expected the address of a scheduler, got {address!r} ({error})") from None
-        here = digests(str(root))
         try:
-            workers = self.client.run(digests, str(root))
-        except ImportError as error:
-            raise ValueError(f"--dask: expected workers that can import spectroscope, got: {error}") from None
-        if not workers:
-            raise ValueError(f"--dask: expected at least one worker at {address}, got none")
-        for worker, there in sorted(workers.items()):
-            for name in here:
-                if here[name] != there[name]:
-                    raise ValueError(
-                        f"--dask: expected every worker to see the folder {root}, but at {worker} {name} is "
-                        f"{'another file' if there[name] else 'missing'}"
-                    )
+            self._compare_files(root)
+        except BaseException:
+            self.client.close()
+            raise
         self.lease, self.number = folder / "lease", uuid.uuid4().hex
         self.stopping = threading.Event()
         self._beat(0)
@@ -74,6 +65,22 @@ class Cluster:
         """Stop, and leave the cluster."""
         self.stop()
         self.client.close()
+
+    def _compare_files(self, root: Path) -> None:
+        here = digests(str(root))
+        try:
+            workers = self.client.run(digests, str(root))
+        except ImportError as error:
+            raise ValueError(f"--dask: expected workers that can import spectroscope, got: {error}") from None
+        if not workers:
+            raise ValueError("--dask: expected at least one worker, got none")
+        for worker, there in sorted(workers.items()):
+            for name in here:
+                if here[name] != there[name]:
+                    raise ValueError(
+                        f"--dask: expected every worker to see the folder {root}, but at {worker} {name} is "
+                        f"{'another file' if there[name] else 'missing'}"
+                    )
 
     def _beat(self, count: int) -> None:
         write_text(self.lease, f"{self.number} {count}")

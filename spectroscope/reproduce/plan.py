@@ -21,10 +21,9 @@ def lines(graph: Any, steps: list[Any], cells: Mapping[str, Mapping[str, Any]]) 
     run: dict[Any, str] = {}
     for stage in steps:
         upstream = [other for other in graph.successors(stage) if other in run]
-        recorded = stage.name in known if hasattr(stage, "name") else True
-        found = (
-            [] if stage.frozen else reasons(stage, recorded, {out.fs_path for other in upstream for out in other.outs})
-        )
+        to_be_made = {out.fs_path for other in upstream for out in other.outs}
+        recorded = not hasattr(stage, "name") or stage.name in known
+        found = [] if stage.frozen else reasons(stage, recorded, to_be_made)
         if not found and upstream:
             found = [f"if the results of {_some([other.addressing for other in upstream])} change"]
         if found:
@@ -62,7 +61,7 @@ def reasons(stage: Any, recorded: bool, to_be_made: Collection[str]) -> list[str
             for key in keys if isinstance(keys, dict) else ():
                 found += differences(key, old.get(key, MISSING), new.get(key, MISSING))
             found += [f"{dep} is missing"] if keys == "deleted" else []
-        elif status[str(dep)] != "deleted" or not any(Path(dep.fs_path).is_relative_to(path) for path in to_be_made):
+        elif status[str(dep)] != "deleted" or not _among(dep.fs_path, to_be_made):
             found.append(_state(str(dep), status[str(dep)]))
     for out in stage.outs:
         if status := out.status():
@@ -83,6 +82,11 @@ def differences(key: str, old: Any, new: Any) -> list[str]:
     if new is MISSING:
         return [f"{key} was removed"]
     return [f"{key} changed from {_short(old)} to {_short(new)}"] if old != new else []
+
+
+def _among(path: str, others: Collection[str]) -> bool:
+    """Whether a path is one of the others, within one, or a folder that holds one."""
+    return any(Path(path).is_relative_to(other) or Path(other).is_relative_to(path) for other in others)
 
 
 def _state(path: str, status: str) -> str:

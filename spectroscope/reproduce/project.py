@@ -71,12 +71,12 @@ def steps(repo: Any, targets: Sequence[str]) -> tuple[Any, list[Any]]:
         try:
             stages += collect_stages(repo, [target])
         except DvcException as error:
+            if target == "dvc.yaml":
+                raise ValueError(_message(error)) from None
             cells = [stage.addressing for stage in graph]
             known = {*cells, *(cell.partition("@")[0] for cell in cells), *(str(o) for s in graph for o in s.outs)}
             near = difflib.get_close_matches(target, sorted(known), n=3, cutoff=0.4)
             advice = f"; nearest: {', '.join(near)}" if near else ""
-            if target == "dvc.yaml":
-                raise ValueError(_message(error)) from None
             raise ValueError(f"expected a stage, a cell or an output, got {target!r}{advice}") from None
     return graph, list(plan_repro(graph, stages))
 

@@ -201,7 +201,7 @@ def _settle(work: Work, stage: Any, end: Exit, seconds: float) -> None:
     from dvc.exceptions import DvcException
 
     if end.code:
-        text = f"exit code {end.code}" if end.code > 0 else signal.Signals(-end.code).name
+        text = f"exit code {end.code}" if end.code > 0 else f"ended by signal {-end.code}"
         _fail(work, stage, text, _log(work, stage))
         return
     try:

@@ -70,6 +70,10 @@ def test_an_output_that_is_gone_and_a_changed_program_are_named(planned, studies
     assert said[0].startswith("study: toy.py changed (")
     assert said[1].startswith("images: toy.py changed, output data/images.txt is missing (")
     assert said[2].startswith("training@a: toy.py changed, output data/models/a is missing (")
+    shutil.rmtree(tmp_path / "done" / "data" / "attacks")  # `findings` needs the folder, which others would make
+    said = []
+    command.plan(["findings"], said.append)
+    assert said[-2].startswith("findings: toy.py changed (")
 
 
 def test_differences_are_named_by_the_key_of_each_part():
