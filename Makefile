@@ -1,4 +1,4 @@
-# make repro   make the environment and reproduce the study in params.yaml
+# make repro   make the environment and reproduce the study in params.yaml; with JOBS=2 two cells at once
 # make smoke   reproduce the toy study in a copy of the last commit, .smoke/
 # make test    make the environment and run every check: format, lint, types, import floors, documents, tests
 # make docs    build the documents as pages that open offline: site/index.html
@@ -9,6 +9,7 @@
 .PHONY: help env repro smoke test docs readme compare lock
 
 PYTHON ?= python3
+JOBS ?= 1
 BIN := .venv/bin
 UV := $(or $(shell command -v uv),.uv/bin/uv)
 
@@ -16,11 +17,11 @@ help:
 	@sed -n 's/^# //p' Makefile
 
 repro: env
-	. $(BIN)/activate && dvc repro
+	. $(BIN)/activate && spectroscope repro --jobs $(JOBS)
 
 smoke: env
 	rm -rf .smoke && git clone --quiet . .smoke && cp studies/smoke.yaml .smoke/params.yaml && rm -f .smoke/dvc.lock
-	. $(BIN)/activate && cd .smoke && dvc repro
+	. $(BIN)/activate && cd .smoke && spectroscope repro --jobs $(JOBS)
 	@echo "the page of the toy study: .smoke/reports/index.html"
 
 test: env

@@ -139,6 +139,36 @@ def study(
     typer.echo(f"Written: {out}")
 
 
+Targets = Annotated[
+    list[str] | None, typer.Argument(metavar="TARGET...", help="Stages, cells or outputs. None: the whole of dvc.yaml.")
+]
+
+
+@app.command("repro")
+def repro(
+    targets: Targets = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", help="Cells that run at once.")] = 1,
+    dask: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster that runs the cells.")
+    ] = None,
+) -> None:
+    """Run what changed, as `dvc repro` does, several cells at once."""
+    with _one_sentence():
+        from spectroscope.reproduce import command
+
+        code = command.repro(targets or [], jobs, dask, typer.echo)
+    raise typer.Exit(code)
+
+
+@app.command("plan")
+def plan(targets: Targets = None) -> None:
+    """What `repro` would run, why, and how long it took last time."""
+    with _one_sentence():
+        from spectroscope.reproduce import command
+
+        command.plan(targets or [], typer.echo)
+
+
 @contextmanager
 def _one_sentence() -> Iterator[None]:
     """What a user got wrong, or a disk refused, as one sentence and exit status 2."""

@@ -138,25 +138,28 @@ def in_every_process(module: str, arguments: Sequence[str]) -> Iterator[None]:
     try:
         yield
     except SystemExit as end:
-        if not end.code:  # a process that fails exits at once: its launcher ends the others, who would wait for it
+        # A process that fails exits at once: its launcher ends the others, who would wait for it.
+        if not end.code and dist.is_initialized():
             barrier()  # a fast process that left early would look to the others like a lost connection
             dist.destroy_process_group()
         raise
 
 
 def _join_process_group() -> None:
-    """Connect to the other processes; process r of a machine uses GPU r."""
-    gpus, missing = (
-        torch.cuda.device_count(),
-        [name for name in (*_SLURM_NAMES, *_RENDEZVOUS) if name not in os.environ],
-    )
+    """Connect to the other processes, if there are any; process r of a machine uses GPU r."""
+    alone = os.environ.get("WORLD_SIZE") == "1"  # many such may run at once, so they share no port
+    rendezvous = () if alone else _RENDEZVOUS
+    missing = [name for name in (*_SLURM_NAMES, *rendezvous) if name not in os.environ]
     if missing:
         raise ValueError(f"{LAUNCHER}: expected it to set {' and '.join(missing)}, got none")
-    for name in (*_SLURM_NAMES, "MASTER_PORT"):
-        if not os.environ[name].isdecimal():
+    for name in (*_SLURM_NAMES, *rendezvous):
+        if name != "MASTER_ADDR" and not os.environ[name].isdecimal():
             raise ValueError(f"{name}: expected a number, which the launcher sets, got {os.environ[name]!r}")
+    gpus = torch.cuda.device_count()
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % gpus)
+    if alone:
+        return
     dist.init_process_group("nccl" if gpus else "gloo", timeout=timedelta(hours=1))
     barrier()
 

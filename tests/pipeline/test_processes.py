@@ -209,7 +209,7 @@ def test_there_is_one_process_for_each_gpu_unless_the_environment_sets_the_numbe
 
 @pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT"])
 def test_a_launcher_that_sets_no_number_is_refused(monkeypatch, name):
-    usual = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    usual = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     for key, value in {**usual, processes.MEMBER: "1", name: "first"}.items():
         monkeypatch.setenv(key, value)
     with (
@@ -217,6 +217,18 @@ def test_a_launcher_that_sets_no_number_is_refused(monkeypatch, name):
         processes.in_every_process("tests.members", []),
     ):
         pass
+
+
+def test_the_only_process_of_a_launcher_needs_no_address_and_joins_no_group(monkeypatch):
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {processes.MEMBER: "1", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as end, processes.in_every_process("tests.members", []):
+        assert (processes.rank(), processes.world_size()) == (0, 1)
+        assert not torch.distributed.is_initialized()
+        sys.exit(0)
+    assert end.value.code == 0
 
 
 def test_an_empty_launcher_is_none(monkeypatch):
