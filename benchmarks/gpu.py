@@ -45,7 +45,14 @@ EPS_255 = 8
 PGD_10 = {"name": "adversarial", "norm": "linf", "eps_255": EPS_255, "step_255": 2, "steps": 10, "random_start": True}
 PGD_20 = {"method": "pgd", "norm": "linf", "n_images": 1, "target": None, "eps_255": EPS_255, "step_255": 2}
 PGD_20 |= {"steps": 20, "random_start": True, "direction": "sign", "momentum": 0, "stop_early": False}
-TRAINING = {"seeds": [0], "momentum": 0.9, "weight_decay": 0.0005, "schedule": "cyclic", "average": None}
+TRAINING = {
+    "seeds": [0],
+    "threads": None,
+    "momentum": 0.9,
+    "weight_decay": 0.0005,
+    "schedule": "cyclic",
+    "average": None,
+}
 TRAINING |= {"keep": "last", "batch_norm": "synchronised", "held_out": 0.02, "validation_attack": PGD_10}
 TRAINING |= {"augmentation": {"flip": True, "crop": 4, "padding": "zero"}}  # as usual on CIFAR-10
 SCORES = ("margin", "probability", "logit")
