@@ -100,6 +100,7 @@ def _partitions(study: dict[str, Any], train: Images, test: Images) -> Iterator[
     asked = [
         ("information", study["information"]["partition"], study["information"]["bands"], "dct"),
         ("probing.margins", study["probing"]["margins"]["partition"], study["probing"]["margins"]["bands"], "dct"),
+        ("attribution.bands", attribution["shape"], attribution["bands"], attribution["basis"]),
         *(("attribution.compared", compared["shape"], compared["bands"], basis) for basis in dict.fromkeys(bases)),
     ]
     if multiverse:
