@@ -46,7 +46,7 @@ def layers_by_band(model: nn.Module, images: Tensor, seed: int, settings: LayerS
     images = images[: settings.n_images]
     index = bands_of(images, settings.partition, settings.bands)
     found: dict[Key, np.ndarray] = {}
-    of_pixels, of_weights = machine.generator(settings.seed), machine.generator(seed, 1)  # 0: batches of the masks
+    of_pixels, of_weights = machine.generator(settings.seed), machine.generator(seed, 1)  # (seed) draws for masks
     for network, module, pixels in with_nulls(model, images, of_pixels, of_weights):
         layers, measured = measure_layers(module, pixels, index, index, "dct", machine.forward_batch_size())
         kinds = {layer.name: layer.module for layer in layers}
