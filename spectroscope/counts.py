@@ -96,10 +96,12 @@ def _partitions(study: dict[str, Any], train: Images, test: Images) -> Iterator[
     _, height, width = test.pixels.shape[1:]
     attribution, multiverse = study["attribution"], study["validation"]["multiverse"]
     compared, methods = attribution["compared"], [method["method"] for method in attribution["methods"].values()]
+    probing = {name: probe for name, probe in study["probing"].items() if probe is not None and "partition" in probe}
     bases = [attribution["basis"], *(["dft"] if any(method in WAVES for method in methods) else [])]
     asked = [
         ("information", study["information"]["partition"], study["information"]["bands"], "dct"),
-        ("probing.margins", study["probing"]["margins"]["partition"], study["probing"]["margins"]["bands"], "dct"),
+        *((f"probing.{name}", probe["partition"], probe["bands"], "dct") for name, probe in probing.items()),
+        ("attribution.bands", attribution["shape"], attribution["bands"], attribution["basis"]),
         *(("attribution.compared", compared["shape"], compared["bands"], basis) for basis in dict.fromkeys(bases)),
     ]
     if multiverse:

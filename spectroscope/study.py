@@ -116,8 +116,8 @@ class Study(Settings):
         if named is not None and named.method != "autoattack":  # another ensemble is weaker than that name says
             raise ValueError(f"attacks.autoattack: expected the method autoattack under this name, got {named.method}")
         shapes = [str(shape) for shape in self.perturbation.shapes]
-        rows = rows_of_study(list(self.runs), list(self.bands), self.attacks, self.attack_checks.transfer, shapes)
-        check_names(self.claims, rows)
+        keys = (list(self.runs), list(self.bands), self.attacks, self.attack_checks.transfer, shapes)
+        check_names(self.claims, rows_of_study(*keys, layers=self.probing.layers is not None))
         return self
 
     def _attack_names(self) -> list[str]:

@@ -16,15 +16,16 @@ from stages import In, Out
 def main(weights: In, images: In, attacks: In, tables: Out, estimates: Out) -> None:
     settings = params.load("probing", ProbingSettings)
     statistics = params.load("statistics", StatisticsSettings)
-    n_images = max(settings.margins.n_images, settings.masks.n_images, settings.counterparts.n_images)
+    n_images = max(probe.n_images for _, probe in settings if probe is not None)
     study, test = params.read(), io.read_images(images).head(n_images)
     pixels, labels, clusters = test.pixels.to(device()), test.labels.to(device()), test.clusters.numpy()
 
-    results: dict[str, list[pd.DataFrame]] = {"margins": [], "masks": [], "counterparts": []}
+    results: dict[str, list[pd.DataFrame]] = {name: [] for name, _ in settings}
     for run, entry in track(study["runs"].items(), "probing"):
-        networks = inference.restore_all(weights / run, entry["model"], test.pixels.shape[1:], len(test.classes))
+        files = (weights / run, entry["model"], test.pixels.shape[1:], len(test.classes))
+        networks, unfolded = inference.restore_all(*files), inference.restore_all(*files, fold=False)
         attack, *_ = io.read_attack(attacks / run / f"{settings.masks.attack}.parquet").values()
-        for name, table in probe(networks, pixels, labels, clusters, attack, settings, statistics).items():
+        for name, table in probe(networks, unfolded, pixels, labels, clusters, attack, settings, statistics).items():
             table.insert(0, "run", run)
             results[name].append(table)
 

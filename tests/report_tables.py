@@ -17,6 +17,8 @@ CLASSES = ["brick", "grass", "moon"]
 SHELLS, N, SIZE = 8, 12, 8
 SHAPE = ["centroid", "centroid_abs", "negative_share", "hf_share", "class_negative"]
 COMPARED = ["centroid by margin", "hf_share by margin", "low_sum by probability"]
+LAYERS = [f"1.{place} Conv2d" for place in range(8)]
+NETWORKS = ["network", "random weights", "shuffled pixels"]
 LOST, CHANGES = ["low", "middle", "high"], ["without", "only", "equal_energy"]
 CHOICES = ("basis", "shape", "baseline", "clip", "normalisation")
 
@@ -75,6 +77,9 @@ def tables(
         "margins": table(run=runs, band=[0, 1, 2]).assign(unreached=0.0),
         "masks": table(run=runs, mask=["network", "essential", "adversarial"], shell=shell),
         "counterparts": table(run=runs, statistic=["change", "control", "remaining", "left"], shell=shell),
+        "layers": table(
+            run=runs, layer=LAYERS, network=NETWORKS, statistic=["relative", "passed"], band=[1, 2, 3]
+        ).pipe(lambda rows: rows.assign(cycles=2.0 ** rows["band"])),
         "contrasts": contrast,
         "training": epochs.assign(loss=2 / epochs["epoch"], clean=0.6, robust=0.3),
         "attacks": table(run=runs, attack=attacks).assign(**strength),

@@ -46,6 +46,7 @@ def own(channels, classes, small):
 
 BAND = {"keep": "inside", "basis": "dct", "shape": "linf", "unit": "shells", "low": 0, "high": 33, "clip": False}
 MULTIVERSE = {"n_images": 4, "bases": ["dct", "dft"], "shapes": ["linf"], "baselines": ["zero"], "scores": ["logit"]}
+LINF_40 = "expected at most 32 bands (32 x 32, linf, dct), got 40"
 LINF = {**STUDY["probing"]["margins"], "partition": "linf", "bands": 40}
 PRETRAINED = {"name": "pretrained", "weights": None, "mean": [0.5], "std": None, "least_accuracy": 0.5}
 AUTOATTACK = {"method": "autoattack", "norm": "linf", "n_images": 4, "eps_255": 8}
@@ -67,7 +68,10 @@ BEYOND = [
     ("training.augmentation.crop", 32, "expected less than 32 pixels, got 32"),
     ("runs.standard.training.augmentation.crop", 5000, "expected less than 32 pixels, got 5000"),
     ("information.bands", 7, None),  # an octave has its own number, which the section itself refuses
-    ("probing.margins", LINF, "expected at most 32 bands (32 x 32, linf, dct), got 40"),
+    ("probing.margins", LINF, LINF_40),
+    ("probing.layers", {"n_images": 1201, "partition": "linf", "bands": 40, "seed": 0}, "images of test, got 1201"),
+    ("probing.layers", {"n_images": 2, "partition": "linf", "bands": 40, "seed": 0}, LINF_40),
+    ("attribution.bands", 33, "expected at most 32 bands (32 x 32, linf, dct), got 33"),
     ("attribution.compared.bands", 18, "expected at most 17 bands (32 x 32, linf, dft), got 18"),
     ("attribution.compared.bands", 11, "expected at most 10 for the method shapley, or sampled_shapley, got 11"),
     ("runs.standard.model", "lenet5", "lenet5: expected images of 28 x 28 pixels, got 32 x 32"),

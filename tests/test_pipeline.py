@@ -98,7 +98,8 @@ def test_two_networks_have_no_interval_and_both_their_values(project):
             rounding = 5.1e-4 * values.abs().max(axis=1) + 1e-6  # of values with four digits, of means with six
             assert ((values.mean(axis=1) - two["mean"]).abs() <= rounding).all(), file
             checked.add(file.stem)
-    assert {"accuracy", "reliance", "attacks", "calibrated", "occluded_frequency", "faithfulness"} <= checked
+    wanted = {"accuracy", "reliance", "attacks", "calibrated", "occluded_frequency", "faithfulness", "layers"}
+    assert wanted <= checked
 
 
 def test_a_run_is_trained_on_its_band(project):

@@ -22,6 +22,13 @@ ATTACKS = ", ".join(map(repr, registry.ATTACKS))
 SMOKE = params.read(ROOT / "studies" / "smoke.yaml")
 
 
+ON_LAYERS: dict = {
+    "table": "layers",
+    "where": {"run": "standard", "layer": "1.0 Conv2d", "network": "network", "statistic": "passed", "band": [4, 6]},
+    "less": None,
+}
+
+
 def message(path, value):
     """The error of the smoke study with the value at a dotted path set, or taken out where it is `...`."""
     study = copy.deepcopy(SMOKE)
@@ -206,12 +213,32 @@ def test_the_full_study_runs_every_attack_there_is():
             None,
             "claims.adversarial-moves-down.control: expected a mapping of settings, got None",
         ),
+        (
+            "claims.adversarial-moves-down.effect",
+            ON_LAYERS | {"where": ON_LAYERS["where"] | {"network": "shuffled"}},
+            "claims.adversarial-moves-down.effect.where: expected network among network, random weights, shuffled "
+            "pixels, got 'shuffled'",
+        ),
+        (
+            "probing.layers",
+            {"n_images": 2, "partition": "octave", "bands": 4, "seed": 0},
+            "probing.layers: expected bands null for octave, whose number follows from the size, got 4",
+        ),
         ("findings.floor", 2, "findings.floor: expected a number less than or equal to 1, got 2"),
         ("trainin", 1, "trainin: unknown setting (misspelt?), got 1"),
     ],
 )
 def test_a_fault_is_one_line_that_names_its_key(path, value, expected):
     assert message(path, value) == f"params.yaml: {expected}"
+
+
+def test_a_claim_on_layers_needs_a_study_that_probes_them():
+    study = params.read(ROOT / "studies" / "smoke.yaml")
+    study["claims"]["adversarial-moves-down"]["effect"] = ON_LAYERS
+    params.validate(study, Study, "")
+    study["probing"]["layers"] = None
+    with pytest.raises(ValueError, match="expected run among none: the study has no row in layers, got 'standard'"):
+        params.validate(study, Study, "")
 
 
 def test_an_unknown_data_set_lists_the_known_ones():

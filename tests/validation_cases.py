@@ -18,6 +18,7 @@ SETTINGS = {
     "images": "all",
     "basis": "dct",
     "shape": "linf",
+    "bands": None,
     "baseline": "zero",
     "clip": False,
     "hf_from": 0.5,

@@ -1,4 +1,4 @@
-"""Occluded Frequency by shell and score for each test image of one network: the table that reliance is computed from.
+"""Occluded Frequency by band of shells and score for each test image of one network: reliance is computed from it.
 
 A logit has no common unit: removing a shell moves all logits of an image together. The margin keeps what separates the
 label from the other classes, the probability is in the same unit for every network.
@@ -13,6 +13,8 @@ from spectroscope.attribution.baselines import baseline, baseline_rows
 from spectroscope.attribution.occlusion import drops_by_score
 from spectroscope.attribution.scores import Score
 from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.attribution.shell_bands import column_names
+from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models import inference
 from spectroscope.pipeline import machine, memory, processes
@@ -30,7 +32,7 @@ def occluded_by_shell(
     Batches of images are kept in `store`: a killed process goes on with the next, and several processes share them out.
     """
     height, width = test.pixels.shape[2:]
-    index = shells(height, width, settings.shape, settings.basis)
+    index = partition(height, width, settings.shape, settings.bands, settings.basis)
     random = machine.generator(settings.seed)
     replacement = baseline(settings.baseline, test.pixels, index, settings.basis, random)
     step = processes.batch_per_process(len(test), machine.forward_batch_size())
@@ -45,18 +47,18 @@ def occluded_by_shell(
     names = [f"{seed}-images{rows.start}-{rows.stop - 1}" for rows in batches]
     saved = store.load_or_compute(names, compute, "batches of occluded frequency")
     right = inference.predict(model, test.pixels) == test.labels
-    return table(torch.cat([tensors["of"] for tensors in saved]), test.labels, right, seed)
+    bands = column_names(index, shells(height, width, settings.shape, settings.basis))
+    return table(torch.cat([tensors["of"] for tensors in saved]), bands, test.labels, right, seed)
 
 
-def table(attribution: Tensor, labels: Tensor, right: Tensor, seed: int) -> pd.DataFrame:
-    """Attribution (N, scores, shells), one row for each score of each image.
+def table(attribution: Tensor, bands: list[str], labels: Tensor, right: Tensor, seed: int) -> pd.DataFrame:
+    """Attribution (N, scores, bands), one row for each score of each image.
 
-    seed, image, label, right (whether the prediction is the label), score, shell_0, shell_1, ...
+    seed, image, label, right (whether the prediction is the label), score, then a column for each of the bands.
     """
     front = {"seed": seed, "image": np.arange(len(labels)), "label": labels.cpu().numpy(), "right": right.cpu().numpy()}
-    names = [f"shell_{k}" for k in range(attribution.shape[2])]
     tables = []
     for place, score in enumerate(SCORES):
-        columns = pd.DataFrame(attribution[:, place].cpu().numpy(), columns=names)
+        columns = pd.DataFrame(attribution[:, place].cpu().numpy(), columns=bands)
         tables.append(pd.concat([pd.DataFrame(front).assign(score=score), columns], axis=1))
     return pd.concat(tables, ignore_index=True)

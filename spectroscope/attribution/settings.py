@@ -35,16 +35,18 @@ class ComparedSettings(Settings):
 class AttributionSettings(Settings):
     """Occluded Frequency and its summaries; then `methods`, compared on the same images, bands, basis and score.
 
-    The paper's (Wang et al. 2020): basis dct, shape linf, baseline zero, clip false, images all, hf_from 0.5; its score
-    is one of `by_shell.SCORES`. The class of interest is the label. `seed`: of the baselines `noise` and `other` of
-    Occluded Frequency and of the orders of `equal_energy`, the same for all networks; `methods` draw from the seed of
-    the network.
+    The paper's (Wang et al. 2020): basis dct, shape linf, bands null, baseline zero, clip false, images all, hf_from
+    0.5; its score is one of `by_shell.SCORES`. The class of interest is the label. `bands`: of about equally many
+    shells, DC alone in the first, which Occluded Frequency removes one at a time; null: every shell is one. `seed`: of
+    the baselines `noise` and `other` of Occluded Frequency and of the orders of `equal_energy`, the same for all
+    networks; `methods` draw from the seed of the network.
     """
 
     n_images: Annotated[int, Field(ge=1)]
     images: Literal["all", "correct"]
     basis: Basis
     shape: Shape
+    bands: Annotated[int, Field(ge=2)] | None
     baseline: Baseline
     clip: bool
     hf_from: Annotated[float, Field(gt=0, lt=1)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from spectroscope.attribution.shell_bands import mean_shells
 from spectroscope.frequency.partitions import first_shell, low_middle_high
 from spectroscope.statistics.estimates import ratio
 
@@ -44,28 +45,38 @@ def negative_share(curves: np.ndarray) -> np.ndarray:
     return ratio((-above).clip(min=0).sum(-1), np.abs(above).sum(-1))
 
 
-def shell_summaries(curves: np.ndarray, hf_from: float, has_share: np.ndarray) -> dict[str, np.ndarray]:
-    """Every summary of class curves (..., classes, shells) by name, each (...).
+def shell_summaries(
+    curves: np.ndarray, edges: np.ndarray, hf_from: float, has_share: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Every summary of class curves (..., classes, bands) by name, each (...); edges (bands, 2): of `shell_bands`.
+
+    A band of several shells stands at its mean shell: for centroids, and for whether it is low, middle or high.
 
     centroid, centroid_abs, negative_share: of the mean over classes, in shells (0 = DC; Wang et al. 2020, Fig. 1, count
     k = shell + 1). hf_share, class_negative: means of the classes' high-frequency shares and negative shares, over the
     classes has_share (classes,); a mean over classes can hide that single classes are negative. dc, low_sum, mid_sum,
     high_sum: of the mean over classes, signs kept, over DC and the bands of `partitions.low_middle_high`.
     """
-    mean, shell = class_mean(curves, -2), np.arange(curves.shape[-1])
-    low, middle, high = low_middle_high(len(shell), hf_from).values()
-    edges = {"dc": (0, 1), "low_sum": low, "mid_sum": middle, "high_sum": high}
+    mean, shell = class_mean(curves, -2), mean_shells(edges)
+    low, middle, high = low_middle_high(_n_shells(edges), hf_from).values()
+    sums = {"dc": (0, 1), "low_sum": low, "mid_sum": middle, "high_sum": high}
     return {
         "centroid": centroid(mean, shell),
         "centroid_abs": centroid_abs(mean, shell),
-        "hf_share": class_mean(class_shares(curves, hf_from)[..., has_share], -1),
+        "hf_share": class_mean(class_shares(curves, edges, hf_from)[..., has_share], -1),
         "negative_share": negative_share(mean),
         "class_negative": class_mean(negative_share(curves)[..., has_share], -1),
-        **{name: mean[..., first:last].sum(-1) for name, (first, last) in edges.items()},
+        **{name: mean[..., (shell >= first) & (shell < end)].sum(-1) for name, (first, end) in sums.items()},
     }
 
 
-def class_shares(curves: np.ndarray, hf_from: float) -> np.ndarray:
-    """High-frequency share of each class: (..., shells) -> (...); high are the shells from `first_shell(hf_from)`."""
-    shells = curves.shape[-1]
-    return hf_share(curves, np.arange(shells), first_shell(hf_from, shells))
+def class_shares(curves: np.ndarray, edges: np.ndarray, hf_from: float) -> np.ndarray:
+    """High-frequency share of each class: (..., bands) -> (...); high are the shells from `first_shell(hf_from)`.
+
+    A band of several shells (edges, as in `shell_summaries`) is high where its mean shell is.
+    """
+    return hf_share(curves, mean_shells(edges), first_shell(hf_from, _n_shells(edges)))
+
+
+def _n_shells(edges: np.ndarray) -> int:
+    return int(edges[-1, 1]) + 1

@@ -24,6 +24,7 @@ NO_ROW = {  # why a table has no row that the settings promise
     "calibrated": "the attack fooled no image",
     "counterparts": "the table lacks the row",
     "margins": "the table lacks the row",
+    "layers": "no network of the run has such a layer",
 }
 
 

@@ -8,15 +8,25 @@ from spectroscope.attacks.registry import AttackSettings, bounded
 from spectroscope.attribution.band_loss import CHANGES
 from spectroscope.claims.settings import Claims, Correlation, Difference, Effect, Value
 from spectroscope.findings.reliance import STATISTICS
+from spectroscope.probing import layer_tables
+from spectroscope.probing.layers import NETWORKS
 from spectroscope.statistics.cells import KEYS
 
 Rows = list[dict[str, list[str]]]  # every combination of the values of each mapping is a row; numbers are not listed
 
 
 def rows_of_study(
-    runs: list[str], bands: list[str], attacks: dict[str, AttackSettings], transferred: list[str], shapes: list[str]
+    runs: list[str],
+    bands: list[str],
+    attacks: dict[str, AttackSettings],
+    transferred: list[str],
+    shapes: list[str],
+    layers: bool,
 ) -> dict[str, Rows]:
-    """The rows of every table in `cells.KEYS`, from keys of params.yaml; transferred: `attack_checks.transfer`."""
+    """The rows of every table in `cells.KEYS`, from keys of params.yaml; transferred: `attack_checks.transfer`.
+
+    layers: whether the study probes them. Their names are not listed: they are known when a network is there.
+    """
     described = describe(attacks)
     every = described["attack"].tolist()
     in_a_ball = described.loc[described["entry"].isin(bounded(attacks)), "attack"].tolist()
@@ -43,6 +53,7 @@ def rows_of_study(
         "calibrated": [{"run": runs, "attack": every, "source": source, "shape": shapes}],
         "margins": [{"run": runs}],
         "counterparts": [{"run": runs, "statistic": ["change", "control", "remaining", "left"]}],
+        "layers": [{"run": runs, "network": list(NETWORKS), "statistic": list(layer_tables.STATISTICS)}] * layers,
     }
 
 

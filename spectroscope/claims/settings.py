@@ -9,7 +9,12 @@ from spectroscope.pipeline.params import Settings
 from spectroscope.statistics.cells import KEYS
 
 FEWEST_RUNS = 6  # fewer give a rank correlation no interval worth the name
-NUMBERED = {("calibrated", "shell"), ("counterparts", "shell"), ("margins", "band")}  # columns of numbers
+NUMBERED = {
+    ("calibrated", "shell"),
+    ("counterparts", "shell"),
+    ("margins", "band"),
+    ("layers", "band"),
+}  # columns of numbers
 Table = Literal[
     "accuracy",
     "band_accuracy",
@@ -21,6 +26,7 @@ Table = Literal[
     "calibrated",
     "margins",
     "counterparts",
+    "layers",
 ]
 Value = str | int | list[int]
 Margin = Annotated[float, Field(ge=0)]

@@ -20,7 +20,7 @@ HEADLINE = "What do the headline numbers say?"
 ACCURACY = "How accurate is each run, clean and under attack?"
 RELIANCE = "Which frequencies does each run rely on?"
 LEFT_OUT = "Numbers that are alike in all revisions are left out: {} of {}."
-CURVES = "Occluded Frequency: probability of the true class lost without one shell, by run."
+CURVES = "Occluded Frequency: probability of the true class lost without one shell, or one band of shells, by run."
 
 
 def html(revisions: Sequence[Revision], root: Path) -> str:

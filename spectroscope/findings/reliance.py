@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from spectroscope.attribution import summaries
+from spectroscope.attribution import shell_bands, summaries
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.findings.tables import Finding
 from spectroscope.pipeline import io
@@ -50,15 +50,17 @@ TABLES = {
 
 @dataclass(frozen=True)
 class ClassCurves:
-    """Class means of one run by one score: of each network (S, 1 + G, classes, shells), all images first, then without
+    """Class means of one run by one score: of each network (S, 1 + G, classes, bands), all images first, then without
     each group of them in turn. NaN for a class without images.
 
-    n_images: that count for at least one network; class_sizes (classes,): the same by class. groups (G,): their names.
+    edges (bands, 2): first and last shell of each band. n_images: that count for at least one network; class_sizes
+    (classes,): the same by class. groups (G,): their names.
     """
 
     run: str
     score: str
     replicates: np.ndarray
+    edges: np.ndarray
     n_images: int
     class_sizes: np.ndarray
     groups: np.ndarray
@@ -111,11 +113,11 @@ def class_curves(
     statistics: StatisticsSettings,
 ) -> ClassCurves:
     """Class curves of a run's drops of one score; images: `all`, or the `correct` ones of each network."""
-    shells = [column for column in drops if column.startswith("shell_")]
+    bands = [column for column in drops if column.startswith(shell_bands.PREFIX)]
     if images == "correct":
         drops = drops.copy()
-        drops.loc[~drops["right"], shells] = np.nan
-    values, labels = grid(drops, shells), per_image(drops, "label")
+        drops.loc[~drops["right"], bands] = np.nan
+    values, labels = grid(drops, bands), per_image(drops, "label")
     own = clusters[per_image(drops, "image")]
     groups = image_groups(own, labels, statistics.groups)
     counts = np.isfinite(values).all(2)  # (S, I)
@@ -131,11 +133,12 @@ def class_curves(
     replicates = np.stack([ratio(s, np.broadcast_to(n[:, :, None], s.shape)) for s, n in kept], axis=1)
     counted = counts.any(0)
     sizes = of_class[counted].sum(0).astype(int)
-    return ClassCurves(run, score, replicates, int(counted.sum()), sizes, group_names(groups, own))
+    edges, names = shell_bands.edges(bands), group_names(groups, own)
+    return ClassCurves(run, score, replicates, edges, int(counted.sum()), sizes, names)
 
 
 def shell_estimates(curves: ClassCurves) -> Estimates:
-    """Mean over classes of each shell (Wang et al. 2020, Fig. 1, averaged): K shells."""
+    """Mean over classes of each band of shells (Wang et al. 2020, Fig. 1, averaged): K bands."""
     mean = np.where(_vanishing(curves)[:, :, None], np.nan, summaries.class_mean(curves.replicates, 2))
     return from_replicates(mean, curves.n_images)
 
@@ -149,8 +152,8 @@ def _vanishing(curves: ClassCurves) -> np.ndarray:
 def by_class(curves: ClassCurves, classes: list[str], statistics: StatisticsSettings) -> pd.DataFrame:
     """The curve of each class that has images: run, score, class, shell, SUMMARY."""
     flat = curves.replicates.reshape(*curves.replicates.shape[:2], -1)
-    number, shell = np.indices(curves.replicates.shape[2:]).reshape(2, -1)
-    rows = _rows(from_replicates(flat, curves.n_images), statistics, shell=shell)
+    number, band = np.indices(curves.replicates.shape[2:]).reshape(2, -1)
+    rows = _rows(from_replicates(flat, curves.n_images), statistics, shell=_shells(curves)[band])
     rows = rows.assign(run=curves.run, score=curves.score, n_images=curves.class_sizes[number])
     return rows.assign(**{"class": np.array(classes)[number]}).dropna(subset=["mean"])
 
@@ -170,10 +173,13 @@ def reliance(
     for curves in runs:
         same_score = [each for each in runs if each.score == curves.score]
         has_share = np.logical_and.reduce(
-            [np.isfinite(summaries.class_shares(each.replicates[:, 0], hf_from)).all(0) for each in same_score]
+            [
+                np.isfinite(summaries.class_shares(each.replicates[:, 0], each.edges, hf_from)).all(0)
+                for each in same_score
+            ]
         )
-        statistic = summaries.shell_summaries(curves.replicates, hf_from, has_share)
-        shares = summaries.class_shares(curves.replicates, hf_from)[:, :, has_share]
+        statistic = summaries.shell_summaries(curves.replicates, curves.edges, hf_from, has_share)
+        shares = summaries.class_shares(curves.replicates, curves.edges, hf_from)[:, :, has_share]
         lost, lost_share = _vanishing(curves), ~np.isfinite(shares).all(2)
         statistic = {
             name: np.where(lost | (lost_share & (name in ("hf_share", "class_negative"))), np.nan, values)
@@ -211,11 +217,13 @@ def _bounds(name: str, curves: ClassCurves) -> tuple[float, float] | None:
     """Between which a statistic lies, if any."""
     if name.endswith(("_share", "_negative")):
         return 0.0, 1.0
-    return (1.0, float(_shells(curves)[-1])) if name.startswith("centroid") else None  # DC has no part in a centroid
+    shell = _shells(curves)
+    return (float(shell[1]), float(shell[-1])) if name.startswith("centroid") else None  # DC has no part in a centroid
 
 
 def _shells(curves: ClassCurves) -> np.ndarray:
-    return np.arange(curves.replicates.shape[-1])
+    """Mean shell of each band."""
+    return shell_bands.mean_shells(curves.edges)
 
 
 def _rows(estimates: Estimates, statistics: StatisticsSettings, **front: object) -> pd.DataFrame:

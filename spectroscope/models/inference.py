@@ -42,10 +42,14 @@ def _for_inference(model: nn.Module) -> nn.Module:
     return model.to(memory_format=order)  # type: ignore[call-overload]  # missing in torch's signature
 
 
-def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int) -> Iterator[tuple[int, nn.Module]]:
+def restore_all(
+    folder: Path, name: str, shape: tuple[int, ...], n_classes: int, fold: bool = True
+) -> Iterator[tuple[int, nn.Module]]:
     """Seed and frozen network, on this machine's device, of each `seed<number>.safetensors` in a run's folder.
 
-    name, shape, n_classes: as in `build`. ValueError for a folder without such files, and for weights that do not fit.
+    name, shape, n_classes: as in `build`. fold: false keeps every module as it was written, BatchNorm and blocks too,
+    for what looks into a network; its logits are the same but for rounding. ValueError for a folder without such files,
+    and for weights that do not fit.
     """
     files = sorted(folder.glob("seed*.safetensors"), key=lambda file: int(file.stem.removeprefix("seed")))
     if not files:
@@ -53,7 +57,7 @@ def restore_all(folder: Path, name: str, shape: tuple[int, ...], n_classes: int)
     for file in files:
         model = io.read_weights(file, build(name, shape, n_classes))
         # freeze traces one path through the code, and a network of the user's own may have several
-        frozen = freeze(model) if name in ARCHITECTURES else _for_inference(model)
+        frozen = freeze(model) if fold and name in ARCHITECTURES else _for_inference(model)
         yield int(file.stem.removeprefix("seed")), frozen.to(machine.device())
 
 

@@ -2,10 +2,11 @@
 
 Two quantities for each layer, relative to the image, each beside two nulls: the same network with its weights shuffled
 (what the architecture alone does), and the same network on images whose pixels are shuffled (what it does to images
-without spatial structure). Estimates are ratios of means over images; intervals are over images, for this one network.
+without spatial structure). Estimates are ratios of means over images.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from spectroscope.attribution.inputs import check_bands, check_images
+from spectroscope.attribution.shuffling import shuffled
 from spectroscope.frequency.partitions import cycles_per_side, mean_by_band, partition
 from spectroscope.frequency.spectrum import Basis, analyse, synthesise, to_float
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.progress import track
 from spectroscope.probing.features import Layer, read_layers
-from spectroscope.statistics.estimates import StatisticsSettings, jackknife, ratio, summary
-from spectroscope.validation.sanity import shuffled
+from spectroscope.statistics.estimates import Estimates, StatisticsSettings, jackknife, ratio, summary
 
 NETWORKS = ("network", "random weights", "shuffled pixels")
 NOTHING = 1e-12  # a smaller part of the energy is rounding: features that are constant over the grid
@@ -80,41 +81,53 @@ def spectrum_by_layer(
     index = partition(height, width, "octave", None, basis) if index is None else index
     check_bands(index, None, images, basis)
     generator = machine.generator(0) if generator is None else generator
-    orders = torch.rand(len(images), height * width, generator=generator).argsort(1).to(images.device)
-    scrambled = images.flatten(2).gather(2, orders[:, None].expand(-1, images.shape[1], -1)).view_as(images)
-    runs = [(model, images), (shuffled(model, 1.0, generator), images), (model, scrambled)]
-
+    ring = cycles_per_side(height, width, basis, "radial").sub(1e-9).ceil().clamp(min=0).long()
     frequency = mean_by_band(cycles_per_side(height, width, basis, "linf"), index).numpy()
     statistics = StatisticsSettings(confidence=confidence, groups=GROUPS)
     layers: list[Layer] = []
     spectra, passed = [], []
-    for network, (module, pixels) in zip(NETWORKS, runs, strict=True):
-        layers, measured = _measure(module, pixels, index, basis, chunk)
-        for name, (density, density_of_image, share, share_of_image) in measured.items():
+    for network, module, pixels in with_nulls(model, images, generator, generator):
+        layers, measured = measure_layers(module, pixels, index, ring, basis, chunk)
+        for name, (density, share) in measured.items():
             front = {"layer": name, "network": network}
             rings = {"cycles": np.arange(1, 1 + density.shape[1])}
-            spectra.append(_rows(front, rings, "density", "relative", density, density_of_image, statistics))
+            spectra.append(_rows(front, rings, "density", "relative", density, statistics))
             bands = {"band": np.arange(1, len(frequency)), "cycles": frequency[1:]}
-            passed.append(_rows(front, bands, "share", "passed", share, share_of_image, statistics))
-    if not spectra:
-        notes = "; ".join(f"{layer.name}: {layer.note}" for layer in layers) or "it has no modules"
-        raise ValueError(f"expected a network with layers that give maps or tokens, got none ({notes})")
+            passed.append(_rows(front, bands, "share", "passed", share, statistics))
     rows = [{"layer": layer.name, **vars(layer), "also": ", ".join(layer.also)} for layer in layers]
     described = pd.DataFrame(rows).drop(columns="name")
     return LayerSpectra(described, pd.concat(spectra, ignore_index=True), pd.concat(passed, ignore_index=True))
 
 
-Measured = dict[str, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
+def with_nulls(
+    model: nn.Module, images: Tensor, of_pixels: torch.Generator, of_weights: torch.Generator
+) -> Iterator[tuple[str, nn.Module, Tensor]]:
+    """Each of NETWORKS, with the module and the images (N, C, H, W) that it stands for; the generators draw the nulls.
+
+    A channel's pixels move with those of the other channels; weights are permuted within each layer.
+    """
+    orders = torch.rand(len(images), images[0, 0].numel(), generator=of_pixels).argsort(1).to(images.device)
+    scrambled = images.flatten(2).gather(2, orders[:, None].expand(-1, images.shape[1], -1)).view_as(images)
+    runs = [(model, images), (shuffled(model, 1.0, of_weights), images), (model, scrambled)]
+    for network, (module, pixels) in zip(NETWORKS, runs, strict=True):
+        yield network, module, pixels
+
+
+Measured = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 @torch.no_grad()
-def _measure(model: nn.Module, images: Tensor, index: Tensor, basis: Basis, chunk: int) -> tuple[list[Layer], Measured]:
-    """Layers, and of each that has maps: density and that of the image (N, rings), share and the image's (N, bands).
+def measure_layers(
+    model: nn.Module, images: Tensor, index: Tensor, ring: Tensor, basis: Basis, chunk: int
+) -> tuple[list[Layer], Measured]:
+    """Layers; and of each that has maps the densities (N, rings, 2) and the shares (N, bands, 2) of each image.
 
-    An image, the image without each band, and its DC alone go through the network together: nothing is kept of the
-    maps but these numbers.
+    The last axis has the layer's number and the image's. index and ring (H, W): the band of each coefficient, and the
+    ring for densities; number 0 of both is DC, which is left out. An image, the image without each band, and its DC
+    alone go through the network together: nothing is kept of the maps but these numbers. ValueError for a network
+    without layers that give maps or tokens.
     """
-    bands, size = int(index.max()) + 1, (images.shape[-2], images.shape[-1])
+    bands = int(index.max()) + 1
     masks = [(index == band).to(images.device) for band in range(bands)]
     found: dict[str, list[list[np.ndarray]]] = {}
     layers: list[Layer] = []
@@ -135,22 +148,25 @@ def _measure(model: nn.Module, images: Tensor, index: Tensor, basis: Basis, chun
             change = [_squares(each[:, place] - clean) for place in range(1, bands + 1)]
             share = _divided(torch.stack(change[:-1], 1), change[-1], _squares(clean))
             own = analyse(clean, basis).abs().square().sum(1)  # (n, h, w)
-            numbers = (*_densities(own, power, size, basis), share, of_image)
+            densities = torch.stack(_densities(own, power, ring, basis), 2)
+            numbers = (densities, torch.stack([share, of_image], 2))
             rows = found.setdefault(layer.name, [[] for _ in numbers])
             for kept, values in zip(rows, numbers, strict=True):
                 kept.append(values.cpu().numpy())
 
         layers = read_layers(model, versions.flatten(0, 1), see)
-    return layers, {name: tuple(np.concatenate(part) for part in parts) for name, parts in found.items()}  # type: ignore[misc]
+    if not found:
+        notes = "; ".join(f"{layer.name}: {layer.note}" for layer in layers) or "it has no modules"
+        raise ValueError(f"expected a network with layers that give maps or tokens, got none ({notes})")
+    return layers, {name: (np.concatenate(first), np.concatenate(second)) for name, (first, second) in found.items()}
 
 
-def _densities(own: Tensor, power: Tensor, size: tuple[int, int], basis: Basis) -> tuple[Tensor, Tensor]:
+def _densities(own: Tensor, power: Tensor, ring: Tensor, basis: Basis) -> tuple[Tensor, Tensor]:
     """Density by ring of a layer's power (n, h, w) and of the image's (n, H, W), of the coefficients in both grids.
 
     (n, rings) twice, NaN for a ring beyond the layer's grid and for a layer without power above DC.
     """
     rows, columns = (_in_both(mine, side, basis) for mine, side in zip(own.shape[1:], power.shape[1:], strict=True))
-    ring = cycles_per_side(*size, basis, "radial").sub(1e-9).ceil().clamp(min=0).long()
     count = int(ring.max())
     kept = ring[rows[1]][:, columns[1]]
     densities = []
@@ -189,34 +205,39 @@ def _divided(values: Tensor, by: Tensor, scale: Tensor) -> Tensor:
     return (values.double() / by.double()[:, None]).where(there[:, None], torch.nan)
 
 
+def relative_to_image(pairs: np.ndarray, groups: np.ndarray, names: np.ndarray | None = None) -> Estimates:
+    """Mean over images of a layer's numbers over that of the image's, by network: (S, N, K, 2), NaN without a number.
+
+    groups (N,), names: as in `estimates.jackknife`. An image without a number counts in neither mean.
+    """
+
+    def mean_ratio(network: np.ndarray, _: np.ndarray) -> np.ndarray:
+        counted = np.isfinite(network).all(2, keepdims=True)
+        own, of_image = np.moveaxis(np.where(counted, network, 0.0).sum(0), 1, 0)  # their number cancels
+        return ratio(own, of_image)
+
+    return jackknife(pairs, mean_ratio, groups, bounds=(0.0, np.inf), names=names)
+
+
 def _rows(
     front: dict[str, str],
     columns: dict[str, np.ndarray],
     value: str,
     relative: str,
-    own: np.ndarray,
-    of_image: np.ndarray,
+    pairs: np.ndarray,
     statistics: StatisticsSettings,
 ) -> pd.DataFrame:
-    """Ratio of the means over images of `own` and `of_image`, (N, K) each, with its interval: a row for each column.
+    """Ratio of the means over images of a layer's numbers and the image's (N, K, 2), with its interval: a row for each.
 
     Columns without a value are left out, and so are images without one, which n_images does not count.
     """
-    there = np.isfinite(own).any(0)
-    images = np.isfinite(own[:, there]).all(1) & np.isfinite(of_image[:, there]).all(1)
-    pairs = np.stack([own, of_image], 2)[images][:, there]  # (N', K', 2)
-
-    def mean_ratio(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        return ratio(values[..., 0].mean(0), values[..., 1].mean(0))
-
-    table: dict[str, Any] = {**front, **{name: numbers[there] for name, numbers in columns.items()}}
-    if not there.any() or not images.any():
-        return pd.DataFrame({**table, value: [], relative: [], "low": [], "high": [], "n_images": []}).iloc[:0]
-    table[value] = pairs[..., 0].mean(0)
-    if len(pairs) == 1:
-        ends: dict[str, Any] = {"mean": mean_ratio(pairs, pairs), "low": np.nan, "high": np.nan, "n_images": 1}
-    else:
-        groups = np.arange(len(pairs)) % min(statistics.groups, len(pairs))
-        ends = summary(jackknife(pairs[None], mean_ratio, groups, bounds=(0.0, np.inf)), statistics)
-    names = {"mean": relative, "low": "low", "high": "high", "n_images": "n_images"}
-    return pd.DataFrame({**table, **{new: ends[old] for old, new in names.items()}})
+    there = np.isfinite(pairs).all(2).any(0)
+    pairs = pairs[:, there]
+    pairs = pairs[np.isfinite(pairs).all((1, 2))]  # (N', K', 2)
+    table = pd.DataFrame({**front, **{name: numbers[there] for name, numbers in columns.items()}})
+    if table.empty:
+        return table.assign(**dict.fromkeys((value, relative, "low", "high", "n_images"), np.nan))
+    groups = np.arange(len(pairs)) % min(statistics.groups, len(pairs))
+    ends = summary(relative_to_image(pairs[None], groups), statistics)
+    names = {relative: "mean", "low": "low", "high": "high", "n_images": "n_images"}
+    return table.assign(**{value: pairs[..., 0].mean(0)}, **{new: ends[old] for new, old in names.items()})

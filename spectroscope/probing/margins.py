@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from spectroscope.attribution.margins import MarginSearchSettings, margins
-from spectroscope.frequency.partitions import Partition, check_number, partition
+from spectroscope.frequency.partitions import Partition, check_number
+from spectroscope.probing.shells import bands_of
 from spectroscope.statistics.cells import CELLS, single
 from spectroscope.statistics.estimates import StatisticsSettings, medians, summary
 
@@ -32,9 +33,8 @@ def band_margins(model: nn.Module, images: Tensor, labels: Tensor, settings: Mar
 
     NaN in the row of an image that is misclassified already, infinity where none was found.
     """
-    height, width = images.shape[-2:]
-    index = partition(height, width, settings.partition, settings.bands, "dct")
-    return margins(model, images[: settings.n_images], labels[: settings.n_images], index, settings)
+    images, labels = images[: settings.n_images], labels[: settings.n_images]
+    return margins(model, images, labels, bands_of(images, settings.partition, settings.bands), settings)
 
 
 def margin_table(

@@ -1,12 +1,18 @@
-"""Means by shell of the coefficients of each image, and their rows in a table."""
+"""Shells and bands of images in the DCT, means of coefficients in them, and their rows in a table."""
 
 import pandas as pd
 from torch import Tensor
 
-from spectroscope.frequency.partitions import mean_by_band
+from spectroscope.frequency.partitions import Partition, mean_by_band, mean_power, partition
 from spectroscope.frequency.spectrum import shells
 from spectroscope.statistics import cells
 from spectroscope.statistics.estimates import Estimates, StatisticsSettings
+
+
+def bands_of(images: Tensor, kind: Partition, bands: int | None) -> Tensor:
+    """Band of each DCT coefficient, those of equal energy by the power of these images: (N, C, H, W) -> (H, W)."""
+    power = mean_power(images, "dct").cpu() if kind == "equal_energy" else None
+    return partition(images.shape[-2], images.shape[-1], kind, bands, "dct", power)
 
 
 def shell_means(maps: Tensor) -> Tensor:

@@ -28,10 +28,11 @@ TABLES = {
     "counterparts": f"run statistic shell {_SUMMARY}",
     "methods": f"run method band position {_SUMMARY}",
 }
-# Empty where a study has one run, no black box, no planted truth, no run above chance, and so on.
+# Empty where a study leaves layers out, has one run, no black box, no planted truth, no run above chance, and so on.
 OPTIONAL_TABLES = {
     "reliance": f"run score statistic marked n_missing {_SUMMARY}",
     "band_loss": f"run band change measure energy {_SUMMARY}",
+    "layers": f"run layer network statistic band cycles {_SUMMARY}",
     "contrasts": f"run reference statistic {_SUMMARY}",
     "perturbation": f"run attack source shape statistic shell {_SUMMARY}",
     "calibrated": f"run attack source shape shell z {_SUMMARY}",

@@ -53,10 +53,11 @@ def number(mean: float | None, low: float | None, high: float | None, share: boo
 
 
 def peaks(table: pd.DataFrame, place: str, lowest: bool = False) -> str:
-    """Where the mean of each run is highest (lowest): `standard 3, adversarial 1, lowpass no data`."""
+    """Where the mean of each run is highest (lowest): `standard 3, adversarial 14.5, lowpass no data`."""
     rows = table.dropna(subset=["mean"]).sort_values("mean", ascending=lowest, kind="stable")
     places = rows.drop_duplicates("run").set_index("run")[place]
-    return ", ".join(f"{run} {places.get(run, 'no data')}" for run in dict.fromkeys(table["run"]))
+    names = {run: f"{at:g}" if isinstance(at, float) else at for run, at in places.items()}
+    return ", ".join(f"{run} {names.get(run, 'no data')}" for run in dict.fromkeys(table["run"]))
 
 
 def setting(value: Any) -> str:

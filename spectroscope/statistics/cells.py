@@ -28,6 +28,7 @@ KEYS = {  # the columns that tell the rows of each such table from one another
     "calibrated": ("run", "attack", "source", "shape", "shell"),
     "margins": ("run", "band"),
     "counterparts": ("run", "statistic", "shell"),
+    "layers": ("run", "layer", "network", "statistic", "band"),
 }
 MARKED = "no centre of reliance: too much of the curve is negative"
 Key = tuple[str, ...]

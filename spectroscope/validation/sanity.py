@@ -4,7 +4,6 @@ Adebayo et al. 2018: an attribution that stays the same has not looked at the we
 differs from itself, so each is also repeated with other draws and nothing shuffled: that is its ceiling.
 """
 
-import copy
 from dataclasses import replace
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from spectroscope.attribution.compare import value_rows
 from spectroscope.attribution.registry import MethodSettings, attribute
+from spectroscope.attribution.shuffling import shuffled
 from spectroscope.attribution.task import Task
 from spectroscope.pipeline.params import Distinct, Settings
 
@@ -51,14 +51,3 @@ def repeated_attributions(task: Task, methods: dict[str, MethodSettings], settin
 def _other_seed(task: Task) -> int:
     """A seed that no network has: networks have small ones."""
     return int(torch.randint(2**40, 2**62, (), generator=task.generator("other_draws")))
-
-
-def shuffled(model: nn.Module, share: float, generator: torch.Generator) -> nn.Module:
-    """A copy with weights and biases permuted within each layer, for this share of the layers, the last ones."""
-    other = copy.deepcopy(model)
-    layers = [module for module in other.modules() if next(module.parameters(recurse=False), None) is not None]
-    for layer in layers[len(layers) - max(1, round(share * len(layers))) :]:
-        for weight in layer.parameters(recurse=False):
-            order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
-            weight.data = weight.data.flatten()[order].view(weight.shape).contiguous()
-    return other

@@ -32,6 +32,20 @@ def test_every_batch_has_the_baseline_of_its_images(kind, images, labels, index,
         assert own["right"].tolist() == (network(images).argmax(1) == labels).tolist()
 
 
+def test_few_bands_remove_several_shells_at_once(images, labels, index, network, tmp_path):
+    settings = AttributionSettings(**{**SETTINGS, "n_images": 9, "bands": 3})
+    seen: list[int] = []
+    test = Images(images, labels, ("a", "b", "c", "d"))
+    rows = occluded_by_shell(lambda x: seen.append(len(x)) or network(x), test, settings, 0, Store(tmp_path, {}))
+    last, half = int(index.max()), int(index.max()) // 2  # DC, then two bands of equally many shells
+    columns = ["shell_0", f"shell_1-{half}", f"shell_{half + 1}-{last}"]
+    assert [column for column in rows if column.startswith("shell_")] == columns and sum(seen) == 9 * (2 + 3)
+    bands = (index > 0).long() + (index > half).long()
+    for score in SCORES:
+        expected = occluded_frequency(network, images, labels, bands, score=score)
+        np.testing.assert_allclose(rows[rows["score"] == score][columns], expected, rtol=1e-9, atol=1e-12)
+
+
 def test_all_scores_come_from_the_same_forward_passes(images, labels, index, network, tmp_path):
     seen = []
     settings = AttributionSettings(**{**SETTINGS, "n_images": 9})
@@ -63,8 +77,10 @@ def test_only_paper_mode_depends_on_a_constant_in_all_logits_of_an_image(images,
 
 def test_the_table_has_a_row_for_each_image():
     attribution = torch.arange(18.0).view(3, 3, 2)
-    rows = table(attribution, torch.tensor([2, 0, 1]), torch.tensor([True, False, True]), seed=7)
-    assert list(rows) == ["seed", "image", "label", "right", "score", "shell_0", "shell_1"]
+    rows = table(
+        attribution, ["shell_0", "shell_1-2"], torch.tensor([2, 0, 1]), torch.tensor([True, False, True]), seed=7
+    )
+    assert list(rows) == ["seed", "image", "label", "right", "score", "shell_0", "shell_1-2"]
     assert rows["score"].tolist() == [score for score in SCORES for _ in range(3)]
     for place, score in enumerate(SCORES):
         own = rows[rows["score"] == score]
@@ -72,7 +88,7 @@ def test_the_table_has_a_row_for_each_image():
         assert own["image"].tolist() == [0, 1, 2]
         assert own["label"].tolist() == [2, 0, 1]
         assert own["right"].tolist() == [True, False, True]
-        np.testing.assert_array_equal(own[["shell_0", "shell_1"]], attribution[:, place])
+        np.testing.assert_array_equal(own[["shell_0", "shell_1-2"]], attribution[:, place])
 
 
 def test_random_baselines_are_drawn_from_the_seed_of_the_settings_and_not_from_that_of_the_network(tmp_path):

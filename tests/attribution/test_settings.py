@@ -17,7 +17,9 @@ def test_octaves_have_no_other_number_of_bands():
         validate(octaves, AttributionSettings, "attribution")
 
 
-@pytest.mark.parametrize("fault", [{"hf_from": 1.0}, {"n_images": 0}, {"basis": "dwt"}, {"seed": -1}, {"extra": 1}])
+@pytest.mark.parametrize(
+    "fault", [{"hf_from": 1.0}, {"n_images": 0}, {"basis": "dwt"}, {"seed": -1}, {"bands": 1}, {"extra": 1}]
+)
 def test_settings_that_make_no_sense_name_their_key(fault):
     values = read(Path(__file__).parents[2] / "studies" / "smoke.yaml")["attribution"]
     validate(values, AttributionSettings, "attribution")

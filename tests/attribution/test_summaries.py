@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spectroscope.attribution.shell_bands import single
 from spectroscope.attribution.summaries import (
     centroid,
     centroid_abs,
-    class_shares,
     hf_share,
     negative_share,
 )
+from spectroscope.attribution.summaries import class_shares as shares_of
 from spectroscope.attribution.summaries import shell_summaries as summaries_of
 
 TABLE = {  # model: DC, sum k = 2..8, sum 9..16, sum 17..31, centroid in k, share of k >= 17
@@ -24,8 +25,12 @@ SUMS = ("dc", "low_sum", "mid_sum", "high_sum")
 
 
 def shell_summaries(curves, hf_from):
-    """With the share of every class that has one."""
-    return summaries_of(curves, hf_from, np.ones(curves.shape[-2], bool))
+    """With the share of every class that has one; every shell is a band."""
+    return summaries_of(curves, single(curves.shape[-1]), hf_from, np.ones(curves.shape[-2], bool))
+
+
+def class_shares(curves, hf_from):
+    return shares_of(curves, single(curves.shape[-1]), hf_from)
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +98,24 @@ def test_summaries_by_hand_leave_negative_parts_and_dc_out():
         **{"dc": 9.0, "low_sum": 0.0, "mid_sum": 2.0, "high_sum": 1.0},
     }
     assert np.isfinite(class_shares(curves, 0.5)).all()
-    only_second = summaries_of(curves, 0.5, np.array([False, True]))
+    only_second = summaries_of(curves, single(4), 0.5, np.array([False, True]))
     assert only_second["hf_share"] == pytest.approx(1 / 4)
     assert only_second["centroid"] == pytest.approx((1 * 2 + 3 * 2) / 4)  # of all classes
+
+
+def test_a_band_of_several_shells_counts_at_its_mean_shell():
+    curves, every = np.array([[9.0, 2.0, 1.0, 1.0], [9.0, 2.0, -1.0, 3.0]]), np.array([True, True])  # mean 9, 2, 0, 2
+    edges = np.array([[0, 0], [1, 2], [3, 6], [7, 7]])  # at 0, 1.5, 4.5 and 7 of 8 shells; high from 4 on, low below 2
+    assert summaries_of(curves, edges, 0.5, every) == {
+        "centroid": pytest.approx((1.5 * 2 + 7 * 2) / 4),
+        "centroid_abs": pytest.approx((1.5 * 2 + 7 * 2) / 4),
+        "negative_share": 0.0,
+        "hf_share": pytest.approx((2 / 4 + 3 / 5) / 2),
+        "class_negative": pytest.approx((0 + 1 / 6) / 2),
+        **{"dc": 9.0, "low_sum": 2.0, "mid_sum": 0.0, "high_sum": 2.0},
+    }
+    assert summaries_of(curves, edges, 0.6, every)["mid_sum"] == 0.0  # high from 5 on: 4.5 is a middle shell
+    assert shares_of(curves, edges, 0.6).tolist() == pytest.approx([1 / 4, 3 / 5])
 
 
 def test_a_class_with_nothing_positive_has_no_share_and_is_counted():

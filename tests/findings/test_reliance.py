@@ -85,6 +85,19 @@ def test_statistics_are_those_worked_out_by_hand(of_runs):
     assert [finding.n_missing for finding in findings] == [0, 1, 0, 0, 0, 0, 0, 1]
 
 
+def test_bands_of_several_shells_stand_at_their_mean_shell(of_runs):
+    names = {"shell_1": "shell_1-2", "shell_2": "shell_3-6", "shell_3": "shell_7"}  # high from shell 4 of 8 on
+    findings, tables = of_runs({"standard": attribution(CURVES).rename(columns=names)})
+    for name in ("occluded_frequency", "class_occluded_frequency"):
+        assert tables[name]["shell"].unique().tolist() == [0, 1.5, 4.5, 7]
+    found = by_name(tables["reliance"], "standard", "margin")["mean"]
+    assert found["centroid"] == pytest.approx((1.5 * 1.5 + 4.5 + 7) / 3.5)
+    assert found["hf_share"] == pytest.approx((3 / 4 + 2 / 4) / 2)
+    sums = by_name(tables["reliance"], "standard", "probability")["mean"]
+    assert sums[["dc", "low_sum", "mid_sum", "high_sum"]].tolist() == pytest.approx([4, 1.5, 0, 2])
+    assert findings[0].estimates.bounds == (1.5, 7)  # between which a centroid of these bands lies
+
+
 def test_a_summary_of_copies_of_a_network_is_that_of_one(of_runs):
     one = attribution(CURVES, seeds=1, spread=2.0, per_class=10)
     copies = pd.concat(one.assign(seed=seed) for seed in range(3))

@@ -131,6 +131,17 @@ def test_networks_come_in_the_order_of_their_seeds(tmp_path):
         torch.testing.assert_close(model(x), build(seed=seed).eval()(x), atol=1e-4, rtol=0)
 
 
+def test_a_network_that_is_not_folded_has_all_its_modules_and_the_same_logits(trained, tmp_path):
+    io.write_weights(tmp_path / "seed0.safetensors", trained)
+    (folded, whole) = (
+        dict(inference.restore_all(tmp_path, "resnet8", SHAPE, 4, fold=fold))[0] for fold in (True, False)
+    )
+    kinds = [[type(module) for module in model.modules()].count(nn.BatchNorm2d) for model in (folded, whole)]
+    assert kinds[0] == 0 < kinds[1] == [type(module) for module in trained.modules()].count(nn.BatchNorm2d)
+    assert not whole.training and not any(weight.requires_grad for weight in whole.parameters())
+    torch.testing.assert_close(whole(rand(5, *SHAPE)), folded(rand(5, *SHAPE)), atol=1e-4, rtol=0)
+
+
 def test_normalisation_travels_with_the_weights(trained, tmp_path):
     io.write_weights(tmp_path / "seed0.safetensors", trained)
     ((_, model),) = inference.restore_all(tmp_path, "resnet8", SHAPE, 4)

@@ -11,8 +11,9 @@ from spectroscope.statistics.estimates import SUMMARY, StatisticsSettings
 STATISTICS = StatisticsSettings(confidence=0.95, groups=20)
 
 
-def test_the_first_images_have_a_margin_in_each_band_of_the_partition():
-    settings = MarginSettings(n_images=4, partition="linf", bands=5, steps=3, candidates=2)
+@pytest.mark.parametrize("partition", ["linf", "equal_energy"])
+def test_the_first_images_have_a_margin_in_each_band_of_the_partition(partition):
+    settings = MarginSettings(n_images=4, partition=partition, bands=5, steps=3, candidates=2)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     x = torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -9,6 +9,7 @@ from torch import nn
 
 from spectroscope.attribution.masks import image_masks
 from spectroscope.probing.counterparts import CounterpartSettings, counterpart_table, counterparts_by_shell
+from spectroscope.probing.layer_tables import COLUMNS, LayerSettings
 from spectroscope.probing.margins import MarginSettings
 from spectroscope.probing.masks import MASKS, MaskSettings, mask_table, masks_by_shell
 from spectroscope.probing.shells import shell_means
@@ -21,6 +22,7 @@ SETTINGS = ProbingSettings(
     margins=MarginSettings(n_images=4, partition="octave", bands=None, steps=3, candidates=2),
     masks=MaskSettings(n_images=6, attack="pgd", penalty=1.0, steps=3, learning_rate=0.05, batch_size=4),
     counterparts=CounterpartSettings(n_images=5, steps=3, learning_rate=0.5, seed=0),
+    layers=None,
 )
 
 
@@ -42,7 +44,7 @@ def attacked_network(success: list[int]) -> tuple[nn.Module, torch.Tensor, torch
 def tables(success: list[int]) -> dict[str, pd.DataFrame]:
     """Tables of two seeds, whose networks are the same."""
     network, x, labels, attack = attacked_network(success)
-    return probe([(0, network), (1, network)], x, labels, np.arange(6), attack, SETTINGS, STATISTICS)
+    return probe([(0, network), (1, network)], [], x, labels, np.arange(6), attack, SETTINGS, STATISTICS)
 
 
 def test_masks_have_a_row_for_each_image_which_is_missing_where_there_is_no_mask():
@@ -91,6 +93,18 @@ def test_every_probe_has_its_rows_and_its_number_of_images(success):
     assert n_seeds[list(MASKS)].tolist() == [2, 2, 2 if success else 0]
 
 
+def test_layers_are_probed_where_the_study_asks_for_them():
+    assert list(tables([0])["layers"]) == [*COLUMNS, *SUMMARY] and tables([0])["layers"].empty
+    _, x, labels, attack = attacked_network([0])
+    network = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 3))
+    layers = LayerSettings(n_images=3, partition="octave", bands=None, seed=0)
+    settings = SETTINGS.model_copy(update={"layers": layers})
+    two = [(0, network), (1, network)]
+    found = probe(two, two, x, labels, np.arange(6), attack, settings, STATISTICS)["layers"]
+    assert list(found) == [*COLUMNS, *SUMMARY, "cells"] and found["layer"].unique().tolist() == ["0 Conv2d", "1 ReLU"]
+    assert (found["n_images"] == 3).all() and (found["n_seeds"] == 2).all()
+
+
 def test_the_mean_of_masks_is_that_of_the_images_which_have_one():
     network, x, labels, (change, outcomes) = attacked_network([0])
     masks = masks_by_shell(network, x, labels, (change, outcomes.iloc[:6]), 0, SETTINGS.masks)
@@ -111,7 +125,7 @@ def test_what_remains_is_the_log_of_change_over_control():
 
 def test_the_probes_of_one_network_have_intervals_over_images_and_its_mask_has_none():
     network, x, labels, attack = attacked_network([0, 3])
-    found = probe([(0, network)], x, labels, np.arange(6), attack, SETTINGS, STATISTICS)
+    found = probe([(0, network)], [], x, labels, np.arange(6), attack, SETTINGS, STATISTICS)
     for table in (found["counterparts"], found["masks"].query("mask == 'essential'")):
         assert (table["low"] <= table["mean"]).all() and (table["mean"] <= table["high"]).all()
     assert found["masks"].query("mask == 'network'")["low"].isna().all()

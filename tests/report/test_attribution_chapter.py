@@ -55,6 +55,17 @@ def test_a_run_at_chance_is_named_below_its_curve(table):
     assert "At chance" not in captions[0] and f"mean nothing: {RUNS[2]}." in captions[1]
 
 
+def test_a_caption_tells_where_a_point_is_a_band_of_several_shells(table):
+    curves = table["occluded_frequency"]
+    wide = curves.assign(shell=2.0 * curves["shell"] - 0.5).replace({"shell": {-0.5: 0}})  # DC, 1-2, 3-4, ...
+    for each, told in ((curves, False), (wide, True)):
+        for chart in (
+            attribution.occluded_frequency(each, table["class_occluded_frequency"], COLOURS),
+            attribution.shapes(each, COLOURS),
+        ):
+            assert (attribution.WIDE in chart.to_dict()["description"]) == told
+
+
 def test_margin_and_paper_mode_stand_in_panels_of_their_own(table):
     spec, rows = held(attribution.shapes(table["occluded_frequency"], COLOURS))
     for score, name in {"margin": "margin", "logit": "logit (paper mode)"}.items():

@@ -12,7 +12,7 @@ import report_tables
 import torch
 import vl_convert
 from report_pages import decoded
-from report_tables import ATTACKS, RUNS, SHELLS, cell, study, tables
+from report_tables import ATTACKS, LAYERS, RUNS, SHELLS, cell, study, tables
 
 from spectroscope.pipeline import io
 from spectroscope.report import page
@@ -57,6 +57,7 @@ def charts(table: dict[str, pd.DataFrame], run_colours: dict[str, str]) -> dict[
     drawn["band_accuracy"] = bands.accuracy(table["band_accuracy"], run_colours, 0.25)
     drawn["training"] = training.training(table["training"], run_colours, 0.25)
     drawn["calibrated"] = perturbation.against_noise(table["calibrated"], run_colours, 0.95)
+    drawn["layers"] = probing.layers(table["layers"], "passed", run_colours)
     drawn["agreement"] = validation.agreement(table["agreement"])
     drawn["multiverse"] = validation.choices(table["multiverse"], table["signs"], run_colours)
     return {name: chart.to_dict() for name, chart in drawn.items()}
@@ -519,6 +520,39 @@ def test_an_infinite_margin_has_no_dot_and_no_lowest_place(table):
     assert "band: standard 1." in spec["description"] and held(spec)["mean"].isna().tolist() == [True, False, True]
     nowhere = probing.margins(rows.assign(mean=np.inf), report_tables.run_colours(1)).to_dict()
     assert "standard no data" in nowhere["description"]
+
+
+def test_layers_are_shown_from_first_to_last_beside_their_null_and_only_where_probed(table):
+    spec = probing.layers(table["layers"], "passed", report_tables.run_colours(4)).to_dict()
+    rows = held(spec)
+    shown = [LAYERS[k] for k in (0, 1, 3, 4, 6, 7)]
+    assert rows["panel"].unique().tolist() == shown and "6 of 8 layers" in spec["description"]
+    kept = ["network", "random weights"]
+    expected = table["layers"].query("statistic == 'passed' and layer in @shown and network in @kept")
+    order = ["run", "layer", "network", "band"]
+    pd.testing.assert_frame_equal(
+        rows.sort_values(order)[[*order, "mean", "low"]].reset_index(drop=True),
+        expected.sort_values(order)[[*order, "mean", "low"]].reset_index(drop=True),
+        rtol=1e-5,
+    )
+    last = table["layers"].query("statistic == 'passed' and layer == @LAYERS[-1] and band == 3 and run == 'standard'")
+    own, null = (last.set_index("network")["mean"][name] for name in kept)
+    assert f"in the last layer: standard {own:.2f} (weights shuffled {null:.2f})" in spec["description"]
+    assert "reach each layer" in chapter(probing, study())
+    off = table["layers"].iloc[:0]
+    assert "reach each layer" not in chapter(probing, study(tables={"layers": off}))
+
+
+def test_runs_with_other_layers_are_set_side_by_side_by_depth(table):
+    rows = table["layers"].query("run in @RUNS[:2]")
+    other = rows[(rows["run"] == RUNS[0]) | rows["layer"].isin(LAYERS[:3])]
+    spec = probing.layers(other, "relative", report_tables.run_colours(2)).to_dict()
+    shown = held(spec)
+    assert shown["panel"].unique().tolist() == [f"depth {k}%" for k in (0, 20, 40, 60, 80, 100)]
+    deepest = shown[shown["panel"] == "depth 100%"].groupby("run")["layer"].first()
+    assert (
+        deepest.to_dict() == {RUNS[0]: LAYERS[-1], RUNS[1]: LAYERS[2]} and "6 of 3 to 8 layers" in spec["description"]
+    )
 
 
 def test_recovery_tells_what_was_found_what_the_control_found_and_what_removal_costs():

@@ -73,6 +73,8 @@ def test_the_peak_of_a_run_is_where_its_mean_is_highest_or_lowest():
     table = pd.DataFrame({"run": ["b", "b", "a", "c"], "shell": [0, 1, 5, 2], "mean": [1.0, 2.0, 0.5, float("nan")]})
     table.index = [0, 0, 0, 0]  # as concatenated tables have it
     assert words.peaks(table, "shell") == "b 1, a 5, c no data"
+    between = table.assign(shell=table["shell"] + 0.5)
+    assert words.peaks(between, "shell") == "b 1.5, a 5.5, c no data"
     assert words.peaks(table, "shell", lowest=True) == "b 0, a 5, c no data"
 
 

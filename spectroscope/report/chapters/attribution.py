@@ -24,6 +24,7 @@ OCCLUDED_FREQUENCY = (
     "Occluded Frequency: how far the probability of the true class falls when one shell of the spectrum is set to "
     "zero; below zero, it rises. DC has its own scale. "
 )
+WIDE = "Here shells are removed in bands: a point is a band of several, which stands at its mean shell. "
 NOT_ALONE = (
     "It does not show what several shells are worth together, because one may stand in for another (higher shells also "
     "hold more coefficients): see the bands below. "
@@ -94,8 +95,14 @@ def occluded_frequency(table: pd.DataFrame, classes: pd.DataFrame, run_colours: 
     highest = f"Most is lost, above DC, without shell: {words.peaks(table[table['shell'] > 0], 'shell')}. "
     guessing = ", ".join(dict.fromkeys(table.loc[table["at_chance"].astype(bool), "run"]))
     guesses = f"At chance on clean images, so that their curves mean nothing: {guessing}. " if guessing else ""
-    caption = f"{OCCLUDED_FREQUENCY}{highest}{NOT_ALONE}{guesses}{words.sample_note(table)}"
+    caption = f"{OCCLUDED_FREQUENCY}{_wide(table)}{highest}{NOT_ALONE}{guesses}{words.sample_note(table)}"
     return style.styled(chart.add_params(chosen), caption)
+
+
+def _wide(table: pd.DataFrame) -> str:
+    """WIDE where a band of the curves has more than one shell."""
+    shells = table["shell"].unique()
+    return "" if (shells == np.arange(len(shells))).all() else WIDE
 
 
 def curves_above_dc(source: alt.Chart, run_colours: RunColours) -> alt.LayerChart:
@@ -125,7 +132,7 @@ def shapes(table: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     chart = charts.panels(panel.properties(width=400, height=220), rows, "drop", ("run", "shell"), 2)
     chart = chart.resolve_scale(y="independent").add_params(style.highlight())
     highest = "; ".join(f"{name}: {words.peaks(part, 'shell')}" for name, part in rows.groupby("drop", sort=False))
-    caption = f"{SHAPE_CURVES}Highest shell by {highest}. {NO_HEIGHTS}{words.sample_note(rows)}"
+    caption = f"{SHAPE_CURVES}{_wide(table)}Highest shell by {highest}. {NO_HEIGHTS}{words.sample_note(rows)}"
     return style.styled(chart, caption)
 
 

@@ -36,6 +36,7 @@ CHAPTERS = {  # where the table of an effect is shown
     "calibrated": "perturbation",
     "margins": "probing",
     "counterparts": "probing",
+    "layers": "probing",
 }
 
 
