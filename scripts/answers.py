@@ -1,8 +1,10 @@
 """The verdicts of all studies for docs/answers.md: each claim by study, and each claim over studies.
 
 Over studies the unit is the pair of networks, one with and one without what the claim is about, in the order of their
-seeds. The interval is Student's over all pairs, the p value that of flipping their signs; both take the pairs as a
-sample of pairs, whatever study they come from, and say nothing of data sets and architectures that are not among them.
+seeds; pairs of a study where the claim is void, or its effect stands for nothing, are left out. The interval is
+Student's over the pairs. p is that of flipping the signs of the pairs' distances from the margin, and the verdict that
+of Holm's steps over the claims of the table. Both take the pairs as a sample of pairs, whatever study they come from,
+and say nothing of data sets and architectures that are not among them.
 """
 
 import math
@@ -14,6 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from spectroscope.pipeline import io
+from spectroscope.report import words
 
 STUDIES = {  # folder of the committed table of claims -> name of the study
     "reports/tables": "photographs",
@@ -52,18 +55,25 @@ def by_study(root: Path) -> str:
 def over_studies(root: Path) -> str:
     """A Markdown table: a row for each claim that at least two studies make, over their pairs of networks."""
     found = tables(root)
-    lines = [
-        "| claim | pairs | mean [95 % over pairs] | p, signs flipped | margin | verdict by study |",
-        "|---" * 6 + "|",
-    ]
     names = dict.fromkeys(name for claims in found.values() for name in claims["claim"])
-    for name in names:
-        rows = {study: row for study, claims in found.items() for row in _rows(claims, name)}
-        if len(rows) > 1:
-            first = next(iter(rows.values()))
-            verdicts = "; ".join(f"{study}: {row['verdict']}" for study, row in rows.items())
-            margin = _expected(first)
-            lines.append(f"| {first['says']} | {_pairs(list(rows.values()))} | {margin} | {verdicts} |")
+    by_claim = {name: {study: row for study, claims in found.items() for row in _rows(claims, name)} for name in names}
+    by_claim = {name: rows for name, rows in by_claim.items() if len(rows) > 1}
+    beyond = {name: np.concatenate([_beyond(row) for row in rows.values()]) for name, rows in by_claim.items()}
+    p = {name: _flipped(pairs) for name, pairs in beyond.items()}
+    decided = _decided(p)
+    lines = [
+        "| claim | pairs | mean [95 % over pairs] | margin | p, signs flipped | verdict over pairs | by study |",
+        "|---" * 7 + "|",
+    ]
+    for name, rows in by_claim.items():
+        first = next(iter(rows.values()))
+        pairs = beyond[name] + first["margin"]
+        mean = _mean(-pairs if first["expect"] == "below" else pairs)
+        verdict = ("supported" if beyond[name].mean() > 0 else "refuted") if name in decided else "undetermined"
+        verdict = f"**{verdict}**" if len(pairs) >= FEWEST_PAIRS else f"fewer than {FEWEST_PAIRS} pairs"
+        each = "; ".join(f"{study}: {row['verdict']}" for study, row in rows.items())
+        shown = "-" if np.isnan(p[name]) else f"{p[name]:.2g}"
+        lines.append(f"| {first['says']} | {len(pairs)} | {mean} | {_expected(first)} | {shown} | {verdict} | {each} |")
     return "\n".join(lines) + "\n"
 
 
@@ -71,20 +81,41 @@ def _rows(claims: pd.DataFrame, name: str) -> list[dict[str, Any]]:
     return claims[claims["claim"] == name].to_dict("records")
 
 
-def _pairs(rows: list[dict[str, Any]]) -> str:
-    """Three cells: how many pairs, their mean with its interval, and p."""
-    pairs = np.array([float(value) for row in rows for value in str(row["networks"]).split() if value != "nan"])
-    if len(pairs) < FEWEST_PAIRS:
-        return f"{len(pairs)} | fewer than {FEWEST_PAIRS} pairs | -"
+def _beyond(row: dict[str, Any]) -> np.ndarray:
+    """How far each pair lies beyond the margin, in the expected direction; none where the study is no evidence."""
+    no_evidence = row["verdict"] == "void" or str(row["reason"]).startswith("no centre")
+    pairs = np.array([float(value) for value in str(row["networks"]).split() if value != "nan" and not no_evidence])
+    return (-pairs if row["expect"] == "below" else pairs) - row["margin"]
+
+
+def _flipped(beyond: np.ndarray) -> float:
+    """Two-sided p of the mean when each sign might as well be the other; NaN with fewer than FEWEST_PAIRS pairs."""
+    if len(beyond) < FEWEST_PAIRS:
+        return math.nan
+    found = stats.permutation_test((beyond,), np.mean, permutation_type="samples", n_resamples=9999, rng=0)
+    return float(found.pvalue)
+
+
+def _decided(p: dict[str, float]) -> set[str]:
+    """The claims that Holm's steps decide; those without p count in the number of claims."""
+    found = set[str]()
+    for place, name in enumerate(sorted(p, key=lambda name: (math.isnan(p[name]), p[name]))):
+        if not p[name] <= (1 - CONFIDENCE) / (len(p) - place):
+            break
+        found.add(name)
+    return found
+
+
+def _mean(pairs: np.ndarray) -> str:
+    if len(pairs) < 2:
+        return "-"
     half = stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1) * stats.sem(pairs)
-    flipped = stats.permutation_test((pairs,), np.mean, permutation_type="samples", n_resamples=9999, rng=0)
-    mean = pairs.mean()
-    return f"{len(pairs)} | {mean:+.3g} [{mean - half:+.3g}, {mean + half:+.3g}] | {flipped.pvalue:.2g}"
+    return f"{pairs.mean():+.3g} [{pairs.mean() - half:+.3g}, {pairs.mean() + half:+.3g}]"
 
 
 def _line(row: dict[str, Any]) -> str:
-    sizes = {"n_runs": "runs", "n_networks": "networks", "n_images": "images"}
-    sample = ", ".join(f"{int(row[name])} {noun}" for name, noun in sizes.items() if row[name])
+    sizes = {"n_runs": "run", "n_networks": "network", "n_images": "image"}
+    sample = ", ".join(words.count(int(row[name]), noun) for name, noun in sizes.items() if row[name])
     notes = [str(row[name]) for name in ("void", "reason") if isinstance(row[name], str) and row[name]]
     verdict = f"**{row['verdict']}**" + (f" ({'; '.join(notes)})" if notes else "")
     control = _interval(row["control"], row["control_low"], row["control_high"])

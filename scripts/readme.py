@@ -6,12 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scripts import answers
+from scripts import answers, gpu
 from spectroscope.pipeline import io
 from spectroscope.questions import QUESTIONS
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("studies.md", "validation.md", "answers.md")))
+PAGES = (
+    ROOT / "README.md",
+    *(ROOT / "docs" / name for name in ("studies.md", "validation.md", "answers.md", "scale.md")),
+)
 ENDS = ("mean", "low", "high")
 Row = dict[str, Any]
 
@@ -20,9 +23,9 @@ def filled(text: str, root: Path = ROOT) -> str:
     """`text` with the content of every block `<!-- NAME -->` ... `<!-- end -->` made anew.
 
     NAME is `finding` (three sentences on the default study), `questions` (the stages), `verdicts` (of all studies),
-    `verdicts over studies`, a Markdown file, `FOLDER by
-    method` (how good the attribution methods are), or `FOLDER by network` (single networks side by side). A block whose
-    study has left no result stays as it is.
+    `verdicts over studies`, a Markdown file, `FOLDER by method` (how good the attribution methods are), `FOLDER by
+    network` (single networks side by side), or `FILE by number` (figures of a GPU). A block whose study has left no
+    result stays as it is.
     """
 
     def block(match: re.Match) -> str:
@@ -32,7 +35,8 @@ def filled(text: str, root: Path = ROOT) -> str:
         return f"<!-- {match[1]} -->\n{fill(source)}<!-- end -->" if source.exists() else match[0]
 
     return re.sub(
-        r"<!-- (finding|questions|verdicts(?: over studies)?|\S+/\S+?(?: by method| by network)?) -->\n.*?<!-- end -->",
+        r"<!-- (finding|questions|verdicts(?: over studies)?|\S+/\S+?(?: by (?:method|network|number))?) -->\n"
+        r".*?<!-- end -->",
         block,
         text,
         flags=re.S,
@@ -183,6 +187,7 @@ FORMS: dict[str, Callable[[Path], str]] = {
     "": Path.read_text,
     "method": methods,
     "network": networks,
+    "number": gpu.tables,
 }
 
 

@@ -15,6 +15,6 @@ QUESTIONS = {
     "probing": "Which bands does each network need, which does it represent, and where are its margins small?",
     "findings": "Which differences between runs are larger than chance?",
     "validation": "Do the attribution methods agree, and how faithful is each of them?",
-    "claims": "Which of the claims made beforehand does the study support?",
+    "claims": "Which of its claims does the study support?",
     "report": "What did the study find?",
 }

@@ -1,4 +1,4 @@
-"""Which of the claims made beforehand does the study support?"""
+"""Which of its claims does the study support?"""
 
 from spectroscope.claims import verdicts
 from spectroscope.claims.settings import Claims

@@ -9,9 +9,9 @@ from spectroscope.report.overview import overview
 from spectroscope.report.results import Results
 
 QUESTION = QUESTIONS["claims"]
-NONE = "This study makes no claims beforehand (section `claims` of params.yaml)."
+NONE = "This study makes no claims (section `claims` of params.yaml)."
 CAPTION = (
-    "Supported: the whole interval of the effect lies beyond the margin that was set beforehand. Refuted: the whole "
+    "Supported: the whole interval of the effect lies beyond the margin that the claim sets. Refuted: the whole "
     "interval lies on the other side of it. Undetermined: the margin is inside. Void: the control shows the effect "
     "too, or what should have caused it did not happen. Each interval has the confidence at which Holm's steps tested "
     "the claim, so that all verdicts together are right with {together:.0%} confidence; it is over networks and "
