@@ -27,6 +27,7 @@ STUDIES = {  # folder of the committed table of claims -> name of the study
 }
 FEWEST_PAIRS = 9  # with fewer, flipping signs cannot reach the levels of Holm's steps
 CONFIDENCE = 0.95
+HEADLINE = ("adversarial-moves-down", "robust-perturbed-low", "lowpass-makes-robust")
 
 
 def tables(root: Path) -> dict[str, pd.DataFrame]:
@@ -34,6 +35,27 @@ def tables(root: Path) -> dict[str, pd.DataFrame]:
     return {
         name: io.read_table(file) for folder, name in STUDIES.items() if (file := root / folder / "claims.csv").exists()
     }
+
+
+def headline(root: Path) -> str:
+    """Three claims as a list for README.md: the verdict of each study with its effect."""
+    found, lines = tables(root), []
+    for name in HEADLINE:
+        rows = {study: row for study, claims in found.items() for row in _rows(claims, name)}
+        first = next(iter(rows.values()))
+        each = [
+            f"{row['verdict']} on {study}" + ("" if row["verdict"] == "void" else f" ({_effect(row)})")
+            for study, row in rows.items()
+        ]
+        lines.append(f"* **{first['says']}** (margin {first['margin']:g}, {first['unit']}): {'; '.join(each)}.")
+    return "\n".join(lines) + "\n"
+
+
+def _effect(row: dict[str, Any]) -> str:
+    if _no_centre(row):
+        return "its curve has no centre"
+    sample = words.count(int(row["n_networks"]), "network")
+    return f"{_interval(row['mean'], row['low'], row['high'])}, {sample}" + (", weak" if row["weak"] else "")
 
 
 def by_study(root: Path) -> str:
@@ -83,9 +105,13 @@ def _rows(claims: pd.DataFrame, name: str) -> list[dict[str, Any]]:
 
 def _beyond(row: dict[str, Any]) -> np.ndarray:
     """How far each pair lies beyond the margin, in the expected direction; none where the study is no evidence."""
-    no_evidence = row["verdict"] == "void" or str(row["reason"]).startswith("no centre")
+    no_evidence = row["verdict"] == "void" or _no_centre(row)
     pairs = np.array([float(value) for value in str(row["networks"]).split() if value != "nan" and not no_evidence])
     return (-pairs if row["expect"] == "below" else pairs) - row["margin"]
+
+
+def _no_centre(row: dict[str, Any]) -> bool:
+    return str(row["reason"]).startswith("no centre")
 
 
 def _flipped(beyond: np.ndarray) -> float:

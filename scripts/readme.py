@@ -22,7 +22,7 @@ Row = dict[str, Any]
 def filled(text: str, root: Path = ROOT) -> str:
     """`text` with the content of every block `<!-- NAME -->` ... `<!-- end -->` made anew.
 
-    NAME is `finding` (three sentences on the default study), `questions` (the stages), `verdicts` (of all studies),
+    NAME is `finding` (three claims, by study), `questions` (the stages), `verdicts` (of all studies),
     `verdicts over studies`, a Markdown file, `FOLDER by method` (how good the attribution methods are), `FOLDER by
     network` (single networks side by side), or `FILE by number` (figures of a GPU). A block whose study has left no
     result stays as it is.
@@ -30,7 +30,7 @@ def filled(text: str, root: Path = ROOT) -> str:
 
     def block(match: re.Match) -> str:
         name, _, form = match[1].partition(" by ")
-        source = root / {"finding": "reports/tables"}.get(name, "." if name in FORMS else name)
+        source = root / ("." if name in FORMS else name)
         fill = FORMS.get(name) or FORMS[form]
         return f"<!-- {match[1]} -->\n{fill(source)}<!-- end -->" if source.exists() else match[0]
 
@@ -40,48 +40,6 @@ def filled(text: str, root: Path = ROOT) -> str:
         block,
         text,
         flags=re.S,
-    )
-
-
-def finding(tables: Path) -> str:
-    """What the default study found, in three sentences, each with its figures, its n and its intervals."""
-    accuracy = {(row["run"], row["attack"]): row for row in rows(tables / "accuracy.csv")}
-    change = {(row["run"], row["statistic"]): row for row in rows(tables / "contrasts.csv")}
-
-    def points(run: str) -> str:
-        difference = _figures(change[run, "pgd"], 100, "+.1f", " points")
-        of, to = (100 * accuracy[name, "pgd"]["mean"] for name in ("standard", run))
-        return f"{difference}, from {of:.0f} % to {to:.0f} %"
-
-    attacked, clean = accuracy["standard", "pgd"], accuracy["standard", "clean"]
-    sample = f"{attacked['n_seeds']} networks a run, n = {attacked['n_images']}"
-    chance = 100 / len({row["class"] for row in rows(tables / "class_accuracy.csv")})
-    return (
-        f"* **Adversarial training** changed the accuracy under PGD (l-inf, 8/255) by {points('adversarial')} "
-        f"({sample}). {_shift(change.get(('adversarial', 'centroid by margin')))}\n"
-        f"* **Training on low-passed images** without an adversary changed the accuracy under the same attack by "
-        f"{points('lowpass')}, where chance is {chance:.1f} % ({sample}).\n"
-        f"* **These networks are weak** ({_figures(clean, 100, '.0f', ' %')} correct on {clean['n_images']} clean "
-        "images): the study shows what the instrument does. Of [public networks]"
-        "(docs/studies.md#public-networks), on other images, some results differ.\n"
-    )
-
-
-def _figures(row: Row, scale: float, form: str, unit: str) -> str:
-    """Mean and interval of a row."""
-    mean, low, high = (f"{scale * row[key]:{form}}" for key in ENDS)
-    return f"{mean}{unit} [{low}, {high}]"
-
-
-def _shift(row: Row | None) -> str:
-    """How far the centroid of reliance moved, and whether this study establishes that it moved."""
-    if row is None:
-        return "Where its reliance lies has no centre: too much of the curve is negative."
-    shift = f"The centroid of its reliance, by margin, differed by {_figures(row, 1, '+.1f', ' shells')}"
-    if row["low"] <= 0 <= row["high"]:
-        return f"{shift} (n = {row['n_images']}): no shift is established."
-    return (
-        f"{shift} (n = {row['n_images']}), {'down, as in the paper' if row['mean'] < 0 else 'up, against the paper'}."
     )
 
 
@@ -180,7 +138,7 @@ def interval(row: Row) -> str:
 
 
 FORMS: dict[str, Callable[[Path], str]] = {
-    "finding": finding,
+    "finding": answers.headline,
     "questions": questions,
     "verdicts": answers.by_study,
     "verdicts over studies": answers.over_studies,
