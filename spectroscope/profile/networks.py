@@ -292,7 +292,7 @@ def _from_weights(spec: str, options: Options) -> Network:
     side = architectures.FIXED_SIDES.get(name)
     keys = next((key for key, sign in SIGNS.items() if any(sign in tensor for tensor in tensors)), "plain")
     inside = keys != "plain"
-    run = {"model": name, "weights": [str(path.resolve())], "entry": _entry(path, options.entry), "keys": keys}
+    run = {"model": name, "weights": [str(path.absolute())], "entry": _entry(path, options.entry), "keys": keys}
     return Network(
         path.name.split(".")[0], f"{name}, weights of {path.name}", partial(_filled, path, name, keys, options.entry),
         first.shape[1], (side, side) if side else None, normalisation="the file of weights" if inside else None,

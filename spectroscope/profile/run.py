@@ -137,6 +137,7 @@ def facts(profile: Profile, spec: str, options: Options) -> dict[str, Any]:
         "model": spec,
         "kind": ready.network.kind,
         "n_images": len(ready.pixels),
+        "outputs": ready.logits.shape[1],
         "labelled": ready.labelled,
         "accuracy": _interval(accuracy),
         "accuracy_among_classes_of_images": _interval(among),
