@@ -35,8 +35,8 @@ def ready():
 
 
 def plan(waves):
-    angles, count = measure._angles(32, 32, waves)
-    return measure.Plan(32, N, 0, 10, angles, count, N, 1e-4, 0.0)
+    angles, count = measure._angles(32, 32, 8, waves)
+    return measure.Plan(32, N, 0, 10, 8, angles, count, N, 1e-4, 0.0, {})
 
 
 def told(_):

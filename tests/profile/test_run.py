@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from scripts.format_params import formatted
+from spectroscope import cli
 from spectroscope.cli import app
 from spectroscope.models.architectures import build
 from spectroscope.pipeline import io, params
@@ -46,6 +48,7 @@ def place(tmp_path, monkeypatch):
 
 
 def command(*arguments):
+    cli.BEGAN = time.monotonic()  # a process of its own begins here
     return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
@@ -69,7 +72,7 @@ def test_a_network_and_its_images_become_a_page_that_says_what_was_found(place):
 def test_an_exported_program_is_profiled_from_its_file(place):
     module = build("cnn-a", (3, 32, 32), 4).eval()
     torch.export.save(torch.export.export(module, (torch.rand(2, 3, 32, 32),)), place / "net.pt2")
-    done = command("profile", "net.pt2", "photos", "--minutes", "0.05", "--images", "16")
+    done = command("profile", "net.pt2", "photos", "--minutes", "0.3", "--images", "16")
     assert done.exit_code == 0, done.output
     found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
     assert found["size"] == [3, 32, 32] and not found["labelled"]
@@ -134,7 +137,7 @@ def test_an_interrupt_keeps_what_is_finished(place, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(measure, "attacks", interrupted)
-    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.3", "--images", "32")
     assert done.exit_code == 0
     assert (place / "profile" / "reliance.csv").exists() and not (place / "profile" / "attacks.csv").exists()
     assert "stopped by the user" in (place / "profile" / "index.html").read_text()
@@ -145,7 +148,7 @@ def test_attacks_that_fail_leave_the_rest_of_the_profile(place, monkeypatch):
         raise RuntimeError("out of range")
 
     monkeypatch.setattr(measure, "attacks", failing)
-    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.3", "--images", "32")
     assert done.exit_code == 0 and (place / "profile" / "heat_map.csv").exists()
     found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
     assert "net: confined attacks were left out (out of range)." in found["left_out"]
@@ -188,6 +191,41 @@ def test_what_a_plan_leaves_out_is_named():
     chosen = measure.planned((200, 3, 32, 32), 0.01, 0.03, 30)
     assert any(text.startswith("images of reliance") for text in chosen.left_out)
     assert any(text.startswith("waves of the heat map") for text in chosen.left_out)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "measured", "images"),
+    [
+        (1200, {"reliance", "heat map", "layers"}, 20),
+        (280, {"reliance", "heat map"}, 11),
+        (120, {"reliance"}, 7),
+        (40, {"reliance"}, 4),
+    ],
+)
+def test_of_a_slow_network_what_does_not_fit_is_left_out_and_the_rest_keeps_to_the_time(seconds, measured, images):
+    chosen = measure.planned((20, 3, 224, 224), 1.0, 3.0, seconds)  # a large transformer on one busy core
+    assert set(chosen.shares) == measured and sum(chosen.shares.values()) == pytest.approx(1)
+    assert chosen.images == images and chosen.bands == (16 if seconds == 1200 else 8) and chosen.attacked == 0
+    passes = chosen.images * (chosen.bands + 5) + chosen.waves * chosen.waved
+    assert passes * measure.SLACK <= max(1.25 * seconds, 63)
+    assert "confined attacks (4 images take about 1440 s)" in chosen.left_out
+    assert ("spectra by layer (4 images take about 144 s)" in chosen.left_out) == ("layers" not in measured)
+    assert ("Fourier heat map (4 images take about 43 s)" in chosen.left_out) == ("heat map" not in measured)
+
+
+def test_a_profile_without_time_for_it_has_reliance_alone_and_says_so(place, monkeypatch):
+    own = measure.planned
+    monkeypatch.setattr(measure, "planned", lambda shape, *_: own(shape, 1.0, 3.0, 60))
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0, done.output
+    assert {file.stem for file in (place / "profile").glob("*.csv")} == {"power", "reliance", "whole_bands"}
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    assert found["left_out"][:3] == [
+        "confined attacks (4 images take about 1440 s)",
+        "Fourier heat map (4 images take about 43 s)",
+        "spectra by layer (4 images take about 86 s)",
+    ]
+    assert "Left out for lack of time" in (place / "profile" / "index.html").read_text()
 
 
 def test_whole_bands_partition_the_spectrum():
