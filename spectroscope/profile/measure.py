@@ -348,6 +348,7 @@ def heat_map(
     found = torch.cat([errors(rows) for rows in parts(len(drawn.ring), at_once, seconds, done, two_a_ring)], 1)
     lost = found.double() - (logits.argmax(1) != y).double()[:, None]  # (n, waves)
     table = ring_means(drawn, lost)
+    table[["low", "high"]] = table[["low", "high"]].clip(-1, 1)  # few images and waves: Student's t reaches beyond
     of_ring = torch.tensor(table["mean"].to_numpy())  # every ring has a wave: they are served in turn
     full = torch.cat([lost.mean(0), of_ring[drawn.ring[lost.shape[1] :]]])[drawn.cell]
     return torch.fft.fftshift(full).numpy(), table

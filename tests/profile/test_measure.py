@@ -66,6 +66,13 @@ def test_a_heat_map_that_is_cut_short_has_two_waves_and_an_interval_in_each_ring
     assert table["waves"].sum() < 40 and np.isfinite(found).all()
 
 
+def test_an_interval_of_few_waves_ends_where_accuracy_does(monkeypatch):
+    own = measure.ring_means
+    monkeypatch.setattr(measure, "ring_means", lambda *given: own(*given).assign(low=-1.29, high=2.09))
+    _, table = measure.heat_map(ready(), plan(0), 60.0, told)
+    assert (table["low"] == -1).all() and (table["high"] == 1).all()
+
+
 def test_bands_of_reliance_are_of_equal_width_in_cycles():
     own = ready()
     table = measure.reliance(own, replace(plan(51), bands=8), 60.0, told)["reliance"]
