@@ -2,7 +2,7 @@
 # make smoke   reproduce the toy study in a copy of the last commit, .smoke/
 # make test    make the environment and run every check: format, lint, types, import floors, documents, tests
 # make docs    build the documents as pages that open offline: site/index.html
-# make readme  put the newest results into README.md and docs/
+# make readme  put the newest results into README.md, docs/ and the comparison of a profile's page
 # make compare REV=main   the results of another branch beside those of the working tree: compare.html
 # make lock    refresh requirements.lock from pyproject.toml
 .DEFAULT_GOAL := help
@@ -36,6 +36,7 @@ docs: env
 
 readme: env
 	$(BIN)/python -m scripts.readme
+	$(BIN)/python -m scripts.public_networks
 
 compare: env
 	$(BIN)/python -m spectroscope.cli compare $(or $(REV),$(error expected a revision, such as REV=main, got none))

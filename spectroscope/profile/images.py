@@ -29,6 +29,7 @@ from spectroscope.pipeline import machine, params
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 TEST_FOLDERS = ("test", "val", "validation")
 WORDNET_ID = re.compile(r"n\d{8}")
+TRAINING_PATCHES = 100  # of each bundled photograph, in a study of them
 SETS = {"cifar10": 10, "cifar100": 100, "svhn": 10, "stl10": 10}  # of torchvision, with their numbers of classes
 
 
@@ -47,7 +48,7 @@ class Chosen:
     classes: tuple[str, ...] | None
     total: int
     notes: list[str] = field(default_factory=list)
-    dataset: dict[str, Any] | None = None  # its section of a study
+    dataset: dict[str, Any] | None = None  # its section of a study: whole, or name, test and, where known, train
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,9 @@ def _folder(path: Path, n: int, seed: int) -> Chosen:
         notes.append("Labels are the WordNet ids that the names of the files begin with.")
     rows = _picked(labels, len(files), n, seed, str(path)).tolist()
     encoded = [(files[row].read_bytes(), str(files[row])) for row in rows]
-    dataset = {"name": "imagefolder", "test": str(root.resolve())} if by_class else None
+    dataset = {"name": "imagefolder", "test": str(root.absolute())} if by_class else None
+    if dataset is not None and split is not None:
+        dataset["train"] = str(inside["train"].absolute())
     own = None if labels is None else labels[rows]
     return Chosen(path.name, "folder of images", encoded, None, own, classes, len(files), notes, dataset)
 
@@ -188,9 +191,19 @@ def _parquet(files: list[Path], spec: str, n: int, seed: int) -> Chosen:
         names = tuple(map(str, range(int(whole.max()) + 1)))
     own = None if whole is None else whole[rows]
     notes = ["These are training images."] if files[0].name.startswith("train") else []
-    dataset = {"name": "parquet", "test": str(files[0].resolve())} if len(files) == 1 else None
+    dataset = _parquet_set(files)
     encoded = [found[row] for row in rows.tolist()]
     return Chosen(Path(spec).name, "Parquet", encoded, None, own, names, total, notes, dataset)
+
+
+def _parquet_set(files: list[Path]) -> dict[str, Any] | None:
+    """Settings of Parquet files of one split: the file, or all whose names begin with its; beside it training files."""
+    folder, name = files[0].absolute().parent, files[0].name
+    split = next((split for split in TEST_FOLDERS if name.startswith(split)), None)
+    train = {"train": str(folder / "train*.parquet")} if split and any(folder.glob("train*.parquet")) else {}
+    if len(files) > 1 and split is None:
+        return None
+    return {"name": "parquet", **train, "test": str(folder / (f"{split}*.parquet" if len(files) > 1 else name))}
 
 
 def _arrays(path: Path, n: int, seed: int) -> Chosen:
@@ -244,13 +257,17 @@ def _data_set(name: str, root: str, n: int, seed: int) -> Chosen:
     """Test images of a data set: `photos`, bundled; `cifar10:FOLDER` and the like, downloaded without a folder."""
     if name == "photos":
         settings = photographs(32, 1, -(-n // 8), seed)
+        study = photographs(32, TRAINING_PATCHES, -(-n // 8), seed)
     else:
         folder = root or str(Path.home() / ".cache" / "spectroscope" / name)
         limit = {"train": SETS[name], "test": max(n, SETS[name])}
         settings = {"name": name, "root": folder, "download": not root, "limit": limit, "seed": seed}
+        whole = {"train": None, "test": None}
+        study = settings | {"root": str(Path(folder).absolute()), "download": False, "limit": whole}
     loaded = registry.load(params.validate(settings, registry.DatasetSettings, "", Path(name)))
     test = loaded.test
-    return Chosen(name, "data set", None, test.pixels[:n], test.labels[:n], test.classes, len(test))
+    own = (test.pixels[:n], test.labels[:n], test.classes)
+    return Chosen(name, "data set", None, *own, len(test), dataset=study)
 
 
 def sides_and_channels(chosen: Chosen) -> tuple[set[tuple[int, int]], int]:

@@ -24,16 +24,17 @@ from spectroscope.frequency.partitions import by_band, cycles_per_side, equal_wi
 from spectroscope.frequency.spectrum import shells
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.memory import within_memory
-from spectroscope.probing.layers import spectrum_by_layer
+from spectroscope.probing.layers import NETWORKS, spectrum_by_layer
 from spectroscope.profile.preflight import Ready
 from spectroscope.statistics.intervals import mean_interval
 
 HF_FROM = 0.5  # of the shells: where high begins; middle begins at half of it
-SHARES = {"reliance": 0.4, "attacks": 0.28, "heat map": 0.2, "layers": 0.12}  # of the time
-WITHOUT_GRADIENT = {"reliance": 0.7, "attacks": 0.0, "heat map": 0.3, "layers": 0.0}
+SHARES = {"reliance": 0.4, "attacks": 0.28, "heat map": 0.2, "layers": 0.12}  # of the time, in this order
+SHOWN = {"attacks": "confined attacks", "heat map": "Fourier heat map", "layers": "spectra by layer"}
 MOST_FOR_LAYERS = 32  # images
 FIRST_FOR_LAYERS = 4  # images that the time of the others is told from
 FEWEST = 16  # images of a measurement
+LEAST = 4  # the same, of a network so slow that FEWEST do not fit into the time
 STEPS = 10  # of an attack
 PILOT = 16  # images that the radius of the attacks is found on
 FOOLED = 0.5  # of the pilot's images, by PGD that is not confined, at the radius
@@ -42,23 +43,27 @@ DOUBLINGS = 6
 SLACK = 1.2  # a plan takes this much longer than the passes that it counts
 ANGLES = 6  # waves of each ring that come before more images: intervals are wide because of the images
 MOST_RINGS = 16  # of the heat map, above DC; one for 4 pixels of smaller images
+LEAST_RINGS = 4
 BANDS = ("low", "middle", "high")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Bands of reliance; images of each measurement; steps of attacks; angles of each ring and waves of the heat map.
-    Seconds of one image's forward pass and of its gradient, and what was left out for lack of time, in words."""
+    """Bands of reliance; images of each measurement; steps of attacks; rings, angles of each and waves of the heat map.
+    Seconds of one image's forward pass and of its gradient; shares of the time, of the measurements that are made; and
+    what was left out for lack of time, in words."""
 
     bands: int
     images: int
     attacked: int
     steps: int
+    rings: int
     angles: int
     waves: int
     waved: int
     forward: float
     gradient: float
+    shares: dict[str, float]
     left_out: list[str] = field(default_factory=list)
 
 
@@ -73,39 +78,67 @@ def plan(ready: Ready, seconds: float) -> Plan:
 def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float, seconds: float) -> Plan:
     """The plan for images (N, C, H, W), from the seconds of one image: pure arithmetic."""
     n, _, height, width = shape
-    side, left_out = max(height, width), []
-    shares = SHARES if gradient else WITHOUT_GRADIENT
+    side, full_rings = max(height, width), max(1, min(MOST_RINGS, min(height, width) // 4))
+    few_rings, tries = min(LEAST_RINGS, full_rings), 7 * STEPS + 3 * STEPS  # seven variants, and the pilot's share
+    least = {  # seconds of LEAST images
+        "attacks": LEAST * tries * gradient * SLACK if gradient else math.inf,
+        "heat map": LEAST * (1 + 2 * few_rings) * forward * SLACK,
+        "layers": FIRST_FOR_LAYERS * _passes_for_layers(side) * forward * SLACK if gradient else math.inf,
+    }
+    shares = _affordable(least, seconds)
+    left_out = [
+        f"{SHOWN[name]} ({LEAST} images take about {needed:.0f} s)"
+        for name, needed in least.items()
+        if name not in shares and needed < math.inf  # without a gradient no time is enough
+    ]
     passes = shares["reliance"] * seconds / (forward * SLACK)
     most = side if side <= 32 else 16
     bands = next((count for count in (most, 16, 8) if count <= most and n * (count + 5) <= passes), min(8, most))
-    images = int(min(n, max(FEWEST, passes // (bands + 5))))
+    images = int(min(n, max(LEAST, passes // (bands + 5))))
     if bands < most:
         left_out.append(f"bands of reliance ({bands} in place of {most})")
     if images < n:
         left_out.append(f"images of reliance ({images} of {n})")
     attacked = 0
-    if gradient:
-        tries = 7 * STEPS + 3 * STEPS  # seven variants, and the pilot's share
-        attacked = int(min(n, 200, max(FEWEST, shares["attacks"] * seconds / (gradient * SLACK * tries))))
+    if "attacks" in shares:
+        attacked = int(min(n, 200, max(LEAST, shares["attacks"] * seconds / (gradient * SLACK * tries))))
         if attacked < min(n, 200):
             left_out.append(f"images of the confined attacks ({attacked} of {min(n, 200)})")
-    half = len(half_plane(height, width))
-    whole = half if side <= 32 else math.ceil(0.05 * half)
-    budget = shares["heat map"] * seconds / (forward * SLACK)
-    waved = int(min(n, 64, max(FEWEST, budget // (1 + ANGLES * _rings(height, width)))))
-    angles, wave_count = _angles(height, width, int(min(whole, budget // waved)))
-    if wave_count < half:
-        left_out.append(f"waves of the heat map ({wave_count} of {half}, drawn evenly over ring and angle)")
-    return Plan(bands, images, attacked, STEPS, angles, wave_count, waved, forward, gradient, left_out)
+    rings = angles = wave_count = waved = 0
+    if "heat map" in shares:
+        half = len(half_plane(height, width))
+        whole = half if side <= 32 else math.ceil(0.05 * half)
+        budget = shares["heat map"] * seconds / (forward * SLACK)
+        rings = next((r for r in (full_rings, 8) if r <= full_rings and FEWEST * (1 + 2 * r) <= budget), few_rings)
+        fewest = min(FEWEST, max(LEAST, budget // (1 + 2 * rings)))
+        waved = int(min(n, 64, max(fewest, budget // (1 + ANGLES * rings))))
+        angles, wave_count = _angles(height, width, rings, int(min(whole, budget // waved)))
+        if wave_count < half:
+            left_out.append(f"waves of the heat map ({wave_count} of {half}, drawn evenly over ring and angle)")
+    waves = (rings, angles, wave_count, waved)
+    return Plan(bands, images, attacked, STEPS, *waves, forward, gradient, shares, left_out)
 
 
-def _rings(height: int, width: int) -> int:
-    return max(1, min(MOST_RINGS, min(height, width) // 4))
+def _passes_for_layers(side: int) -> int:
+    """Forward passes of one image: itself, without each octave, and its DC, through the network and its two nulls."""
+    return len(NETWORKS) * (int(math.log2(max(2, side - 1))) + 3)
 
 
-def _angles(height: int, width: int, most: int) -> tuple[int, int]:
+def _affordable(least: dict[str, float], seconds: float) -> dict[str, float]:
+    """Shares of the time, without the measurements whose least seconds do not fit, the dearest first."""
+    shares = dict(SHARES)
+    while True:
+        total = sum(shares.values())
+        excess = {name: least[name] / (shares[name] / total * seconds) for name in least if name in shares}
+        worst = max(excess, key=lambda name: excess[name], default=None)
+        if worst is None or excess[worst] <= 1:
+            return {name: share / total for name, share in shares.items()}
+        del shares[worst]
+
+
+def _angles(height: int, width: int, rings: int, most: int) -> tuple[int, int]:
     """The most angles of each ring that make at most so many waves, and these waves; two angles at least."""
-    of = torch.bincount(rings_of_waves(height, width, _rings(height, width)))
+    of = torch.bincount(rings_of_waves(height, width, rings))
     counts = {angles: int(of.clamp(max=angles).sum()) for angles in range(2, max(2, int(of.max())) + 1)}
     angles = max((angles for angles, waves in counts.items() if waves <= most), default=2)
     return angles, counts[angles]
@@ -139,6 +172,11 @@ def parts(n: int, size: int, seconds: float, done: Callable[[float], None], leas
         done(min(1.0, (first + size) / n))
 
 
+def _part(n: int, most: int) -> int:
+    """Images between two looks at the clock: a quarter of them, so that a slower machine costs a quarter at most."""
+    return min(most, max(LEAST, -(-n // 4)))
+
+
 def reliance(ready: Ready, chosen: Plan, seconds: float, done: Callable[[float], None]) -> dict[str, pd.DataFrame]:
     """Tables `reliance` (by band) and `whole_bands` (low, middle, high at once): what is lost without the band.
 
@@ -158,7 +196,7 @@ def reliance(ready: Ready, chosen: Plan, seconds: float, done: Callable[[float],
         options = (["probability", "margin"], "dct", None, False)
         return within_memory(lambda size: drops_by_score(*network, bands, *options, size), batch).cpu()  # type: ignore[arg-type]
 
-    for rows in parts(chosen.images, batch.images, seconds, done):
+    for rows in parts(chosen.images, _part(chosen.images, batch.images), seconds, done):
         fine.append(drops(rows, index))
         coarse.append(drops(rows, whole))
     shell = (2 * cycles_per_side(height, width, "dct", "linf")).round().long()  # that of a square image
@@ -211,7 +249,7 @@ def attacks(ready: Ready, chosen: Plan, seconds: float, done: Callable[[float], 
     if not len(right):
         raise ValueError("expected images that the network has right, got none to attack")
     begun = time.perf_counter()
-    eps = _radius(ready, settings, right[:PILOT])
+    eps = _radius(ready, settings, right[: min(PILOT, chosen.attacked)])
     coefficients = _smallest(ready.pixels.shape)
     variants: list[tuple[str, str, ConfinedL2, int | None]] = [
         ("whole band", name, own, None) for name, own in settings.items()
@@ -219,7 +257,7 @@ def attacks(ready: Ready, chosen: Plan, seconds: float, done: Callable[[float], 
     variants += [("equal dimension", name, own, coefficients) for name, own in settings.items() if name != "all"]
     rows = right[: chosen.attacked]
     fooled: dict[int, list[Tensor]] = {}
-    size = PILOT  # a part takes seven attacks: small parts keep to the time
+    size = _part(len(rows), PILOT)  # a part takes seven attacks: small parts keep to the time
     for first in range(0, len(rows), size):
         if first and time.perf_counter() - begun > seconds:
             break
@@ -297,7 +335,7 @@ def heat_map(
     """
     x, y, logits = ready.pixels[: chosen.waved], ready.labels[: chosen.waved], ready.logits[: chosen.waved]
     height, width = x.shape[-2:]
-    drawn = draw_waves(height, width, _rings(height, width), chosen.angles, machine.generator(0, 1))
+    drawn = draw_waves(height, width, chosen.rings, chosen.angles, machine.generator(0, 1))
     signs = wave_signs(len(drawn.ring), x, "l2", machine.generator(0, 2))
     batch = ready.model.batch
 
@@ -313,6 +351,7 @@ def heat_map(
     found = torch.cat([errors(rows) for rows in parts(len(drawn.ring), at_once, seconds, done, two_a_ring)], 1)
     lost = found.double() - (logits.argmax(1) != y).double()[:, None]  # (n, waves)
     table = ring_means(drawn, lost)
+    table[["low", "high"]] = table[["low", "high"]].clip(-1, 1)  # few images and waves: Student's t reaches beyond
     of_ring = torch.tensor(table["mean"].to_numpy())  # every ring has a wave: they are served in turn
     full = torch.cat([lost.mean(0), of_ring[drawn.ring[lost.shape[1] :]]])[drawn.cell]
     return torch.fft.fftshift(full).numpy(), table

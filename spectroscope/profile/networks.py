@@ -130,6 +130,8 @@ def _timm(rest: str, options: Options) -> Network:
     facts = timm.data.resolve_model_data_config(model)
     channels, height, width = facts["input_size"]
     classes = tuple(timm.data.ImageNetInfo().label_names()) if model.num_classes == 1000 else None
+    if not weights:
+        _without_zeros(model)
     return Network(
         rest, "timm", lambda *_: model, channels, (height, width), facts["crop_pct"], tuple(facts["mean"]),
         tuple(facts["std"]), "timm's configuration", classes, random=not weights,
@@ -163,7 +165,7 @@ def _torchvision(rest: str, options: Options) -> Network:
         model = models.get_model(name, weights=None, num_classes=1000 if last is None else len(last))
         io.load_tensors(model, tensors, Path(weights))
     else:
-        model = models.get_model(name, weights=None)
+        model = _without_zeros(models.get_model(name, weights=None))
     side, whole = shown.crop_size[0], shown.resize_size[0]
     n_classes = next((len(w) for w in reversed([*model.parameters()]) if w.ndim == 2), 0)
     classes = tuple(facts.meta["categories"])
@@ -171,6 +173,15 @@ def _torchvision(rest: str, options: Options) -> Network:
         rest, "torchvision", lambda *_: model, 3, (side, side), min(1.0, side / whole), tuple(shown.mean),
         tuple(shown.std), "torchvision's configuration", classes if len(classes) == n_classes else None, random=random,
     )  # fmt: skip
+
+
+def _without_zeros(model: nn.Module) -> nn.Module:
+    """A network of random weights whose last layer is random too: of zeros, as those of transformers are, it would give
+    every image the same outputs."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear) and not bool(layer.weight.any()):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+    return model
 
 
 def _hugging_face(rest: str, options: Options) -> Network:
@@ -292,7 +303,7 @@ def _from_weights(spec: str, options: Options) -> Network:
     side = architectures.FIXED_SIDES.get(name)
     keys = next((key for key, sign in SIGNS.items() if any(sign in tensor for tensor in tensors)), "plain")
     inside = keys != "plain"
-    run = {"model": name, "weights": [str(path.resolve())], "entry": _entry(path, options.entry), "keys": keys}
+    run = {"model": name, "weights": [str(path.absolute())], "entry": _entry(path, options.entry), "keys": keys}
     return Network(
         path.name.split(".")[0], f"{name}, weights of {path.name}", partial(_filled, path, name, keys, options.entry),
         first.shape[1], (side, side) if side else None, normalisation="the file of weights" if inside else None,

@@ -161,6 +161,11 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
             logits = in_batches(model, pixels)
         if channels == 3:
             findings += _swapped_colours(model, pixels, labels)
+    if bool((logits == logits[0]).all()) and not any(finding.check == "normalisation" for finding in findings):
+        raise ValueError(
+            f"{network.name}: expected outputs that differ between images, got the same for all {len(logits)}: a layer "
+            "of zeros, or weights that were not loaded; name a file of trained weights"
+        )
     if labels is not None:
         order = _about_order(logits, labels, present or [])
         findings += order

@@ -87,43 +87,40 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
     """Every measurement in its share of the time; an interrupt leaves those that are finished."""
     ready, plan, name = profile.ready, profile.plan, profile.name
     profile.tables["power"] = measure.power(ready)
-    ends = _ends(seconds, ready.network.gradient)
+    began = time.monotonic()
+
+    def until(measurement: str) -> float:
+        """Seconds that it may take, what the ones before it left over included."""
+        names = list(plan.shares)
+        share = sum(plan.shares[each] for each in names[: names.index(measurement) + 1])
+        return max(1.0, began + share * seconds - time.monotonic())
 
     def told(task: str) -> Callable[[float], None]:
         return lambda share: report.say(f"{name}: {task}", share)
 
     with quiet():
-        profile.tables |= measure.reliance(ready, plan, next(ends), told("reliance by band"))
-        if ready.network.gradient and bool((ready.logits.argmax(1) == ready.labels).any()):
+        profile.tables |= measure.reliance(ready, plan, until("reliance"), told("reliance by band"))
+        if not ready.network.gradient or not bool((ready.logits.argmax(1) == ready.labels).any()):
+            why = "it has no gradient" if not ready.network.gradient else "no image is right"
+            profile.missing.append(f"{name}: confined attacks were left out, since {why}.")
+        elif "attacks" in plan.shares:
             try:
-                profile.tables["attacks"] = measure.attacks(ready, plan, next(ends), told("confined attacks"))
+                profile.tables["attacks"] = measure.attacks(ready, plan, until("attacks"), told("confined attacks"))
             except (ValueError, RuntimeError) as error:  # the other measurements stand without it
                 why = str(error).splitlines()[0][:160]
                 profile.missing.append(f"{name}: confined attacks were left out ({why}).")
-        else:
-            why = "it has no gradient" if not ready.network.gradient else "no image is right"
-            profile.missing.append(f"{name}: confined attacks were left out, since {why}.")
-            next(ends)
-        heat_map, table = measure.heat_map(ready, plan, next(ends), told("Fourier heat map"))
-    profile.heat_map = heat_map
-    profile.tables["heat_map"] = table
+        if "heat map" in plan.shares:
+            found = measure.heat_map(ready, plan, until("heat map"), told("Fourier heat map"))
+            profile.heat_map, profile.tables["heat_map"] = found
     if not ready.network.gradient:
         profile.missing.append(f"{name}: its layers cannot be read from outside.")
+    if "layers" not in plan.shares:
         return
     try:
         with quiet():
-            profile.tables |= measure.layers(ready, next(ends), told("spectra by layer"))
+            profile.tables |= measure.layers(ready, until("layers"), told("spectra by layer"))
     except (ValueError, RuntimeError) as error:  # a program that was exported or traced may have no layers, or no copy
         profile.missing.append(f"{name}: spectra by layer were left out ({str(error).splitlines()[0][:160]}).")
-
-
-def _ends(seconds: float, gradient: bool) -> Iterator[float]:
-    """Seconds that each measurement may take, what the ones before it left over included."""
-    start, share = time.monotonic(), 0.0
-    shares = measure.SHARES if gradient else measure.WITHOUT_GRADIENT
-    for part in shares.values():
-        share += part
-        yield max(1.0, start + share * seconds - time.monotonic())
 
 
 def facts(profile: Profile, spec: str, options: Options) -> dict[str, Any]:
@@ -137,6 +134,7 @@ def facts(profile: Profile, spec: str, options: Options) -> dict[str, Any]:
         "model": spec,
         "kind": ready.network.kind,
         "n_images": len(ready.pixels),
+        "outputs": ready.logits.shape[1],
         "labelled": ready.labelled,
         "accuracy": _interval(accuracy),
         "accuracy_among_classes_of_images": _interval(among),

@@ -11,6 +11,13 @@ from spectroscope.study import MOST_RUNS, Study
 MARGIN = 0.1  # a held-out accuracy may lie this much below that of the profile
 
 
+class _AsDvc(yaml.SafeDumper):
+    """Writes YAML as DVC does, so that `dvc exp run -S` changes only the lines of the values that it sets."""
+
+
+_AsDvc.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", ""))
+
+
 def write(source: Path, template: Path, out: Path) -> list[str]:
     """Write `out`, `template` with the networks of `source` as its runs; returns what is left to do by hand.
 
@@ -28,18 +35,32 @@ def write(source: Path, template: Path, out: Path) -> list[str]:
         )
     settings["runs"] = dict(list(runs.items())[:MOST_RUNS])
     settings["findings"]["reference"] = next(iter(runs))
-    settings["findings"]["usual"] = None
+    settings["findings"]["usual"] = settings["findings"]["floor"] = None  # of the images of the template
     settings["claims"] = {}  # those of the template name its own networks
-    todo, images = [], found.get("dataset")
-    if images:
-        settings["dataset"] = _dataset(images, found["networks"][0]["size"])
-        todo.append(f"Set dataset.train: the profile saw test images alone ({images['test']}).")
+    first, todo, images = found["networks"][0], [], found.get("dataset")
+    classes = f"{first['outputs']} classes in the order of the network's outputs"
+    if images is None:
+        todo.append(f"Set dataset to your images, with {classes}: the section is that of the template.")
     else:
-        todo.append("Set dataset to your images: the section is that of the template.")
+        settings["dataset"] = _dataset(images, first["size"])
+        if "train" in settings["dataset"] and "train" not in images:
+            todo.append(f"Set dataset.train, {classes}: the profile saw test images alone ({images['test']}).")
     todo.append("Write claims that name your networks: those of the template were left out.")
-    params.validate(settings, Study, "", out)
-    io.write_text(out, yaml.safe_dump(settings, sort_keys=False, width=120))
+    settings = _relative(settings, out.absolute().parent)
+    settings["dataset"] = params.validate(settings, Study, "", out).dataset.model_dump()  # keys in their usual order
+    io.write_text(out, yaml.dump(settings, Dumper=_AsDvc, sort_keys=False, width=80))
     return todo
+
+
+def _relative(settings: Any, root: Path) -> Any:
+    """The same settings; paths within the folder of the parameter file are told from there, as another clone needs."""
+    if isinstance(settings, dict):
+        return {key: _relative(value, root) for key, value in settings.items()}
+    if isinstance(settings, list):
+        return [_relative(value, root) for value in settings]
+    if isinstance(settings, str) and settings.startswith(f"{root}/"):
+        return str(Path(settings).relative_to(root))
+    return settings
 
 
 def _run(network: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -65,17 +86,20 @@ def _run(network: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _dataset(images: dict[str, Any], shape: list[int]) -> dict[str, Any]:
-    settings = {"name": images["name"], "train": images["test"], "test": images["test"]}
-    columns = {"image": None, "label": None} if images["name"] == "parquet" else {}
-    size = None if images["name"] == "parquet" else shape[1]
-    return {
-        **settings,
-        **columns,
+    """The section `dataset`: that of a data set as it is; of files, with the shape that the network saw."""
+    if "test" not in images:
+        return images
+    parquet = images["name"] == "parquet"
+    columns = {"image": None, "label": None} if parquet else {}
+    rest = {
         "channels": shape[0],
-        "size": size,
+        "size": None if parquet else shape[1],
         "limit": {"train": None, "test": None},
         "seed": 0,
     }
+    return (
+        {"name": images["name"], "train": images.get("train", images["test"]), "test": images["test"]} | columns | rest
+    )
 
 
 def _key(name: str) -> str:

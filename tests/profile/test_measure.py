@@ -35,8 +35,8 @@ def ready():
 
 
 def plan(waves):
-    angles, count = measure._angles(32, 32, waves)
-    return measure.Plan(32, N, 0, 10, angles, count, N, 1e-4, 0.0)
+    angles, count = measure._angles(32, 32, 8, waves)
+    return measure.Plan(32, N, 0, 10, 8, angles, count, N, 1e-4, 0.0, {})
 
 
 def told(_):
@@ -64,6 +64,13 @@ def test_a_heat_map_that_is_cut_short_has_two_waves_and_an_interval_in_each_ring
     found, table = measure.heat_map(ready(), plan(514), 0.0, told)
     assert table["ring"].tolist() == list(range(9)) and table["waves"].min() == 1 and (table["waves"][1:] >= 2).all()
     assert table["waves"].sum() < 40 and np.isfinite(found).all()
+
+
+def test_an_interval_of_few_waves_ends_where_accuracy_does(monkeypatch):
+    own = measure.ring_means
+    monkeypatch.setattr(measure, "ring_means", lambda *given: own(*given).assign(low=-1.29, high=2.09))
+    _, table = measure.heat_map(ready(), plan(0), 60.0, told)
+    assert (table["low"] == -1).all() and (table["high"] == 1).all()
 
 
 def test_bands_of_reliance_are_of_equal_width_in_cycles():

@@ -128,6 +128,14 @@ def test_a_missing_extra_is_named_with_what_to_install(tmp_path, monkeypatch, sp
         networks.read(spec.format(tmp_path), NONE)
 
 
+def test_the_last_layer_of_a_random_transformer_is_not_zeros():
+    head = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+    nn.init.zeros_(head[1].weight)
+    before = head[0].weight.clone()
+    networks._without_zeros(head)
+    assert head[1].weight.std() > 0.005 and torch.equal(head[0].weight, before)
+
+
 def test_torchvision_gives_size_normalisation_and_names_without_a_download():
     pytest.importorskip("torchvision")
     network = networks.read("torchvision:squeezenet1_1", NONE)

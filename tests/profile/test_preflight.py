@@ -233,3 +233,10 @@ def test_weights_of_another_precision_are_converted(dtype):
     ((level, text),) = found(ready, "weights")
     assert level == "changed" and str(dtype).removeprefix("torch.") in text
     assert ready.logits.dtype == torch.float32
+
+
+def test_a_network_that_gives_every_image_the_same_outputs_is_refused():
+    with pytest.raises(
+        ValueError, match="outputs that differ between images, got the same for all 64: a layer of zeros"
+    ):
+        prepared(wrong.Then(after=lambda y: 0 * y))

@@ -2,17 +2,26 @@
 
 import json
 import os
+import time
+from io import BytesIO
+from pathlib import Path
 
 import held_wrong as wrong
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
+from scripts.format_params import formatted
+from spectroscope import cli
 from spectroscope.cli import app
 from spectroscope.models.architectures import build
-from spectroscope.pipeline import params
-from spectroscope.profile import measure, run
+from spectroscope.pipeline import io, params
+from spectroscope.profile import images, measure, run
+from stages import counts, dataset, training
+
+STUDIES = Path(__file__).parents[2] / "studies"
 
 MODEL = """
 import torch
@@ -39,6 +48,7 @@ def place(tmp_path, monkeypatch):
 
 
 def command(*arguments):
+    cli.BEGAN = time.monotonic()  # a process of its own begins here
     return CliRunner().invoke(app, [str(each) for each in arguments])
 
 
@@ -62,7 +72,7 @@ def test_a_network_and_its_images_become_a_page_that_says_what_was_found(place):
 def test_an_exported_program_is_profiled_from_its_file(place):
     module = build("cnn-a", (3, 32, 32), 4).eval()
     torch.export.save(torch.export.export(module, (torch.rand(2, 3, 32, 32),)), place / "net.pt2")
-    done = command("profile", "net.pt2", "photos", "--minutes", "0.05", "--images", "16")
+    done = command("profile", "net.pt2", "photos", "--minutes", "0.3", "--images", "16")
     assert done.exit_code == 0, done.output
     found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
     assert found["size"] == [3, 32, 32] and not found["labelled"]
@@ -127,7 +137,7 @@ def test_an_interrupt_keeps_what_is_finished(place, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(measure, "attacks", interrupted)
-    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.3", "--images", "32")
     assert done.exit_code == 0
     assert (place / "profile" / "reliance.csv").exists() and not (place / "profile" / "attacks.csv").exists()
     assert "stopped by the user" in (place / "profile" / "index.html").read_text()
@@ -138,7 +148,7 @@ def test_attacks_that_fail_leave_the_rest_of_the_profile(place, monkeypatch):
         raise RuntimeError("out of range")
 
     monkeypatch.setattr(measure, "attacks", failing)
-    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.3", "--images", "32")
     assert done.exit_code == 0 and (place / "profile" / "heat_map.csv").exists()
     found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
     assert "net: confined attacks were left out (out of range)." in found["left_out"]
@@ -183,40 +193,114 @@ def test_what_a_plan_leaves_out_is_named():
     assert any(text.startswith("waves of the heat map") for text in chosen.left_out)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "measured", "images"),
+    [
+        (1200, {"reliance", "heat map", "layers"}, 20),
+        (280, {"reliance", "heat map"}, 11),
+        (120, {"reliance"}, 7),
+        (40, {"reliance"}, 4),
+    ],
+)
+def test_of_a_slow_network_what_does_not_fit_is_left_out_and_the_rest_keeps_to_the_time(seconds, measured, images):
+    chosen = measure.planned((20, 3, 224, 224), 1.0, 3.0, seconds)  # a large transformer on one busy core
+    assert set(chosen.shares) == measured and sum(chosen.shares.values()) == pytest.approx(1)
+    assert chosen.images == images and chosen.bands == (16 if seconds == 1200 else 8) and chosen.attacked == 0
+    passes = chosen.images * (chosen.bands + 5) + chosen.waves * chosen.waved
+    assert passes * measure.SLACK <= max(1.25 * seconds, 63)
+    assert "confined attacks (4 images take about 1440 s)" in chosen.left_out
+    assert ("spectra by layer (4 images take about 144 s)" in chosen.left_out) == ("layers" not in measured)
+    assert ("Fourier heat map (4 images take about 43 s)" in chosen.left_out) == ("heat map" not in measured)
+
+
+def test_a_profile_without_time_for_it_has_reliance_alone_and_says_so(place, monkeypatch):
+    own = measure.planned
+    monkeypatch.setattr(measure, "planned", lambda shape, *_: own(shape, 1.0, 3.0, 60))
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0, done.output
+    assert {file.stem for file in (place / "profile").glob("*.csv")} == {"power", "reliance", "whole_bands"}
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    assert found["left_out"][:3] == [
+        "confined attacks (4 images take about 1440 s)",
+        "Fourier heat map (4 images take about 43 s)",
+        "spectra by layer (4 images take about 86 s)",
+    ]
+    assert "Left out for lack of time" in (place / "profile" / "index.html").read_text()
+
+
 def test_whole_bands_partition_the_spectrum():
     counts = torch.bincount(measure.whole_bands(32, 32).flatten())
     assert counts.tolist() == [1, 63, 192, 768]
 
 
-def test_a_profile_becomes_a_run_of_a_valid_study(place, monkeypatch):
-    from pathlib import Path
-
-    template = Path(__file__).parents[2] / "studies" / "public-cifar10.yaml"
+def test_a_profile_becomes_a_run_of_a_valid_study(place):
     torch.save(build("cnn-a", (3, 32, 32), 4)[1].state_dict(), place / "w.pth")
     x, y = torch.rand(32, 3, 32, 32), torch.arange(32) % 4
     torch.save({"x": x, "y": y}, place / "y.pt")
-    arguments = (
-        "--architecture",
-        "cnn-a",
-        "--minutes",
-        "0.05",
-        "--images",
-        "32",
-        "--mean",
-        "0.5,0.5,0.5",
-        "--std",
-        "1,1,1",
-    )
-    assert command("profile", "w.pth", "y.pt", *arguments).exit_code == 0
-    done = command("study", "--from", "profile/profile.json", "--template", template)
+    arguments = ("--architecture", "cnn-a", "--minutes", "0.05", "--images", "32", "--mean", "0.5,0.5,0.5")
+    assert command("profile", "w.pth", "y.pt", *arguments, "--std", "1,1,1").exit_code == 0
+    done = command("study", "--from", "profile/profile.json", "--template", STUDIES / "public-cifar10.yaml")
     assert done.exit_code == 0, done.output
     study = params.read(place / "params.yaml")
     assert list(study["runs"]) == ["w"] and study["findings"]["reference"] == "w"
     assert study["claims"] == {} and "claims" in done.output  # those of the template name its networks
-    regime = study["runs"]["w"]["regime"]
     assert (
-        regime["weights"] == [str(place / "w.pth")] and regime["mean"] == [0.5, 0.5, 0.5] and regime["keys"] == "plain"
-    )
+        study["findings"]["usual"] is None and study["findings"]["floor"] is None
+    )  # those of the template are CIFAR's
+    assert "Set dataset to your images, with 4 classes in the order of the network's outputs" in done.output
+    regime = study["runs"]["w"]["regime"]
+    assert regime["weights"] == ["w.pth"]  # from the root of the clone, wherever that is
+    assert regime["mean"] == [0.5, 0.5, 0.5] and regime["keys"] == "plain"
+    text = (place / "params.yaml").read_text()
+    assert formatted(text) == text
+
+
+def test_the_study_of_a_profile_on_photographs_is_whole_and_its_network_is_loaded(place):
+    torch.save(build("cnn-a", (3, 32, 32), 8)[1].state_dict(), place / "w.pth")
+    arguments = ("photos", "--architecture", "cnn-a", "--minutes", "0.05", "--images", "160")
+    assert command("profile", "w.pth", *arguments).exit_code == 0
+    done = command("study", "--from", "profile/profile.json", "--template", STUDIES / "smoke.yaml")
+    assert done.exit_code == 0 and "Set dataset" not in done.output, done.output
+    study = params.read(place / "params.yaml")
+    assert list(study["dataset"])[:2] == ["name", "photographs"] and study["dataset"]["per_class"]["test"] == 20
+    dataset.main(place / "train.parquet", place / "test.parquet")
+    counts.main(place / "train.parquet", place / "test.parquet", place / "counts.txt")
+    training.main("w", place / "train.parquet", place / "out", place / "machine.csv")
+    assert (place / "out" / "seed0.safetensors").exists()
+
+
+def write_images(folder, split):
+    for name in ("a", "b"):
+        (folder / split / name).mkdir(parents=True)
+        for place in range(8):
+            Image.new("RGB", (8, 8), (place, 0, 0)).save(folder / split / name / f"{place}.png")
+
+
+def test_the_study_of_a_profile_on_folders_has_the_training_folder_where_there_is_one(place):
+    for split in ("train", "val"):
+        write_images(place / "set", split)
+    settings = images.choose("set", 16, 0).dataset
+    assert settings == {"name": "imagefolder", "train": str(place / "set/train"), "test": str(place / "set/val")}
+    assert "train" not in images.choose("set/val", 16, 0).dataset
+
+
+def test_the_study_of_a_profile_on_parquet_has_the_training_files_where_there_are_any(place):
+    x = io.Images(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 0, 1]), ("a", "b"))
+    encoded = [{"bytes": png(pixels)} for pixels in x.pixels]
+    for name in ("train-0", "validation-0", "validation-1"):
+        pd.DataFrame({"image": encoded, "label": x.labels.numpy()}).to_parquet(place / f"{name}.parquet")
+    both = {"name": "parquet", "train": str(place / "train*.parquet")}
+    assert images.choose(".", 4, 0).dataset == both | {"test": str(place / "val*.parquet")}
+    one = images.choose("validation-0.parquet", 4, 0).dataset
+    assert one == both | {"test": str(place / "validation-0.parquet")}
+    (place / "train-0.parquet").unlink()
+    assert images.choose("validation-0.parquet", 4, 0).dataset == {key: one[key] for key in ("name", "test")}
+
+
+def png(pixels):
+    file = BytesIO()
+    Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(file, "PNG")
+    return file.getvalue()
 
 
 def test_a_profile_of_a_function_that_a_study_cannot_load_is_refused(place):

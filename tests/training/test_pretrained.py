@@ -156,4 +156,4 @@ def test_the_stage_writes_the_same_files_for_a_pretrained_network(tmp_path, monk
     figures = [{"statistic": "centroid", "score": "margin", "mean": 3.25, "low": None, "n_images": 40, "n_seeds": 1}]
     page = markdown(card, pd.DataFrame(figures).assign(high=4.0))
     assert "| centroid by margin | 3.25 | - | 4 | 40 | 1 |" in page
-    assert "| digest | `abc` |" in page and page.startswith("# theirs\n") and "3 x 8 x 8; 2 classes." in page
+    assert "| digest | `abc` |" in page and "\n---\n\n# theirs\n" in page and "3 x 8 x 8; 2 classes." in page
