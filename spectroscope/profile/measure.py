@@ -341,7 +341,8 @@ def heat_map(
 
     def errors(rows: slice) -> Tensor:
         some, eps = (drawn.frequencies[rows], signs[rows]), wave_norm(height, width)
-        network = (ready.model, *(tensor.to(ready.model.device) for tensor in (x, y, logits)))
+        place = ready.model.device
+        network = (ready.model, x.to(place), y.to(place), logits.to(place))
         return within_memory(
             lambda size: torch.cat(list(wave_effects(*network, *some, eps, "l2", "error", True, size)), 1), batch
         ).cpu()
