@@ -7,7 +7,7 @@ measurement goes through its images in parts and stops with those it has when it
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -30,12 +30,13 @@ from spectroscope.statistics.intervals import mean_interval
 
 HF_FROM = 0.5  # of the shells: where high begins; middle begins at half of it
 SHARES = {"reliance": 0.4, "attacks": 0.28, "heat map": 0.2, "layers": 0.12}  # of the time, in this order
-SHOWN = {"attacks": "confined attacks", "heat map": "Fourier heat map", "layers": "spectra by layer"}
+SHOWN = {"attacks": "confined attacks", "heat map": "waves of the Fourier heat map", "layers": "spectra by layer"}
 MOST_FOR_LAYERS = 32  # images
 FIRST_FOR_LAYERS = 4  # images that the time of the others is told from
 FEWEST = 16  # images of a measurement
 LEAST = 4  # the same, of a network so slow that FEWEST do not fit into the time
 STEPS = 10  # of an attack
+TRIES = 7 * STEPS + 3 * STEPS  # gradients of an image that is attacked: seven variants, and the pilot's share
 PILOT = 16  # images that the radius of the attacks is found on
 FOOLED = 0.5  # of the pilot's images, by PGD that is not confined, at the radius
 RMS_255 = 0.6  # change of a pixel, root mean square in grey levels: the first radius that is tried
@@ -50,8 +51,8 @@ BANDS = ("low", "middle", "high")
 @dataclass(frozen=True)
 class Plan:
     """Bands of reliance; images of each measurement; steps of attacks; rings, angles of each and waves of the heat map.
-    Seconds of one image's forward pass and of its gradient; shares of the time, of the measurements that are made; and
-    what was left out for lack of time, in words."""
+    Seconds of one image's forward pass and of its gradient; shares of the time, of the measurements that are made;
+    dropped: the seconds that those without a share need at least; what else time cut short, in words."""
 
     bands: int
     images: int
@@ -64,6 +65,7 @@ class Plan:
     forward: float
     gradient: float
     shares: dict[str, float]
+    dropped: dict[str, float] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
 
@@ -78,19 +80,15 @@ def plan(ready: Ready, seconds: float) -> Plan:
 def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float, seconds: float) -> Plan:
     """The plan for images (N, C, H, W), from the seconds of one image: pure arithmetic."""
     n, _, height, width = shape
-    side, full_rings = max(height, width), max(1, min(MOST_RINGS, min(height, width) // 4))
-    few_rings, tries = min(LEAST_RINGS, full_rings), 7 * STEPS + 3 * STEPS  # seven variants, and the pilot's share
+    side = max(height, width)
     least = {  # seconds of LEAST images
-        "attacks": LEAST * tries * gradient * SLACK if gradient else math.inf,
-        "heat map": LEAST * (1 + 2 * few_rings) * forward * SLACK,
+        "attacks": LEAST * TRIES * gradient * SLACK if gradient else math.inf,
+        "heat map": LEAST * (1 + 2 * _rings(height, width, LEAST_RINGS)) * forward * SLACK,
         "layers": FIRST_FOR_LAYERS * _passes_for_layers(side) * forward * SLACK if gradient else math.inf,
     }
     shares = _affordable(least, seconds)
-    left_out = [
-        f"{SHOWN[name]} ({LEAST} images take about {needed:.0f} s)"
-        for name, needed in least.items()
-        if name not in shares and needed < math.inf  # without a gradient no time is enough
-    ]
+    dropped = {name: needed for name, needed in least.items() if name not in shares and needed < math.inf}
+    left_out = []
     passes = shares["reliance"] * seconds / (forward * SLACK)
     most = side if side <= 32 else 16
     bands = next((count for count in (most, 16, 8) if count <= most and n * (count + 5) <= passes), min(8, most))
@@ -101,22 +99,50 @@ def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float
         left_out.append(f"images of reliance ({images} of {n})")
     attacked = 0
     if "attacks" in shares:
-        attacked = int(min(n, 200, max(LEAST, shares["attacks"] * seconds / (gradient * SLACK * tries))))
+        attacked = _attacked(n, gradient, shares["attacks"] * seconds)
         if attacked < min(n, 200):
             left_out.append(f"images of the confined attacks ({attacked} of {min(n, 200)})")
-    rings = angles = wave_count = waved = 0
+    waves, half = (0, 0, 0, 0), len(half_plane(height, width))
     if "heat map" in shares:
-        half = len(half_plane(height, width))
-        whole = half if side <= 32 else math.ceil(0.05 * half)
-        budget = shares["heat map"] * seconds / (forward * SLACK)
-        rings = next((r for r in (full_rings, 8) if r <= full_rings and FEWEST * (1 + 2 * r) <= budget), few_rings)
-        fewest = min(FEWEST, max(LEAST, budget // (1 + 2 * rings)))
-        waved = int(min(n, 64, max(fewest, budget // (1 + ANGLES * rings))))
-        angles, wave_count = _angles(height, width, rings, int(min(whole, budget // waved)))
-        if wave_count < half:
-            left_out.append(f"waves of the heat map ({wave_count} of {half}, drawn evenly over ring and angle)")
-    waves = (rings, angles, wave_count, waved)
-    return Plan(bands, images, attacked, STEPS, *waves, forward, gradient, shares, left_out)
+        waves = _waves(n, height, width, forward, shares["heat map"] * seconds)
+        if waves[2] < half:
+            left_out.append(f"waves of the heat map ({waves[2]} of {half}, drawn evenly over ring and angle)")
+    return Plan(bands, images, attacked, STEPS, *waves, forward, gradient, shares, dropped, left_out)
+
+
+def with_more(shape: tuple[int, ...] | torch.Size, chosen: Plan, seconds: float) -> tuple[str, Plan] | None:
+    """A measurement that was dropped and fits into the seconds that the others left over, and its plan."""
+    name = next((name for name, needed in chosen.dropped.items() if needed <= seconds), None)
+    if name is None:
+        return None
+    n, _, height, width = shape
+    dropped = {other: needed for other, needed in chosen.dropped.items() if other != name}
+    if name == "attacks":
+        return name, replace(chosen, dropped=dropped, attacked=_attacked(n, chosen.gradient, seconds))
+    if name == "heat map":
+        rings, angles, waves, waved = _waves(n, height, width, chosen.forward, seconds)
+        return name, replace(chosen, dropped=dropped, rings=rings, angles=angles, waves=waves, waved=waved)
+    return name, replace(chosen, dropped=dropped)
+
+
+def _attacked(n: int, gradient: float, seconds: float) -> int:
+    """Images that are attacked in the seconds given."""
+    return int(min(n, 200, max(LEAST, seconds / (gradient * SLACK * TRIES))))
+
+
+def _waves(n: int, height: int, width: int, forward: float, seconds: float) -> tuple[int, int, int, int]:
+    """Rings, angles, waves and images of the heat map in the seconds given."""
+    half, budget = len(half_plane(height, width)), seconds / (forward * SLACK)
+    whole = half if max(height, width) <= 32 else math.ceil(0.05 * half)
+    choices = (_rings(height, width, most) for most in (MOST_RINGS, 8))
+    rings = next((r for r in choices if FEWEST * (1 + 2 * r) <= budget), _rings(height, width, LEAST_RINGS))
+    fewest = min(FEWEST, max(LEAST, budget // (1 + 2 * rings)))
+    waved = int(min(n, 64, max(fewest, budget // (1 + ANGLES * rings))))
+    return rings, *_angles(height, width, rings, int(min(whole, budget // waved))), waved
+
+
+def _rings(height: int, width: int, most: int) -> int:
+    return max(1, min(most, min(height, width) // 4))
 
 
 def _passes_for_layers(side: int) -> int:

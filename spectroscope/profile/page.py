@@ -213,14 +213,7 @@ def stacked(profiles: Sequence[Profile], name: str) -> pd.DataFrame:
 
 
 def _none(profiles: Sequence[Profile]) -> list[page.Markup]:
-    return [
-        page.prose(
-            *(
-                dict.fromkeys(text for each in profiles for text in each.missing)
-                or ["Left out for lack of time: see the last section."]
-            )
-        )
-    ]
+    return [page.prose(*(dict.fromkeys(text for each in profiles for text in each.missing) or ["Not measured."]))]
 
 
 def reliance(profiles: Sequence[Profile], colours: RunColours) -> list[page.Markup]:

@@ -98,29 +98,39 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
     def told(task: str) -> Callable[[float], None]:
         return lambda share: report.say(f"{name}: {task}", share)
 
+    def make(kind: str, seconds: float) -> None:
+        try:
+            if kind == "attacks":
+                profile.tables[kind] = measure.attacks(ready, profile.plan, seconds, told("confined attacks"))
+            elif kind == "heat map":
+                found = measure.heat_map(ready, profile.plan, seconds, told("Fourier heat map"))
+                profile.heat_map, profile.tables["heat_map"] = found
+            else:
+                profile.tables |= measure.layers(ready, seconds, told("spectra by layer"))
+        except (ValueError, RuntimeError) as error:  # the other measurements stand without it
+            why = str(error).splitlines()[0][:160]
+            profile.missing.append(f"{name}: {measure.SHOWN[kind]} were left out ({why}).")
+
+    any_right = bool((ready.logits.argmax(1) == ready.labels).any())
+    if not any_right:  # no time is enough
+        dropped = {kind: needed for kind, needed in plan.dropped.items() if kind != "attacks"}
+        profile.plan = plan = replace(plan, dropped=dropped)
     with quiet():
         profile.tables |= measure.reliance(ready, plan, until("reliance"), told("reliance by band"))
-        if not ready.network.gradient or not bool((ready.logits.argmax(1) == ready.labels).any()):
-            why = "it has no gradient" if not ready.network.gradient else "no image is right"
-            profile.missing.append(f"{name}: confined attacks were left out, since {why}.")
-        elif "attacks" in plan.shares:
-            try:
-                profile.tables["attacks"] = measure.attacks(ready, plan, until("attacks"), told("confined attacks"))
-            except (ValueError, RuntimeError) as error:  # the other measurements stand without it
-                why = str(error).splitlines()[0][:160]
-                profile.missing.append(f"{name}: confined attacks were left out ({why}).")
-        if "heat map" in plan.shares:
-            found = measure.heat_map(ready, plan, until("heat map"), told("Fourier heat map"))
-            profile.heat_map, profile.tables["heat_map"] = found
+        for kind in (each for each in plan.shares if each != "reliance"):
+            if kind != "attacks" or any_right:
+                make(kind, until(kind))
+        while more := measure.with_more(ready.pixels.shape, profile.plan, left := began + seconds - time.monotonic()):
+            kind, profile.plan = more
+            make(kind, left)
+    if not ready.network.gradient or not any_right:
+        why = "it has no gradient" if not ready.network.gradient else "no image is right"
+        profile.missing.append(f"{name}: confined attacks were left out, since {why}.")
     if not ready.network.gradient:
         profile.missing.append(f"{name}: its layers cannot be read from outside.")
-    if "layers" not in plan.shares:
-        return
-    try:
-        with quiet():
-            profile.tables |= measure.layers(ready, until("layers"), told("spectra by layer"))
-    except (ValueError, RuntimeError) as error:  # a program that was exported or traced may have no layers, or no copy
-        profile.missing.append(f"{name}: spectra by layer were left out ({str(error).splitlines()[0][:160]}).")
+    for kind, needed in profile.plan.dropped.items():
+        why = f"for lack of time ({measure.LEAST} images take about {needed:.0f} s)"
+        profile.missing.append(f"{name}: {measure.SHOWN[kind]} were left out {why}.")
 
 
 def facts(profile: Profile, spec: str, options: Options) -> dict[str, Any]:

@@ -208,9 +208,20 @@ def test_of_a_slow_network_what_does_not_fit_is_left_out_and_the_rest_keeps_to_t
     assert chosen.images == images and chosen.bands == (16 if seconds == 1200 else 8) and chosen.attacked == 0
     passes = chosen.images * (chosen.bands + 5) + chosen.waves * chosen.waved
     assert passes * measure.SLACK <= max(1.25 * seconds, 63)
-    assert "confined attacks (4 images take about 1440 s)" in chosen.left_out
-    assert ("spectra by layer (4 images take about 144 s)" in chosen.left_out) == ("layers" not in measured)
-    assert ("Fourier heat map (4 images take about 43 s)" in chosen.left_out) == ("heat map" not in measured)
+    needed = {"attacks": 1440, "heat map": 43.2, "layers": 144}  # seconds of four images
+    assert chosen.dropped == pytest.approx({name: each for name, each in needed.items() if name not in measured})
+
+
+def test_what_was_dropped_is_measured_where_the_others_leave_its_time_over():
+    shape = (20, 3, 224, 224)
+    chosen = measure.planned(shape, 1.0, 3.0, 40)
+    assert measure.with_more(shape, chosen, 40) is None
+    name, more = measure.with_more(shape, chosen, 50)
+    assert name == "heat map" and (more.rings, more.waved) == (4, 4) and more.waves >= 9
+    name, more = measure.with_more(shape, more, 144.1)
+    assert name == "layers" and list(more.dropped) == ["attacks"]
+    name, more = measure.with_more(shape, more, 2000)
+    assert name == "attacks" and more.attacked == 5 and more.dropped == {}
 
 
 def test_a_profile_without_time_for_it_has_reliance_alone_and_says_so(place, monkeypatch):
@@ -220,12 +231,10 @@ def test_a_profile_without_time_for_it_has_reliance_alone_and_says_so(place, mon
     assert done.exit_code == 0, done.output
     assert {file.stem for file in (place / "profile").glob("*.csv")} == {"power", "reliance", "whole_bands"}
     found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
-    assert found["left_out"][:3] == [
-        "confined attacks (4 images take about 1440 s)",
-        "Fourier heat map (4 images take about 43 s)",
-        "spectra by layer (4 images take about 86 s)",
-    ]
-    assert "Left out for lack of time" in (place / "profile" / "index.html").read_text()
+    texts = ("confined attacks", 1440), ("waves of the Fourier heat map", 43), ("spectra by layer", 86)
+    lost = [f"net: {text} were left out for lack of time (4 images take about {n} s)." for text, n in texts]
+    assert found["left_out"][-3:] == lost
+    assert lost[0] in (place / "profile" / "index.html").read_text()
 
 
 def test_whole_bands_partition_the_spectrum():
