@@ -95,6 +95,7 @@ def test_a_label_has_the_variant_and_the_radius_where_there_are_several(case, se
         ("ddn", {"gamma": 1.0}, r"attacks\.one\.gamma: .*less than 1, got 1"),
         ("fmn-l2", {"gamma": 1.0}, r"attacks\.one\.gamma: .*less than 1, got 1"),
         ("fmn-l2", {"relative_step": 0}, r"attacks\.one\.relative_step: .*greater than 0"),
+        ("fmn-linf", {"target": "runner_up"}, r"expected n_targets null where target is runner_up, got 2"),
         ("fmn-linf", {"norm": "l1"}, r"attacks\.one\.norm: .*'linf' or 'l2', got 'l1'"),
         ("fab-l2", {"target": "runner_up"}, r"expected n_targets null where target is runner_up, got 2"),
         ("apgd-l2", {"n_targets": 3}, r"expected n_targets with the loss targeted_dlr and null else, got 3 and dlr"),
