@@ -12,6 +12,7 @@ SHAPE = (3, 12, 12)
 LINF, L2 = {"norm": "linf"}, {"norm": "l2"}
 STEPS = {"target": None, "random_start": True}
 PGD = {"method": "pgd", **STEPS, "steps": 10, "direction": "sign", "momentum": 0, "stop_early": False}
+FMN = {"method": "fmn", "target": None, "relative_step": 2.0, "gamma": 0.1, "steps": 40}
 FAB = {"method": "fab", "target": None, "steps": 10}
 DEEPFOOL = {"method": "deepfool", "target": None, "overshoot": 0.02, "steps": 20}
 APGD = {"method": "apgd", "target": None, "steps": 20, "n_targets": None}
@@ -40,6 +41,8 @@ CASES = {
         "steps": 30,
     },
     "ddn": {"method": "ddn", "target": None, "initial_norm": 1.0, "gamma": 0.05, "steps": 40},
+    "fmn-linf": {**FMN, **LINF, "n_targets": 2},
+    "fmn-l2": {**FMN, **L2, "n_targets": None},
     "fab-linf": {**FAB, **LINF, "n_targets": None},
     "fab-l2": {**FAB, **L2, "n_targets": 2},
     "deepfool": {**DEEPFOOL, "bands": None},
@@ -82,7 +85,7 @@ EVERY = pytest.mark.parametrize(
 RADII = {case: next((key for key in ("eps", "eps_255") if key in entry), None) for case, entry in CASES.items()}
 BOUNDED = [case for case, key in RADII.items() if key]
 WITHOUT_RANDOMNESS = ("fgsm", "cw", "ddn", "fab-linf", "fab-l2", "deepfool", "deepfool-low", "confined-linf")
-WITHOUT_RANDOMNESS += ("fourier", "noise-linf")
+WITHOUT_RANDOMNESS += ("fmn-linf", "fmn-l2", "fourier", "noise-linf")
 SCORE_SEARCHES = [case for case in CASES if case.startswith(("simba", "square"))]
 WHITE_BOX = [
     case for case in CASES if not case.startswith(("simba", "square", "nes", "spsa", "hop", "fourier", "noise"))

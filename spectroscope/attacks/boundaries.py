@@ -17,7 +17,7 @@ from spectroscope.frequency import balls
 from spectroscope.frequency.balls import Norm, norms
 
 _MAX_NEWTON_STEPS = 50  # about five are needed
-_DUAL: dict[str, Literal["l1", "l2"]] = {"linf": "l1", "l2": "l2"}
+DUAL: dict[str, Literal["l1", "l2"]] = {"linf": "l1", "l2": "l2"}
 
 
 def towards(model: CountingModel, z: Tensor, rows: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,7 +54,7 @@ def nearest(
             (gradient,) = torch.autograd.grad(differences[:, label].sum(), z, retain_graph=True)
             gradient = project(gradient) if project else gradient
             f = differences[:, label].detach()
-            distance = f.abs() / norms(gradient, _DUAL[norm]).clamp_min(losses.TINY)
+            distance = f.abs() / norms(gradient, DUAL[norm]).clamp_min(losses.TINY)
             nearer = (labels != label) & (distance < least)
             least, value = torch.where(nearer, distance, least), torch.where(nearer, f, value)
             weight = torch.where(balls.each(nearer), gradient, weight)

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from spectroscope.attacks import losses
 from spectroscope.attacks.counting_model import CountingModel
+from spectroscope.attacks.nearest import keep_nearest
 from spectroscope.attacks.sizes import Count, Step, Target, Unbounded
 from spectroscope.frequency import balls
-from spectroscope.frequency.balls import norms
 
 _LAST_STEP = 0.01  # the step size falls from 1 to this along a cosine (section 3)
 
@@ -44,16 +44,10 @@ def ddn(settings: Ddn, model: CountingModel, x: Tensor, generators: list[torch.G
     for index in range(settings.steps):
         logits, _, gradient = losses.value_and_gradient(model, x + change, rows, loss)
         fooled = model.fooled(logits, rows)
-        nearest, distance = _nearer(x, change, fooled, nearest, distance)
+        nearest, distance = keep_nearest(x, change, "l2", fooled, nearest, distance)
         radius = radius * torch.where(fooled, 1 - settings.gamma, 1 + settings.gamma)
         step = _LAST_STEP + (1 - _LAST_STEP) * (1 + math.cos(math.pi * index / settings.steps)) / 2
         change = balls.scaled(change + balls.scaled(gradient, "l2", step), "l2", radius)
         change = (x + change).clamp(0, 1) - x
-    return _nearer(x, change, model.fooled(model(x + change, rows), rows), nearest, distance)[0]
-
-
-def _nearer(x: Tensor, change: Tensor, fooled: Tensor, nearest: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-    """The nearest adversaries so far and their norms, updated with the iterate x + change."""
-    length = norms(change, "l2")
-    better = fooled & (length < distance)
-    return torch.where(balls.each(better), x + change, nearest), torch.where(better, length, distance)
+    fooled = model.fooled(model(x + change, rows), rows)
+    return keep_nearest(x, change, "l2", fooled, nearest, distance)[0]

@@ -4,12 +4,12 @@ import math
 from typing import Literal
 
 import torch
-from pydantic import model_validator
 from torch import Tensor
 
 from spectroscope.attacks import boundaries, losses
 from spectroscope.attacks.counting_model import CountingModel
-from spectroscope.attacks.sizes import Count, Target, Unbounded
+from spectroscope.attacks.nearest import NearestOfTargets
+from spectroscope.attacks.sizes import Count
 from spectroscope.frequency import balls
 from spectroscope.frequency.balls import Norm, norms
 
@@ -20,7 +20,7 @@ _FINAL_STEPS = 3  # of the final search
 _SAFE_MARGIN = 1e-5  # of the spread of the logits: by so much an adversary lies beyond the boundary
 
 
-class Fab(Unbounded):
+class Fab(NearestOfTargets):
     """The smallest change found in `steps` steps (Croce & Hein 2020, FAB).
 
     `n_targets`: null steps to the nearest of all boundaries, at the cost of a backward pass for each class; a number
@@ -31,15 +31,7 @@ class Fab(Unbounded):
     method: Literal["fab"]
     norm: Literal["linf", "l2"]
     n_images: Count
-    target: Target
-    n_targets: Count | None
     steps: Count
-
-    @model_validator(mode="after")
-    def _one_way_to_choose(self) -> "Fab":
-        if self.target is not None and self.n_targets is not None:
-            raise ValueError(f"expected n_targets null where target is {self.target}, got {self.n_targets}")
-        return self
 
 
 def fab(settings: Fab, model: CountingModel, x: Tensor, generators: list[torch.Generator]) -> Tensor:

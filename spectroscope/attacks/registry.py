@@ -15,6 +15,7 @@ from spectroscope.attacks.ddn import Ddn, ddn
 from spectroscope.attacks.deepfool import Deepfool, deepfool
 from spectroscope.attacks.fab import Fab, fab
 from spectroscope.attacks.fgsm import Fgsm, fgsm
+from spectroscope.attacks.fmn import Fmn, fmn
 from spectroscope.attacks.fourier import Fourier, fourier
 from spectroscope.attacks.hop_skip_jump import HopSkipJump, hop_skip_jump
 from spectroscope.attacks.nes import Nes, nes
@@ -29,6 +30,7 @@ AttackSettings = Annotated[
     | Pgd
     | Cw
     | Ddn
+    | Fmn
     | Fab
     | Deepfool
     | Apgd
@@ -66,6 +68,7 @@ ATTACKS: dict[str, Attack] = {
     "pgd": Attack(pgd_attack, "white box"),
     "cw": Attack(cw, "white box", project=carlini_wagner.project),
     "ddn": Attack(ddn, "white box"),
+    "fmn": Attack(fmn, "white box"),
     "fab": Attack(fab, "white box"),
     "deepfool": Attack(deepfool, "white box", variants="bands"),
     "apgd": Attack(apgd, "white box"),
