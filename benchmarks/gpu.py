@@ -25,6 +25,7 @@ from spectroscope.attacks.registry import AttackSettings
 from spectroscope.attacks.runner import run
 from spectroscope.attribution.by_shell import table
 from spectroscope.attribution.occlusion import drops_by_score, occluded_frequency
+from spectroscope.attribution.shell_bands import column_names
 from spectroscope.dataset import parquet
 from spectroscope.findings.reliance import class_curves, reliance
 from spectroscope.frequency.partitions import equal_width
@@ -203,7 +204,7 @@ def reliances(model: Callable[[Tensor], Tensor], test: Images) -> dict[str, Any]
     x, y = test.pixels.to(device), test.labels.to(device)
     drops = drops_by_score(model, x, y, index, SCORES, "dct", None, False, 1000).cpu()  # type: ignore[arg-type]
     right = inference.predict(model, test.pixels) == test.labels
-    rows = table(drops.float(), test.labels, right, 0)
+    rows = table(drops.float(), column_names(index, index), test.labels, right, 0)
     classes, clusters = len(test.classes), test.clusters.numpy()
     curves = [
         class_curves("network", str(score), part, classes, clusters, "all", STATISTICS)
