@@ -1,9 +1,9 @@
 """How time and memory grow with cells, images, bands and networks: `python -m benchmarks.growth`, Markdown tables.
 
 Cells: a project of commands that do nothing, run by `dvc repro`, by `spectroscope repro`, and once more when nothing
-has changed: what is measured is the driver alone, in CPU seconds of it and its children and in its peak memory. Images
-and bands: Occluded Frequency of a small network. Networks: the statistics of its curves. Every figure is of a process of
-its own.
+has changed: what is measured is the driver alone, in CPU seconds of it and its children. Images
+and bands: Occluded Frequency of a small network. Networks: the statistics of its curves. Every figure is of a process
+of its own.
 """
 
 import json
@@ -40,12 +40,12 @@ app = typer.Typer()
 @app.command()
 def main() -> None:
     """Print the tables."""
-    print("| cells | `dvc repro`, CPU s | `spectroscope repro`, CPU s | nothing to do | peak memory, MB |")
-    print("|---" * 5 + "|")
+    print("| cells | `dvc repro`, CPU s | `spectroscope repro`, CPU s | nothing to do |")
+    print("|---" * 4 + "|")
     for n in CELLS:
         spent = {name: _driven(n, command) for name, command in DRIVERS.items()}
-        (dvc, _, _), (ours, again, peak) = spent.values()
-        print(f"| {n} | {dvc:.1f} | {ours:.1f} | {again:.1f} | {peak:.0f} |", flush=True)
+        (dvc, _), (ours, again) = spent.values()
+        print(f"| {n} | {dvc:.1f} | {ours:.1f} | {again:.1f} |", flush=True)
     for noun, counts in (("images", IMAGES), ("bands", BANDS), ("networks", NETWORKS)):
         print(f"\n| {noun} | CPU s | above the first, MB |\n|---|---|---|")
         found = [_apart(noun, n) for n in counts]
@@ -53,25 +53,23 @@ def main() -> None:
             print(f"| {n} | {seconds:.2f} | {peak - found[0][1]:.0f} |", flush=True)
 
 
-def _driven(cells: int, command: list[str]) -> tuple[float, float, float]:
-    """CPU seconds of the first run and of one with nothing to do, and the driver's peak memory."""
+def _driven(cells: int, command: list[str]) -> tuple[float, float]:
+    """CPU seconds of the first run, and of one with nothing to do."""
     with tempfile.TemporaryDirectory() as folder:
         for setup in (["git", "init", "-q"], ["dvc", "init", "-q"]):
             subprocess.run(setup, cwd=folder, check=True)
         stage = "{foreach: [%s], do: {cmd: 'printf ${item} > ${item}.txt', outs: ['${item}.txt']}}"
         names = ", ".join(str(number) for number in range(cells))
         Path(folder, "dvc.yaml").write_text(f"stages:\n  cell: {stage % names}\n")
-        first, peak = _spent(command, folder)
-        again, _ = _spent(command, folder)
-        return first, again, peak
+        return _spent(command, folder), _spent(command, folder)
 
 
-def _spent(command: list[str], folder: str) -> tuple[float, float]:
+def _spent(command: list[str], folder: str) -> float:
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{' '.join(command)}: expected exit code 0, got {os.waitstatus_to_exitcode(status)}")
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3
+    return used.ru_utime + used.ru_stime
 
 
 def _apart(noun: str, n: int) -> tuple[float, float]:
