@@ -79,7 +79,7 @@ def main(folder: Path) -> None:
     weights = [str(folder / "networks" / "resnet20-12fca82f.th"), "--architecture", "resnet20", "--images", "300"]
     print(profile("ResNet-20, 300 images of CIFAR-10", [*weights, str(folder / "cifar10-exact")], 2), flush=True)
     random = ["torchvision:resnet18", str(folder / "imagenet-sample"), "--images", "100"]
-    print(profile("ResNet-18, random weights, 100 images of 224 pixels", random, 10), flush=True)
+    print(profile("ResNet-18, random weights, 100 images of 224 pixels", random, 5), flush=True)
     print(f"\n{machine.describe()}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
