@@ -41,7 +41,7 @@ def tables(file: Path) -> str:
     lines += [
         "",
         f"Between GPU and CPU, {same['n_images']} images: {same['different_predictions']:.0f} predictions differ, and "
-        f"the loss of the label's probability by {same['largest_difference']:.1g} at most.",
+        f"the loss of the label's probability by {same['largest_difference']:.2g} at most.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -79,7 +79,7 @@ def write(
     for name, table in tables.items():
         files.write_table(folder / "reports" / "tables" / f"{name}.csv", pd.DataFrame(table))
     if claims is not None:
-        files.write_table(folder / "reports" / "claims.csv", pd.DataFrame(claims))
+        files.write_table(folder / "reports" / "tables" / "claims.csv", pd.DataFrame(claims))
     return folder
 
 

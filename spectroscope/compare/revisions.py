@@ -19,7 +19,7 @@ from spectroscope.report.results import OPTIONAL_TABLES, TABLES
 from spectroscope.report.style import PALETTE
 
 WORKING_TREE = "working tree"
-SETTINGS, LOCK, CLAIMS = "params.yaml", "dvc.lock", "reports/claims.csv"
+SETTINGS, LOCK, CLAIMS = "params.yaml", "dvc.lock", "reports/tables/claims.csv"
 COLUMNS = {name: {**TABLES, **OPTIONAL_TABLES}[name] for name in ("accuracy", "reliance", "occluded_frequency")}
 NEEDED = (SETTINGS, *(f"reports/tables/{name}.csv" for name in COLUMNS))
 TEST_IMAGES = "data/images/test.parquet"
@@ -40,7 +40,7 @@ READ = (
 class Revision:
     """The results of one revision.
 
-    `commit`: hash, or None for a folder. `tables`: by the names in COLUMNS. `claims`: None without reports/claims.csv.
+    `commit`: hash, or None for a folder. `tables`: by the names in COLUMNS. `claims`: None without reports/tables/claims.csv.
     `stale`: keys of params.yaml whose values are not those that made the results, by dvc.lock. `images`: the hash of
     the test images in dvc.lock, None without one.
     """

@@ -80,7 +80,7 @@ def test_json_has_every_number_and_null_where_there_is_none(project):
 
 def test_several_revisions_differ_from_the_first(project):
     git(project, "branch", "old")
-    (project / "reports" / "claims.csv").unlink()
+    (project / "reports" / "tables" / "claims.csv").unlink()
     commit(project)
     text = call("main", "old", "--markdown").stdout
     assert "old minus main" in text and "working tree" not in text
