@@ -212,7 +212,8 @@ ATTACKS: dict[Norm, dict[str, Attack]] = {
 def optimality(length: Tensor, least: Tensor) -> float:
     """Local optimality of norms (n,) found by an attack beside the least known norms (n,); see above."""
     end = least.max()
-    return float(1 - (length.clamp(max=end).mean() - least.mean()) / (end - least.mean()))
+    value = float(1 - (length.clamp(max=end).mean() - least.mean()) / (end - least.mean()))
+    return max(value, 0.0)  # below 0 by rounding alone
 
 
 def table(lines: list[dict[str, Any]]) -> str:
