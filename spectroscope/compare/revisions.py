@@ -40,7 +40,7 @@ READ = (
 class Revision:
     """The results of one revision.
 
-    `commit`: hash, or None for a folder. `tables`: by the names in COLUMNS. `claims`: None without reports/tables/claims.csv.
+    `commit`: hash, or None for a folder. `tables`: by the names in COLUMNS. `claims`: None without their table.
     `stale`: keys of params.yaml whose values are not those that made the results, by dvc.lock. `images`: the hash of
     the test images in dvc.lock, None without one.
     """
