@@ -15,7 +15,7 @@ def tables(file: Path) -> str:
         f"{device}, torch {found['machine']['torch']}; {found['n_train']:,} training and {n:,} test images, reliance "
         f"on {found['speed_32']['n_images']:,} of them; one network each, intervals over images.",
         "",
-        "| network | numbers | minutes, epochs | clean | PGD-20, 8/255 | centroid, margin | HF share, margin |",
+        "| network | evaluated in | minutes, epochs | clean | PGD-20, 8/255 | centroid, margin | HF share, margin |",
         "|---|---|---|---|---|---|---|",
     ]
     for name in ("standard", "adversarial"):
