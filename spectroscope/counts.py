@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from spectroscope.frequency.partitions import partition
+from spectroscope.frequency.partitions import low_middle_high, partition
 from spectroscope.frequency.passbands import Band, band_mask
+from spectroscope.frequency.spectrum import shells
 from spectroscope.models.architectures import ARCHITECTURES, build
 from spectroscope.models.loading import WeightsFiles, restore
 from spectroscope.models.preflight import preflight
@@ -109,6 +110,11 @@ def _partitions(study: dict[str, Any], train: Images, test: Images) -> Iterator[
         asked += [("validation.multiverse.shapes", shape, compared["bands"], basis) for shape, basis in pairs]
     for key, kind, bands, basis in asked:
         yield from _faulty(key, _n_bands, height, width, kind, bands, basis)
+    curve = (height, width, attribution["shape"], attribution["bands"], attribution["basis"])
+    fits = attribution["bands"] is not None and not list(_faulty("", _n_bands, *curve))
+    if fits and (empty := _without_band(*curve, attribution["hf_from"])):
+        wanted = "expected so many that low, middle and high each hold one"
+        yield "attribution.bands", f"{wanted}, got {attribution['bands']}: none in {', '.join(empty)}"
     own = (height, width, compared["shape"], compared["bands"], attribution["basis"])
     if "shapley" in methods and not list(_faulty("", _n_bands, *own)) and (n := _n_bands(*own)) > MOST_EXACT:
         wanted = f"expected at most {MOST_EXACT} for the method shapley, or sampled_shapley"
@@ -152,6 +158,15 @@ def _weights(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fau
                 if not found:
                     faults = preflight(network.to(machine.device()), images, n_classes)
                     yield from ((key, f"{file}: {fault}") for fault in faults)
+
+
+def _without_band(height: int, width: int, shape: Any, bands: int, basis: Any, hf_from: float) -> list[str]:
+    """Which of low, middle and high hold the mean shell of no band: a sum over them would be 0 for every network."""
+    shell, index = shells(height, width, shape, basis), partition(height, width, shape, bands, basis)
+    ends = [torch.aminmax(shell[index == band]) for band in range(1, int(index.max()) + 1)]
+    places = [float(first + last) / 2 for first, last in ends]
+    ranges = low_middle_high(int(shell.max()) + 1, hf_from)
+    return [name for name, (first, end) in ranges.items() if not any(first <= place < end for place in places)]
 
 
 def _n_bands(height: int, width: int, kind: Any, bands: int | None, basis: Any) -> int:

@@ -126,11 +126,11 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def edit(folder: Path, old: str, new: str) -> None:
-    """Replace a piece of params.yaml."""
-    text = (folder / "params.yaml").read_text()
+def edit(folder: Path, old: str, new: str, file: str = "params.yaml") -> None:
+    """Replace a piece of a file, by default params.yaml."""
+    text = (folder / file).read_text()
     assert old in text
-    (folder / "params.yaml").write_text(text.replace(old, new))
+    (folder / file).write_text(text.replace(old, new))
 
 
 def began(folder: Path) -> list[str]:

@@ -100,14 +100,11 @@ def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float
     attacked = 0
     if "attacks" in shares:
         attacked = _attacked(n, gradient, shares["attacks"] * seconds)
-        if attacked < min(n, 200):
-            left_out.append(f"images of the confined attacks ({attacked} of {min(n, 200)})")
-    waves, half = (0, 0, 0, 0), len(half_plane(height, width))
-    if "heat map" in shares:
-        waves = _waves(n, height, width, forward, shares["heat map"] * seconds)
-        if waves[2] < half:
-            left_out.append(f"waves of the heat map ({waves[2]} of {half}, drawn evenly over ring and angle)")
-    return Plan(bands, images, attacked, STEPS, *waves, forward, gradient, shares, dropped, left_out)
+    waves = _waves(n, height, width, forward, shares["heat map"] * seconds) if "heat map" in shares else (0, 0, 0, 0)
+    found = Plan(bands, images, attacked, STEPS, *waves, forward, gradient, shares, dropped, left_out)
+    for name in ("attacks", "heat map"):
+        left_out += _fewer(name, found, n, height, width) if name in shares else []
+    return found
 
 
 def with_more(shape: tuple[int, ...] | torch.Size, chosen: Plan, seconds: float) -> tuple[str, Plan] | None:
@@ -117,12 +114,23 @@ def with_more(shape: tuple[int, ...] | torch.Size, chosen: Plan, seconds: float)
         return None
     n, _, height, width = shape
     dropped = {other: needed for other, needed in chosen.dropped.items() if other != name}
+    found = replace(chosen, dropped=dropped)
     if name == "attacks":
-        return name, replace(chosen, dropped=dropped, attacked=_attacked(n, chosen.gradient, seconds))
+        found = replace(found, attacked=_attacked(n, chosen.gradient, seconds))
     if name == "heat map":
         rings, angles, waves, waved = _waves(n, height, width, chosen.forward, seconds)
-        return name, replace(chosen, dropped=dropped, rings=rings, angles=angles, waves=waves, waved=waved)
-    return name, replace(chosen, dropped=dropped)
+        found = replace(found, rings=rings, angles=angles, waves=waves, waved=waved)
+    return name, replace(found, left_out=[*chosen.left_out, *_fewer(name, found, n, height, width)])
+
+
+def _fewer(name: str, plan: Plan, n: int, height: int, width: int) -> list[str]:
+    """What a measurement leaves out, in words; nothing where it is whole."""
+    half, most = len(half_plane(height, width)), min(n, 200)
+    if name == "attacks" and plan.attacked < most:
+        return [f"images of the confined attacks ({plan.attacked} of {most})"]
+    if name == "heat map" and plan.waves < half:
+        return [f"waves of the heat map ({plan.waves} of {half}, drawn evenly over ring and angle)"]
+    return []
 
 
 def _attacked(n: int, gradient: float, seconds: float) -> int:

@@ -177,7 +177,8 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
         )
     cutoff, found = _bands_removed(pixels, decoded)
     findings += found
-    if network.gradient and machine.device().type == "cuda":  # checked on the CPU, measured where it is fast
+    movable = network.gradient and next(module.parameters(), None) is not None  # constants of a program stay behind
+    if movable and machine.device().type == "cuda":  # checked on the CPU, measured where it is fast
         model.to(machine.device())
         model.batch = BatchSize(machine.forward_batch_size())
     facts = {

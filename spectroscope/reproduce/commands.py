@@ -77,11 +77,16 @@ class Local:
             return None
         return Exit(self.process.returncode, self.peak_mb)
 
-    def end(self) -> None:
-        """End the processes of the task: by request, and by force after SECONDS_TO_END."""
+    def ask(self) -> None:
+        """Ask the processes of the task to end."""
         assert self.process is not None
         self.remaining = []
         _signal_group(self.process.pid, signal.SIGTERM)
+
+    def end(self) -> None:
+        """End the processes of the task: by request, and by force after SECONDS_TO_END."""
+        self.ask()
+        assert self.process is not None
         until = time.monotonic() + SECONDS_TO_END
         while self.poll() is None and time.monotonic() < until:
             time.sleep(0.02)

@@ -28,6 +28,9 @@ class Job(Protocol):
     def poll(self) -> Exit | None:
         """How it ended, None while it runs."""
 
+    def ask(self) -> None:
+        """Ask it to end, and do not wait."""
+
     def end(self) -> None:
         """End it and wait until it has ended."""
 
@@ -144,19 +147,29 @@ def caught_signals() -> Iterator[list[int]]:
 
 
 def _ready(work: Work) -> list[Any]:
-    """Stages not looked at yet, of which all that they need is finished."""
+    """Stages not looked at yet, of which all that they need is finished.
+
+    A frozen stage has no edges in the graph of what DVC reproduces; what it records of its dependencies still waits
+    for them, in the whole graph.
+    """
     unfinished = {*work.waiting, *work.changed, *work.running}
-    return [stage for stage in work.waiting if unfinished.isdisjoint(work.pipeline.graph.successors(stage))]
+
+    def needed(stage: Any) -> Any:
+        graph = stage.repo.index.graph if stage.frozen else work.pipeline.graph
+        return graph.successors(stage)
+
+    return [stage for stage in work.waiting if unfinished.isdisjoint(needed(stage))]
 
 
 def _end_all(work: Work) -> None:
+    for job, _ in work.running.values():
+        job.ask()
     while work.running:
         work.running.popitem()[1][0].end()
 
 
 def _look_at(work: Work, stage: Any) -> None:
     """Put a stage whose upstream is finished among those that changed, or among those that are up to date."""
-    from dvc.exceptions import DvcException
     from dvc.repo.reproduce import _reproduce_stage
 
     upstream = list(work.pipeline.graph.successors(stage))
@@ -170,13 +183,12 @@ def _look_at(work: Work, stage: Any) -> None:
         else:
             work.outcome.up_to_date.append(stage.addressing)
             work.say(stage, "up to date")
-    except (DvcException, OSError) as error:
+    except Exception as error:  # of DVC, git or the system: the cell is named, the others are finished
         _fail(work, stage, str(error))
 
 
 def _begin(work: Work, stage: Any) -> None:
     """Begin a stage that changed, unless DVC's cache has its result."""
-    from dvc.exceptions import DvcException
     from dvc.stage.cache import RunCacheNotFoundError
 
     try:
@@ -192,14 +204,12 @@ def _begin(work: Work, stage: Any) -> None:
         _save(work, stage)
         work.outcome.cached.append(stage.addressing)
         work.say(stage, "from the cache")
-    except (DvcException, OSError) as error:
+    except Exception as error:  # of DVC, git or the system: the cell is named, the others are finished
         _fail(work, stage, str(error))
 
 
 def _settle(work: Work, stage: Any, end: Exit, seconds: float) -> None:
     """Record a stage whose command has ended."""
-    from dvc.exceptions import DvcException
-
     if end.code:
         text = f"exit code {end.code}" if end.code > 0 else f"ended by signal {-end.code}"
         _fail(work, stage, text, _log(work, stage))
@@ -207,7 +217,7 @@ def _settle(work: Work, stage: Any, end: Exit, seconds: float) -> None:
     try:
         stage.repo._reset()  # as `dvc repro` does at a command, which may have changed what DVC has read
         _save(work, stage)
-    except (DvcException, OSError) as error:
+    except Exception as error:  # of DVC, git or the system: the cell is named, the others are finished
         _fail(work, stage, str(error), _log(work, stage))
         return
     work.outcome.ran.append(stage.addressing)
@@ -279,4 +289,4 @@ def _entries_before(pipeline: Pipeline) -> set[str]:
     file = _order_file(pipeline)
     if not file.exists():
         record.write_text(file, "\n".join(lockfile.names(Path("dvc.lock"))))
-    return set(file.read_text().split("\n"))
+    return set(file.read_text().split("\n")) & set(lockfile.names(Path("dvc.lock")))

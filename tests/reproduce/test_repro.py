@@ -90,6 +90,20 @@ def test_lock_outputs_cache_and_run_cache_are_those_of_dvc_repro_byte_for_byte(s
     assert len(toy_study.began(study)) == 12
 
 
+def test_a_frozen_stage_records_what_it_reads_once_that_is_made_as_dvc_repro_does(finished, repro, tmp_path):
+    command_line = "cmd: python toy.py data/findings"
+    toy_study.edit(finished, command_line, f"frozen: true\n    {command_line}", "dvc.yaml")
+    toy_study.edit(finished, "say: two", "say: deux")
+    (finished / "data" / "findings.txt").unlink()
+    (finished / "data" / "findings.txt").write_text("of the user's own")
+    twin = tmp_path / "twin"
+    shutil.copytree(finished, twin)
+    assert toy_study.call(twin, "dvc", "repro").returncode == 0
+    code, lines = repro(finished, jobs=3)
+    assert code == 0, lines
+    assert toy_study.state(finished) == toy_study.state(twin)
+
+
 def test_after_a_change_what_depends_on_it_runs_and_an_old_setting_comes_from_the_cache(finished, repro, tmp_path):
     twin = tmp_path / "twin"
     shutil.copytree(finished, twin)
