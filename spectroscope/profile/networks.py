@@ -68,6 +68,8 @@ class Network:
 
 def read(spec: str, options: Options) -> Network:
     """The network that `spec` names; ValueError in one sentence for one that does not exist or cannot be read."""
+    if "" not in sys.path:  # an installed command does not look for modules in the current folder, `python -m` does
+        sys.path.insert(0, "")
     scheme, _, rest = spec.partition(":")
     suffix = Path(spec).suffix
     if scheme in LIBRARIES and rest:

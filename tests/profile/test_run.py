@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +19,8 @@ from spectroscope import cli
 from spectroscope.cli import app
 from spectroscope.models.architectures import build
 from spectroscope.pipeline import io, params
-from spectroscope.profile import images, measure, run
+from spectroscope.profile import images, measure, networks, run
+from spectroscope.profile.networks import Options
 from stages import counts, dataset, training
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -50,6 +52,12 @@ def place(tmp_path, monkeypatch):
 def command(*arguments):
     cli.BEGAN = time.monotonic()  # a process of its own begins here
     return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def test_a_module_of_the_current_folder_is_found_by_an_installed_command(place, monkeypatch):
+    here = [folder for folder in sys.path if folder not in ("", str(place))]
+    monkeypatch.setattr(sys, "path", here)  # as it is for a script in `bin`
+    assert networks.read("mine:net", Options(None, None, None, None, None)).name == "net"
 
 
 def test_a_network_and_its_images_become_a_page_that_says_what_was_found(place):
