@@ -95,7 +95,7 @@ def profile(  # as many as there are options
     bgr: Annotated[bool, typer.Option("--bgr", help="The network takes blue first.")] = False,
     seed: Annotated[int, typer.Option(help="Of the choice of images.")] = 0,
 ) -> None:
-    """Profile networks on test images: a page, its tables, and a warning where a network is held wrong."""
+    """Profile networks on test images: a page, its tables, and a warning where a network is set up wrongly."""
     from spectroscope.profile import run  # here: torch takes seconds to import
     from spectroscope.profile.images import class_list
     from spectroscope.profile.networks import Options

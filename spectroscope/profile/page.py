@@ -55,7 +55,7 @@ LIMITS = (
     "Reliance is what the network loses without a band, not what the band is worth alone: one stands in for another.",
     "Attacks of ten steps find an upper bound of robustness; the radius was chosen for this network, so that shares of "
     "two networks stand at different radii.",
-    "A network that is wrong, at chance or held wrong has a profile too: read the first section before the charts.",
+    "A network that is wrong, at chance or set up wrongly has a profile too: read the first section before the charts.",
 )
 
 
@@ -94,7 +94,7 @@ def render(profiles: Sequence[Profile]) -> str:
     colours = style.assign_colours([each.name for each in profiles])
     lead = sentences(profiles[0]) if len(profiles) == 1 else [text for each in profiles for text in sentences(each)[:2]]
     chapters = [
-        page.Chapter("held", "Is it held right?", tuple(held(profiles))),
+        page.Chapter("setup", "Is it set up correctly?", tuple(setup(profiles))),
         page.Chapter("reliance", "Which frequencies does it rely on?", tuple(reliance(profiles, colours))),
         page.Chapter("attacks", "Where do small perturbations of equal size hurt?", tuple(attacks(profiles, colours))),
         page.Chapter("heat_map", "Which single waves hurt?", tuple(heat_maps(profiles, colours))),
@@ -135,11 +135,11 @@ def sentences(profile: Profile) -> list[str]:
     warnings = [finding.check for finding in ready.findings if finding.level == "warning"]
     changed = [finding.check for finding in ready.findings if finding.level == "changed"]
     if warnings:
-        found.append(f"Look first at how it is held: {', '.join(dict.fromkeys(warnings))} (next section).")
+        found.append(f"Look first at how it is set up: {', '.join(dict.fromkeys(warnings))} (next section).")
     elif changed:
         found.append(f"Put right before measuring: {', '.join(dict.fromkeys(changed))} (next section).")
     else:
-        found.append("Nothing was found wrong in how it is held.")
+        found.append("Nothing was found wrong in how it is set up.")
     return found
 
 
@@ -185,7 +185,7 @@ def _about_waves(profile: Profile) -> str:
     )
 
 
-def held(profiles: Sequence[Profile]) -> list[page.Markup]:
+def setup(profiles: Sequence[Profile]) -> list[page.Markup]:
     """What the preflight found, and what was measured on."""
     blocks = []
     for profile in profiles:

@@ -1,4 +1,4 @@
-"""Is the network held right? Checks before anything is measured, each fault with its likely cause.
+"""Is the network set up correctly? Checks before anything is measured, each fault with its likely cause.
 
 `prepare` brings network and images together: pixels in [0, 1] on one side, logits on the other. What it changes to get
 there and what looks wrong are findings; each says what was expected, what was found, and what to do.

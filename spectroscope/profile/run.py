@@ -55,7 +55,7 @@ def profile(  # as many arguments as the command has
     try:
         prepared = []
         for network in read:  # all of them before the first is measured: a fault of the last costs no work
-            report.say(f"{network.name}: checking how it is held", 0.0)
+            report.say(f"{network.name}: checking how it is set up", 0.0)
             prepared.append(preflight.prepare(network, chosen, options))
         for number, ready in enumerate(prepared):
             left = max(1.0, began + minutes * 60 - OVERHEAD - time.monotonic()) / (len(read) - number)

@@ -70,7 +70,7 @@ def test_a_network_and_its_images_become_a_page_that_says_what_was_found(place):
     lost = whole[whole["statistic"] == "margin"].set_index("band")["mean"]
     assert lost["low"] > 5 * abs(lost["high"])  # the class is which quadrant is bright
     text = (place / "out" / "index.html").read_text()
-    for name in ("held", "reliance", "attacks", "heat_map", "layers", "example", "images", "others", "limits"):
+    for name in ("setup", "reliance", "attacks", "heat_map", "layers", "example", "images", "others", "limits"):
         assert f'<section id="{name}">' in text
     assert "http" not in text.split("<main>")[1].replace("https://vega.github.io/schema", "")
     assert {path.name for path in place.iterdir()} - {"__pycache__"} == {"mine.py", "x.pt", "out"}
