@@ -19,6 +19,7 @@ help:
 repro: env
 	. $(BIN)/activate && spectroscope repro --jobs $(JOBS)
 
+smoke: JOBS = 2
 smoke: env
 	rm -rf .smoke && git clone --quiet . .smoke && cp studies/smoke.yaml .smoke/params.yaml && rm -f .smoke/dvc.lock
 	. $(BIN)/activate && cd .smoke && spectroscope repro --jobs $(JOBS)
