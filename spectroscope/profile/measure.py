@@ -171,7 +171,7 @@ def _affordable(least: dict[str, float], seconds: float) -> dict[str, float]:
 
 
 def _angles(height: int, width: int, rings: int, most: int) -> tuple[int, int]:
-    """The most angles of each ring that make at most so many waves, and these waves; two angles at least."""
+    """Angles of each ring, as many as keep the number of waves within `most`, two at least; and the number of waves."""
     of = torch.bincount(rings_of_waves(height, width, rings))
     counts = {angles: int(of.clamp(max=angles).sum()) for angles in range(2, max(2, int(of.max())) + 1)}
     angles = max((angles for angles, waves in counts.items() if waves <= most), default=2)
@@ -197,7 +197,7 @@ def _timed(ready: Ready, size: int, gradient: bool) -> float:
 
 
 def parts(n: int, size: int, seconds: float, done: Callable[[float], None], least: int = 1) -> Iterator[slice]:
-    """Slices of n rows, at least so many, until the time is over. `done` is told the share that is done."""
+    """Slices of n rows until the time is over, `least` rows in any case. `done` is told the share that is done."""
     start = time.perf_counter()
     for first in range(0, n, size):
         if first >= least and time.perf_counter() - start > seconds:
