@@ -113,7 +113,7 @@ def _partitions(study: dict[str, Any], train: Images, test: Images) -> Iterator[
     curve = (height, width, attribution["shape"], attribution["bands"], attribution["basis"])
     fits = attribution["bands"] is not None and not list(_faulty("", _n_bands, *curve))
     if fits and (empty := _without_band(*curve, attribution["hf_from"])):
-        wanted = "expected enough bands for low, middle and high to hold one each"
+        wanted = "expected a band in each of low, middle and high"
         yield "attribution.bands", f"{wanted}, got {attribution['bands']}: none in {', '.join(empty)}"
     own = (height, width, compared["shape"], compared["bands"], attribution["basis"])
     if "shapley" in methods and not list(_faulty("", _n_bands, *own)) and (n := _n_bands(*own)) > MOST_EXACT:

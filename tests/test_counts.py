@@ -72,7 +72,7 @@ BEYOND = [
     ("probing.layers", {"n_images": 1201, "partition": "linf", "bands": 40, "seed": 0}, "images of test, got 1201"),
     ("probing.layers", {"n_images": 2, "partition": "linf", "bands": 40, "seed": 0}, LINF_40),
     ("attribution.bands", 33, "expected at most 32 bands (32 x 32, linf, dct), got 33"),
-    ("attribution.bands", 2, "expected enough bands for low, middle and high to hold one each, got 2: none in low, middle"),
+    ("attribution.bands", 2, "expected a band in each of low, middle and high, got 2: none in low, middle"),
     ("attribution.compared.bands", 18, "expected at most 17 bands (32 x 32, linf, dft), got 18"),
     ("attribution.compared.bands", 11, "expected at most 10 for the method shapley, or sampled_shapley, got 11"),
     ("runs.standard.model", "lenet5", "lenet5: expected images of 28 x 28 pixels, got 32 x 32"),
