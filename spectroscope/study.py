@@ -118,7 +118,12 @@ class Study(Settings):
             raise ValueError(f"attacks.autoattack: expected the method autoattack under this name, got {named.method}")
         shapes = [str(shape) for shape in self.perturbation.shapes]
         keys = (list(self.runs), list(self.bands), self.attacks, self.attack_checks.transfer, shapes)
-        check_names(self.claims, rows_of_study(*keys, layers=self.probing.layers is not None))
+        check_names(
+            self.claims,
+            rows_of_study(
+                *keys, layers=self.probing.layers is not None, choices=self.validation.multiverse is not None
+            ),
+        )
         return self
 
     def _attack_names(self) -> list[str]:

@@ -17,6 +17,7 @@ from spectroscope.findings.tables import Finding
 from spectroscope.pipeline import io
 from spectroscope.pipeline.io import Images
 from spectroscope.statistics import cells
+from spectroscope.statistics.cells import MOST_NEGATIVE
 from spectroscope.statistics.estimates import (
     SUMMARY,
     Estimates,
@@ -31,7 +32,6 @@ from spectroscope.statistics.estimates import (
     summary,
 )
 
-MOST_NEGATIVE = 0.1  # above this share of negative mass the positive part has no centre that stands for the curve
 SHAPE = ("centroid", "centroid_abs", "negative_share", "hf_share", "class_negative")
 STATISTICS = {  # of each score, as of `summaries.shell_summaries`
     "margin": SHAPE,
