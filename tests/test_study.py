@@ -241,6 +241,17 @@ def test_a_claim_on_layers_needs_a_study_that_probes_them():
         params.validate(study, Study, "")
 
 
+def test_a_claim_on_choices_needs_a_study_that_has_a_multiverse_and_two_runs_of_it():
+    study = copy.deepcopy(SMOKE)
+    study["claims"]["lower-under-every-choice"]["effect"]["less"] = "nobody"
+    expected = "claims.lower-under-every-choice.effect.less: expected run among standard, adversarial, got 'nobody'"
+    with pytest.raises(ValueError, match=expected):
+        params.validate(study, Study, "")
+    study = copy.deepcopy(SMOKE) | {"validation": {**SMOKE["validation"], "multiverse": None}}
+    with pytest.raises(ValueError, match="expected run among none: the study has no row in choices, got 'adversarial'"):
+        params.validate(study, Study, "")
+
+
 def test_an_unknown_data_set_lists_the_known_ones():
     expected = "params.yaml: dataset.name: expected one of 'photos', 'planted', 'cifar10'"
     assert message("dataset.name", "imagenet").startswith(expected)
