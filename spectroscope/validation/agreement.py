@@ -30,6 +30,7 @@ from spectroscope.statistics.estimates import (
 from spectroscope.validation.curves import class_curves, clusters_of, groups_of_images, numbers
 
 W_BOUNDS = (0.0, 1.0)  # of Kendall's W
+DRAWS = 100  # of random orders, for the agreement by chance
 
 
 def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
@@ -53,7 +54,7 @@ def concordance(
 
     Rows run, method, across, raters (number of rankings), then SUMMARY, CELLS; a single ranking has no row. across:
     `methods`: of a network, averaged over classes and networks. `chance`: the same, after `rng` has put the bands of
-    every method in an order of its own. `classes`: of a network and method, averaged over networks. `seeds`: the
+    every method in an order of its own, the mean of DRAWS such orders. `classes`: of a network and method, averaged over networks. `seeds`: the
     networks of a run and method are the raters, averaged over classes; the interval is over images, for these networks
     alone. `runs`: of a method, the i-th networks of every run are the raters, averaged over classes and i, as far as
     the run with the fewest networks goes.
@@ -63,8 +64,9 @@ def concordance(
     n_images, names = _n_images(first), _names(first, clusters, settings)
     for run, by_method in ranks.items():
         of_methods = np.stack(list(by_method.values()))  # (M, S, R, C, B - 1)
-        for across, raters in (("methods", of_methods), ("chance", _shuffled(of_methods, rng))):
-            of_classes = mean_over_classes(kendall_w(raters)[..., None], n_images, names=names)
+        by_chance = np.mean([kendall_w(_shuffled(of_methods, rng)) for _ in range(DRAWS)], axis=0)
+        for across, w in (("methods", kendall_w(of_methods)), ("chance", by_chance)):
+            of_classes = mean_over_classes(w[..., None], n_images, names=names)
             rows.append(_row(run, "all", across, len(by_method), of_classes, settings))
         for method, of_networks in by_method.items():
             across_seeds = mean_over_classes(kendall_w(of_networks)[None, ..., None], n_images, names=names)

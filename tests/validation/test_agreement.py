@@ -162,7 +162,7 @@ def test_by_chance_methods_that_agree_agree_as_little_as_random_rankings_and_ima
             rows.append({"method": method, "seed": 0, "image": image, "label": image % 10, **bands})
     found = agreement.concordance({"run": pd.DataFrame(rows)}, CLUSTERS, SETTINGS, rng).set_index("across")
     assert found.loc["methods", "mean"] > 0.99
-    # the mean of W of 9 random rankings is 1/9; over 10 classes its standard deviation is below .02
-    assert found.loc["chance", "mean"] == pytest.approx(1 / 9, abs=0.06)
+    # W of 9 random rankings is 1/9 on average; of 10 classes and 100 draws its standard deviation is below .002
+    assert found.loc["chance", "mean"] == pytest.approx(1 / 9, abs=0.006)
     cells = found[CELLS]
     assert np.array_equal(cells["methods"].groups, cells["chance"].groups) and len(cells["chance"].groups) == 16
