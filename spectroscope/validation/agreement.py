@@ -54,10 +54,10 @@ def concordance(
 
     Rows run, method, across, raters (number of rankings), then SUMMARY, CELLS; a single ranking has no row. across:
     `methods`: of a network, averaged over classes and networks. `chance`: the same, after `rng` has put the bands of
-    every method in an order of its own, the mean of DRAWS such orders. `classes`: of a network and method, averaged over networks. `seeds`: the
-    networks of a run and method are the raters, averaged over classes; the interval is over images, for these networks
-    alone. `runs`: of a method, the i-th networks of every run are the raters, averaged over classes and i, as far as
-    the run with the fewest networks goes.
+    every method in an order of its own, the mean of DRAWS such orders. `classes`: of a network and method, averaged
+    over networks. `seeds`: the networks of a run and method are the raters, averaged over classes; the interval is over
+    images, for these networks alone. `runs`: of a method, the i-th networks of every run are the raters, averaged over
+    classes and i, as far as the run with the fewest networks goes.
     """
     ranks = {run: _ranks(table, clusters, settings) for run, table in values.items()}
     first, rows = next(iter(values.values())), []
