@@ -55,6 +55,7 @@ class Line(NamedTuple):
     sample: str
     control: str
     notes: list[str]
+    why: str
 
 
 def blocks(results: Results) -> page.Blocks:
@@ -90,6 +91,7 @@ def line(row: dict[str, Any]) -> Line:
         sample=sample or "-",
         control=control or "-",
         notes=notes,
+        why=row["why"],
     )
 
 
