@@ -1,5 +1,6 @@
 """Table of the layers of a run: what their features hold of each band and which bands reach them, beside two nulls."""
 
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -8,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from spectroscope.frequency.partitions import Partition, check_number, cycles_per_side, mean_by_band
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import machine, memory, passes
 from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.probing.layers import measure_layers, relative_to_image, with_nulls
 from spectroscope.probing.shells import bands_of
@@ -40,7 +41,7 @@ class LayerSettings(Settings):
 def layers_by_band(model: nn.Module, images: Tensor, seed: int, settings: LayerSettings) -> dict[Key, np.ndarray]:
     """Numbers of one network, the layer's and the image's, for each band above DC: (n_images, bands - 1, 2) by key.
 
-    A layer is named by its module's name and class. seed: the network's. ValueError for a network without layers of
+    A layer is named by its module's name and class. seed: the network's. Empty for a network none of whose layers gives
     maps or tokens.
     """
     images = images[: settings.n_images]
@@ -48,7 +49,8 @@ def layers_by_band(model: nn.Module, images: Tensor, seed: int, settings: LayerS
     found: dict[Key, np.ndarray] = {}
     of_pixels, of_weights = machine.generator(settings.seed), machine.generator(seed, 1)  # (seed) draws for masks
     for network, module, pixels in with_nulls(model, images, of_pixels, of_weights):
-        layers, measured = measure_layers(module, pixels, index, index, "dct", machine.forward_batch_size())
+        work = partial(measure_layers, module, pixels, index, index, "dct")
+        layers, measured = memory.halving(work, passes.forward_batch_size(module, pixels))
         kinds = {layer.name: layer.module for layer in layers}
         for name, numbers in measured.items():
             layer = f"{name} {kinds[name]}"  # a bare `1.10` would be read as a number
@@ -69,8 +71,11 @@ def layer_table(
     relative: mean density of the layer in the band over that of the image, on the coefficients that the layer's grid
     holds; passed: mean share of the band in the layer over that in the image (both defined at
     `layers.spectrum_by_layer`). Ratios of means over images, computed network by network. cycles: mean frequency of the
-    band, cycles per longer side. Bands above a layer's grid have no row `relative`; nor has one without a value.
+    band, cycles per longer side. Bands above a layer's grid have no row `relative`; nor has one without a value. No row
+    for networks without layers of maps or tokens.
     """
+    if not networks[0]:
+        return no_layers()
     height, width = images.shape[-2:]
     index = bands_of(images[: settings.n_images], settings.partition, settings.bands)
     frequency = mean_by_band(cycles_per_side(height, width, "dct", "linf"), index).numpy()[1:]
@@ -87,5 +92,5 @@ def layer_table(
 
 
 def no_layers() -> pd.DataFrame:
-    """The table of a study that leaves layers out: its columns, no row."""
+    """The table of a study that leaves layers out, or of a run without any: its columns, no row."""
     return pd.DataFrame(columns=[*COLUMNS, *SUMMARY])

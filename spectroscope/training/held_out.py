@@ -7,7 +7,7 @@ import torch
 from scipy.special import bdtrc
 from torch import Tensor, nn
 
-from spectroscope.pipeline import io, machine, processes
+from spectroscope.pipeline import io, machine, memory, processes
 from spectroscope.training.hooks import Adversary
 
 COLLAPSE = 0.5  # of the best own robust accuracy so far
@@ -59,8 +59,9 @@ def accuracies(
     correct = torch.zeros(1 + len(attacks), dtype=torch.float64, device=images.device)
     for number in processes.my_items(range(len(batches))):
         x, y = batches[number]
-        attacked = [change(model, x, y, machine.generator(*keys, number)) for change in attacks]
-        correct += torch.stack([_count_correct(model, shown, y) for shown in (x, *attacked)])
+        with memory.at_once("VALIDATION_BATCH_SIZE in spectroscope/training/held_out.py", len(x)):
+            attacked = [change(model, x, y, machine.generator(*keys, number)) for change in attacks]
+            correct += torch.stack([_count_correct(model, shown, y) for shown in (x, *attacked)])
     processes.all_reduce_([correct])
     return dict(zip_longest(("clean", "robust", "own_robust"), (correct / len(labels)).tolist()))
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from spectroscope.pipeline import io, machine, processes
+from spectroscope.pipeline import io, machine, memory, processes
 from spectroscope.pipeline.checkpoint import CheckpointFile
 from spectroscope.training import distribution, held_out
 from spectroscope.training.augmentation import augment
@@ -64,7 +64,8 @@ def fit(
     rows = state.progress.rows
     yield from rows
     for epoch in range(len(rows) + 1, settings.epochs + 1):
-        loss, speed = train_epoch(state, images, labels, settings, hooks, slot)
+        with memory.at_once("training.batch_size", settings.batch_size):
+            loss, speed = train_epoch(state, images, labels, settings, hooks, slot)
         if not math.isfinite(loss):
             raise ValueError(f"expected a finite training loss, got {loss} in epoch {epoch}: lower the learning rate")
         distribution.require_equal_replicas(model)

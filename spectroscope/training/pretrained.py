@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spectroscope.models import architectures, loading
-from spectroscope.pipeline import io, machine
+from spectroscope.pipeline import io, machine, memory
 from spectroscope.training import trial
 from spectroscope.training.held_out import VALIDATION_BATCH_SIZE, accuracies, split
 from spectroscope.training.hooks import Adversary
@@ -77,7 +77,7 @@ def on_held_out(model: nn.Module, train: io.Images, settings: TrainingSettings) 
     _, held_out = split(train, settings.held_out)
     x, y = train.pixels[held_out].to(machine.device()), train.labels[held_out].to(machine.device())
     with torch.no_grad():
-        logits = torch.cat([model(chunk) for chunk in x.split(VALIDATION_BATCH_SIZE)])
+        logits = memory.halving(lambda size: torch.cat([model(part) for part in x.split(size)]), VALIDATION_BATCH_SIZE)
     wanted = (len(y), len(train.classes))
     if tuple(logits.shape) != wanted or not logits.isfinite().all():
         raise ValueError(f"expected finite logits of shape {wanted}, got shape {tuple(logits.shape)}")

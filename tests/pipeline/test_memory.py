@@ -15,7 +15,7 @@ from spectroscope.attribution.band_loss import band_losses
 from spectroscope.attribution.by_shell import occluded_by_shell
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.models import inference
-from spectroscope.pipeline import machine, memory
+from spectroscope.pipeline import memory, passes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.memory import BatchSize, within_memory
@@ -31,10 +31,24 @@ ERRORS = (
     torch.OutOfMemoryError("CUDA out of memory"),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
     RuntimeError("not enough memory: you tried to allocate 9 bytes"),
+    RuntimeError("std::bad_alloc"),
+    RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+    RuntimeError("CUDA driver error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED"),
+    RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
+)
+OTHERS = (
+    RuntimeError("shapes differ"),
+    RuntimeError("CUDA error: an illegal memory access was encountered"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    ValueError("CUDA error: out of memory"),
 )
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("error", ERRORS, ids=str)
 def test_the_batch_is_halved_until_memory_holds_it_and_stays(error):
     batch, tried = BatchSize(64), []
 
@@ -48,7 +62,7 @@ def test_the_batch_is_halved_until_memory_holds_it_and_stays(error):
     assert tried == [64, 32, 16, 8, 8]
 
 
-@pytest.mark.parametrize(("error", "size"), [(ERRORS[0], 1), (RuntimeError("shapes differ"), 64)])
+@pytest.mark.parametrize(("error", "size"), [(ERRORS[0], 1), *((error, 64) for error in OTHERS)])
 def test_one_image_that_is_too_large_and_other_faults_are_raised(error, size):
     batch = BatchSize(size)
 
@@ -81,7 +95,7 @@ def _nothing_found_yet(monkeypatch):
 def test_logits_are_those_of_batches_that_fit_and_it_is_said_once(model, few, monkeypatch, capsys):
     halved = [inference.logits(Limited(model), few[0]) for _ in range(2)]
     assert capsys.readouterr().err == "memory ran out with 64 images in one pass: from here on 4\n"
-    monkeypatch.setattr(machine, "forward_batch_size", lambda: MOST)
+    monkeypatch.setattr(passes, "forward_batch_size", lambda *_: MOST)
     assert all(torch.equal(logits, inference.logits(model, few[0])) for logits in halved)
 
 
@@ -121,6 +135,6 @@ def test_attributions_and_their_checks_are_those_of_chunks_that_fit(model, few, 
         return [*reliance, *found.values()]
 
     halved = tables(Limited(model), "halved")
-    monkeypatch.setattr(machine, "forward_batch_size", lambda: MOST)
+    monkeypatch.setattr(passes, "forward_batch_size", lambda *_: MOST)
     for one, other in zip(halved, tables(model, "fitting"), strict=True):
         pd.testing.assert_frame_equal(one, other)

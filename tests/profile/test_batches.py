@@ -2,10 +2,10 @@
 
 import held_wrong as wrong
 import torch
+from spectroscope.profile.batches import bounded
 from torch import nn
 
 from spectroscope.profile import batches, measure, preflight
-from spectroscope.profile.batches import bounded
 from spectroscope.profile.images import Chosen
 from spectroscope.profile.networks import Network, Options
 
