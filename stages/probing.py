@@ -29,8 +29,7 @@ def main(weights: In, images: In, attacks: In, tables: Out, estimates: Out) -> N
             table.insert(0, "run", run)
             results[name].append(table)
 
-    filled = {name: [part for part in parts if len(part)] or parts[:1] for name, parts in results.items()}
-    cells.write({name: pd.concat(parts) for name, parts in filled.items()}, tables, estimates)
+    cells.write({name: pd.concat(parts) for name, parts in results.items()}, tables, estimates)
 
 
 if __name__ == "__main__":

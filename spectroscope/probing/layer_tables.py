@@ -41,7 +41,7 @@ class LayerSettings(Settings):
 def layers_by_band(model: nn.Module, images: Tensor, seed: int, settings: LayerSettings) -> dict[Key, np.ndarray]:
     """Numbers of one network, the layer's and the image's, for each band above DC: (n_images, bands - 1, 2) by key.
 
-    A layer is named by its module's name and class. seed: the network's. Empty for a network none of whose layers gives
+    A layer is named by its module's name and class. seed: the network's. ValueError for a network without layers of
     maps or tokens.
     """
     images = images[: settings.n_images]
@@ -71,11 +71,8 @@ def layer_table(
     relative: mean density of the layer in the band over that of the image, on the coefficients that the layer's grid
     holds; passed: mean share of the band in the layer over that in the image (both defined at
     `layers.spectrum_by_layer`). Ratios of means over images, computed network by network. cycles: mean frequency of the
-    band, cycles per longer side. Bands above a layer's grid have no row `relative`; nor has one without a value. No row
-    for networks without layers of maps or tokens.
+    band, cycles per longer side. Bands above a layer's grid have no row `relative`; nor has one without a value.
     """
-    if not networks[0]:
-        return no_layers()
     height, width = images.shape[-2:]
     index = bands_of(images[: settings.n_images], settings.partition, settings.bands)
     frequency = mean_by_band(cycles_per_side(height, width, "dct", "linf"), index).numpy()[1:]
@@ -92,5 +89,5 @@ def layer_table(
 
 
 def no_layers() -> pd.DataFrame:
-    """The table of a study that leaves layers out, or of a run without any: its columns, no row."""
+    """The table of a study that leaves layers out: its columns, no row."""
     return pd.DataFrame(columns=[*COLUMNS, *SUMMARY])

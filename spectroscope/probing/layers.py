@@ -88,9 +88,6 @@ def spectrum_by_layer(
     spectra, passed = [], []
     for network, module, pixels in with_nulls(model, images, generator, generator):
         layers, measured = measure_layers(module, pixels, index, ring, basis, chunk)
-        if not measured:
-            notes = "; ".join(f"{layer.name}: {layer.note}" for layer in layers) or "it has no modules"
-            raise ValueError(f"expected a network with layers that give maps or tokens, got none ({notes})")
         for name, (density, share) in measured.items():
             front = {"layer": name, "network": network}
             rings = {"cycles": np.arange(1, 1 + density.shape[1])}
@@ -127,7 +124,8 @@ def measure_layers(
 
     The last axis has the layer's number and the image's. index and ring (H, W): the band of each coefficient, and the
     ring for densities; number 0 of both is DC, which is left out. An image, the image without each band, and its DC
-    alone go through the network together: nothing is kept of the maps but these numbers.
+    alone go through the network together: nothing is kept of the maps but these numbers. ValueError for a network
+    without layers that give maps or tokens.
     """
     bands = int(index.max()) + 1
     masks = [(index == band).to(images.device) for band in range(bands)]
@@ -157,6 +155,9 @@ def measure_layers(
                 kept.append(values.cpu().numpy())
 
         layers = read_layers(model, versions.flatten(0, 1), see)
+    if not found:
+        notes = "; ".join(f"{layer.name}: {layer.note}" for layer in layers) or "it has no modules"
+        raise ValueError(f"expected a network with layers that give maps or tokens, got none ({notes})")
     return layers, {name: (np.concatenate(first), np.concatenate(second)) for name, (first, second) in found.items()}
 
 

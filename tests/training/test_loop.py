@@ -213,6 +213,31 @@ def test_a_loss_that_is_no_number_stops_the_training():
         fit(network(), images=broken)
 
 
+@pytest.mark.parametrize(
+    ("most", "named"),
+    [
+        (15, r"training\.batch_size: expected a number of images that memory holds, got 16: no room"),
+        (
+            16,
+            r"VALIDATION_BATCH_SIZE in .*held_out\.py: expected a number of images that memory holds, got 20: no room",
+        ),
+    ],
+)
+def test_a_batch_that_memory_does_not_hold_is_named(most, named):
+    class Limited(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = linear()
+
+        def forward(self, x):
+            if len(x) > most:
+                raise torch.OutOfMemoryError("no room")
+            return self.network(x)
+
+    with pytest.raises(ValueError, match=named):
+        fit(Limited())
+
+
 def test_the_images_given_are_not_changed():
     images = bright_or_dark()
     before = images.pixels.clone()

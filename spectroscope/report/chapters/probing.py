@@ -133,8 +133,6 @@ def layers(table: pd.DataFrame, statistic: str, run_colours: RunColours) -> alt.
     here = "; ".join(_of_the_last(table[table["run"] == run], run) for run in dict.fromkeys(table["run"]))
     last = f"Highest band in the last layer: {here}. "
     shown = f"{rows['panel'].nunique()} of {n_layers} layers, first to last; all are in `layers.csv`. "
-    without = ", ".join(run for run in run_colours if run not in set(table["run"]))
-    shown += f"No layer of maps or tokens: {without}. " if without else ""
     text = f"{caption}{NULLS}{last}{NOT_USED}{shown}{words.sample_note(rows)}"
     return style.styled(chart.add_params(style.highlight()), text)
 
