@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectroscope.pipeline import machine, memory, processes, resources
+from spectroscope.pipeline import memory, processes, resources
 
 BATCH_SIZE = "SPECTROSCOPE_BATCH_SIZE"  # environment variable: the first number
 SMALL_SIDE = 64  # pixels
@@ -37,7 +37,7 @@ def forward_batch_size(network: Network, images: Tensor) -> int:
         if not text.isdecimal() or int(text) < 1:
             raise ValueError(f"{BATCH_SIZE}: expected a number of images >= 1, got {text!r}")
         return int(text)
-    device = _device_of(network)
+    device = _device_of(network, images)
     outputs = _outputs(network, images[:1].to(device, copy=True))  # a network may change its input in place
     each = sum(map(_bytes, outputs)) + COPIES * _bytes(images[:1])
     if device.type == "cuda":
@@ -64,10 +64,10 @@ def in_passes(network: Network, images: Tensor, compute: Callable[[slice], tuple
     return memory.halving(joined, forward_batch_size(network, images))
 
 
-def _device_of(network: Network) -> torch.device:
-    """That of the network's weights; this machine's where it has none."""
+def _device_of(network: Network, images: Tensor) -> torch.device:
+    """That of the network's weights; that of the images where it has none."""
     tensors = chain(network.parameters(), network.buffers()) if isinstance(network, nn.Module) else ()
-    return next((tensor.device for tensor in tensors), machine.device())
+    return next((tensor.device for tensor in tensors), images.device)
 
 
 @torch.no_grad()

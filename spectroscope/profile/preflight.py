@@ -125,7 +125,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     model.requires_grad_(False)
     for part in model.modules():
         part.training = False
-    model.batch = BatchSize(passes.forward_batch_size(model, pixels))
+    model.batch = BatchSize(passes.forward_batch_size(module, pixels))
     findings += within_memory(lambda size: _about_outputs(model, pixels[: min(size, 16)]), model.batch)
     logits = in_batches(model, pixels)
     present, labels, names = None, None, network.classes
@@ -179,7 +179,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     movable = network.gradient and next(module.parameters(), None) is not None  # constants of a program stay behind
     if movable and machine.device().type == "cuda":  # checked on the CPU, measured where it is fast
         model.to(machine.device())
-        model.batch = BatchSize(passes.forward_batch_size(model, pixels))
+        model.batch = BatchSize(passes.forward_batch_size(module, pixels))
     facts = {
         "Images": f"{len(pixels)} of {chosen.total} of {chosen.name} ({chosen.kind}; {_listed(decoded.formats)})",
         "Size": decoded.done,
