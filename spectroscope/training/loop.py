@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from spectroscope.models.held_out import split
 from spectroscope.pipeline import io, machine, memory, processes
 from spectroscope.pipeline.checkpoint import CheckpointFile
 from spectroscope.training import distribution, held_out
@@ -52,7 +53,7 @@ def fit(
             f"expected batch_size >= {processes.world_size()}, one image a process, got {settings.batch_size}"
         )
     device = next(model.parameters()).device
-    inner, out = held_out.split(train, settings.held_out)
+    inner, out = split(train, settings.held_out)
     images, labels = train.pixels[inner].to(device), train.labels[inner].to(device)
     validation = train.pixels[out].to(device), train.labels[out].to(device)
     state = initial_state(model, settings, math.ceil(len(images) / settings.batch_size), generator)

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spectroscope.models import architectures, loading
+from spectroscope.models.held_out import require_accuracy, split
 from spectroscope.pipeline import io, machine, memory
 from spectroscope.training import trial
-from spectroscope.training.held_out import VALIDATION_BATCH_SIZE, accuracies, split
+from spectroscope.training.held_out import VALIDATION_BATCH_SIZE, accuracies
 from spectroscope.training.hooks import Adversary
 from spectroscope.training.regimes.pretrained import Pretrained
 from spectroscope.training.settings import TrainingSettings
@@ -46,14 +47,6 @@ def adopt(
         require_accuracy(row["clean"], regime)
         rows.append({"seed": seed, **row, "kept": True})
     return models, rows
-
-
-def require_accuracy(accuracy: float, files: loading.WeightsFiles) -> None:
-    """ValueError for a held-out accuracy below `files.least_accuracy`."""
-    if accuracy < files.least_accuracy:
-        reason = "normalisation (mean, std), order of the classes or names (keys) may be wrong"
-        wanted = f"{files.least_accuracy:g}"
-        raise ValueError(f"expected a held-out accuracy of at least {wanted}, got {accuracy:.3g}: {reason}")
 
 
 def examine(

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from spectroscope.models.held_out import split
 from spectroscope.pipeline import io
 from spectroscope.training import held_out, loop
 from spectroscope.training.adversary import pgd_adversary
@@ -138,7 +139,7 @@ def test_every_epoch_meets_every_training_image_once_in_an_order_of_its_own_and_
         met, images = [], bright_or_dark()
         note = lambda model, x, y, generator: met.extend(x.sum((1, 2, 3))) or x  # noqa: E731
         fit(linear(), against(note), seed=seed, images=images, augmentation=NO_CHANGE)
-        inner, _ = held_out.split(images, 0.25)
+        inner, _ = split(images, 0.25)
         sums = images.pixels[inner].sum((1, 2, 3))
         places = [int((sums - total).abs().argmin()) for total in met]
         return places[: len(inner)], places[len(inner) :], list(range(len(inner)))

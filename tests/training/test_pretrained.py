@@ -12,10 +12,10 @@ import yaml
 from torch import nn
 
 from spectroscope.models import inference
+from spectroscope.models.held_out import split
 from spectroscope.pipeline import io, memory, params
 from spectroscope.training import pretrained
 from spectroscope.training.cards import markdown
-from spectroscope.training.held_out import split
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
 from stages import training as stage
