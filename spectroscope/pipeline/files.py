@@ -28,6 +28,7 @@ SCHEMA_METADATA = {b"schema_version": str(SCHEMA).encode()}  # metadata of every
 DIGEST, DIGITS = b"spectroscope-sha256:", 64  # how the digest in a Parquet file begins, and how long it is
 MENDING = ": remove it, then `dvc checkout` restores it, or `dvc repro` makes it anew"
 SCHEMA_COLUMN = "schema"  # last column of every CSV file
+NAMES = ("run", "attack", "entry", "source", "reference", "method", "other", "class")  # columns that are never numbers
 
 
 @contextmanager
@@ -123,8 +124,9 @@ def read_table(path: Path) -> pd.DataFrame:
         with reading(path, "a table"):
             return pd.read_parquet(path, page_checksum_verification=True)
     with reading(path, "a table"):
-        # Only an empty cell is a missing one: a class or a run may be named NA, None or null.
-        table = pd.read_csv(path, dtype={SCHEMA_COLUMN: "str"}, keep_default_na=False, na_values=[""])
+        # A class or a run may be named NA, None or null, which are no missing cells, and 01 or inf, which are no numbers.
+        dtypes = dict.fromkeys((*NAMES, SCHEMA_COLUMN), "str")
+        table = pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""])
     versions = table.pop(SCHEMA_COLUMN).fillna("none").unique() if SCHEMA_COLUMN in table else ["none"]
     for version in versions:
         _require_schema(path, version)

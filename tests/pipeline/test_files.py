@@ -139,6 +139,14 @@ def test_names_that_pandas_takes_for_missing_values_are_names(tmp_path, suffix):
     assert found["mean"].isna().tolist() == found["run"].isna().tolist() == [False, True, *[False] * 9]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_names_that_look_like_numbers_are_names(tmp_path, suffix):
+    names = {"class": ["01", "1", "1.0"], "run": ["inf", "-inf", "1e3"], "attack": ["True", "False", "True"]}
+    table = pd.DataFrame({**names, "shell": [0, 1, 2]})
+    io.write_table(tmp_path / f"t.{suffix}", table)
+    pd.testing.assert_frame_equal(io.read_table(tmp_path / f"t.{suffix}"), table)
+
+
 # ---- damaged files
 
 
