@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from spectroscope.frequency.partitions import low_middle_high, partition
 from spectroscope.frequency.passbands import Band, band_mask
 from spectroscope.frequency.spectrum import shells
-from spectroscope.models.architectures import ARCHITECTURES, build
+from spectroscope.models.architectures import build
 from spectroscope.models.loading import WeightsFiles, restore
 from spectroscope.models.preflight import preflight
 from spectroscope.pipeline import machine
@@ -122,14 +122,14 @@ def _partitions(study: dict[str, Any], train: Images, test: Images) -> Iterator[
 
 
 def _networks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
-    """Networks for images of another size, and faults of the user's own ones."""
+    """Networks for images of another size, and faults that a preflight finds, the user's own and known ones alike."""
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
     runs: dict[str, str] = {run["model"]: name for name, run in reversed(study["runs"].items())}
     for model, name in runs.items():
         key = f"runs.{name}.model"
         found = list(_faulty(key, build, model, shape, n_classes))
         yield from found
-        if not found and model not in ARCHITECTURES:
+        if not found:
             machine.seed(0)
             images = train.pixels[:PREFLIGHT_IMAGES].to(machine.device())
             network = build(model, shape, n_classes).to(machine.device())

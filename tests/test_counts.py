@@ -11,7 +11,7 @@ from torch import nn
 from spectroscope import counts
 from spectroscope.attribution.coalitions import EXACT_BANDS
 from spectroscope.attribution.compare import WAVES
-from spectroscope.models.architectures import build
+from spectroscope.models.architectures import ARCHITECTURES, build
 from spectroscope.pipeline import io, params
 from stages import counts as stage
 
@@ -104,6 +104,16 @@ def test_all_faults_are_named_at_once():
 def test_a_network_of_ones_own_passes_the_preflight_before_any_training():
     (fault,) = faults(changed("runs.standard.model", f"{__name__}:own"))
     assert fault.startswith("runs.standard.model: expected logits of batches of any size")
+
+
+def test_a_known_network_that_images_are_too_small_for_is_named(monkeypatch):
+    """As VGG-19, which halves its images five times, for images of 28 pixels a side."""
+    halving = lambda channels, classes, small: nn.Sequential(*[nn.MaxPool2d(2)] * 6, own(channels, classes, small))  # noqa: E731
+    monkeypatch.setitem(ARCHITECTURES, "vgg19", halving)
+    (fault,) = faults(changed("runs.lowpass.model", "vgg19"))
+    assert fault.startswith(
+        "runs.lowpass.model: expected logits of 8 images, got RuntimeError: Given input size: (3x1x1)"
+    )
 
 
 @pytest.mark.parametrize("place", ["regime", "start"])
