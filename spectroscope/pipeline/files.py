@@ -124,7 +124,7 @@ def read_table(path: Path) -> pd.DataFrame:
         with reading(path, "a table"):
             return pd.read_parquet(path, page_checksum_verification=True)
     with reading(path, "a table"):
-        # A class or a run may be named NA, None or null, which are no missing cells, and 01 or inf, which are no numbers.
+        # A class or a run may be named NA, None or null, which is no missing cell, and 01 or inf, which is no number.
         dtypes = dict.fromkeys((*NAMES, SCHEMA_COLUMN), "str")
         table = pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""])
     versions = table.pop(SCHEMA_COLUMN).fillna("none").unique() if SCHEMA_COLUMN in table else ["none"]
