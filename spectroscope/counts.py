@@ -80,11 +80,9 @@ def _attacks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fau
             if attack["method"] == "fourier" and attack[axis] >= size:
                 yield f"{key}.{axis}", f"expected a frequency below {size}, got {attack[axis]}"
         for band_name, band in (attack.get("bands") or {}).items():
-            if band["keep"] == "lowest":  # a share of the coefficients, of any size
-                continue
-            found = list(_faulty(f"{key}.bands.{band_name}", _mask, band, height, width))
+            found = list(_faulty(f"{key}.bands.{band_name}", _coefficients, band, height, width))
             yield from found
-            wanted, held = attack.get("coefficients"), 0 if found else int(_mask(band, height, width).sum())
+            wanted, held = attack.get("coefficients"), 0 if found else _coefficients(band, height, width)
             if wanted is not None and not found and wanted > held:
                 yield f"{key}.coefficients", f"expected at most {held}, those of the band {band_name}, got {wanted}"
         loss = "targeted_dlr" if attack["method"] in ENSEMBLES else attack.get("loss")
@@ -173,6 +171,15 @@ def _n_bands(height: int, width: int, kind: Any, bands: int | None, basis: Any) 
     """Bands of a partition; octaves have their own number. Of images of any power: how many does not depend on it."""
     power = torch.ones(height, width)
     return int(partition(height, width, kind, None if kind == "octave" else bands, basis, power).max()) + 1
+
+
+def _coefficients(band: dict[str, Any], height: int, width: int) -> int:
+    """How many coefficients the band of an attack has: of the lowest `ratio` of rows and columns, or of a filter."""
+    if band["keep"] != "lowest":
+        return int(_mask(band, height, width).sum())
+    if count := round(band["ratio"] * height) * round(band["ratio"] * width):
+        return count
+    raise ValueError(f"expected a ratio that keeps a coefficient of {height} x {width} images, got {band['ratio']:g}")
 
 
 def _mask(band: dict[str, Any], height: int, width: int) -> torch.Tensor:

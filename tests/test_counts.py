@@ -51,6 +51,7 @@ LINF = {**STUDY["probing"]["margins"], "partition": "linf", "bands": 40}
 PRETRAINED = {"name": "pretrained", "weights": None, "mean": [0.5], "std": None, "least_accuracy": 0.5}
 AUTOATTACK = {"method": "autoattack", "norm": "linf", "n_images": 4, "eps_255": 8}
 FOURIER = {"method": "fourier", "norm": "l2", "n_images": 4, "eps": 1, "row": 32, "column": 3}
+FEW = {**STUDY["attacks"]["confined-64"], "bands": {"low": {"keep": "lowest", "ratio": 0.2}}}
 BEYOND = [
     ("evaluation.n_images", 1201, "expected at most 1200, the images of test, got 1201"),
     ("attacks.cw.n_images", 1300, "expected at most 1200, the images of test, got 1300"),
@@ -64,6 +65,8 @@ BEYOND = [
     ("attacks.simba-dct.freq_dims", 33, "expected at most 32 for 32 x 32 images, got 33"),
     ("attacks.confined-64.coefficients", 65, "expected at most 64, those of the band low, got 65"),
     ("attacks.confined.bands.low.high", 33, "expected high <= 32 shells (32 x 32, linf), got 33"),
+    ("attacks.confined.bands.low", {"keep": "lowest", "ratio": 0.01}, "a coefficient of 32 x 32 images, got 0.01"),
+    ("attacks.confined-64", FEW, "expected at most 36, those of the band low, got 64"),
     ("bands.high.high", 40, "expected high <= 32 shells (32 x 32, linf), got 40"),
     ("training.augmentation.crop", 32, "expected less than 32 pixels, got 32"),
     ("runs.standard.training.augmentation.crop", 5000, "expected less than 32 pixels, got 5000"),
