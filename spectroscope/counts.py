@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from spectroscope.frequency.partitions import low_middle_high, partition
 from spectroscope.frequency.passbands import Band, band_filter, band_mask
 from spectroscope.frequency.spectrum import shells
-from spectroscope.models.architectures import ARCHITECTURES, build
+from spectroscope.models.architectures import build
 from spectroscope.models.held_out import require_accuracy, split
 from spectroscope.models.inference import predict
 from spectroscope.models.loading import WeightsFiles, restore
@@ -83,11 +83,9 @@ def _attacks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fau
             if attack["method"] == "fourier" and attack[axis] >= size:
                 yield f"{key}.{axis}", f"expected a frequency below {size}, got {attack[axis]}"
         for band_name, band in (attack.get("bands") or {}).items():
-            if band["keep"] == "lowest":  # a share of the coefficients, of any size
-                continue
-            found = list(_faulty(f"{key}.bands.{band_name}", _mask, band, height, width))
+            found = list(_faulty(f"{key}.bands.{band_name}", _coefficients, band, height, width))
             yield from found
-            wanted, held = attack.get("coefficients"), 0 if found else int(_mask(band, height, width).sum())
+            wanted, held = attack.get("coefficients"), 0 if found else _coefficients(band, height, width)
             if wanted is not None and not found and wanted > held:
                 yield f"{key}.coefficients", f"expected at most {held}, those of the band {band_name}, got {wanted}"
         loss = "targeted_dlr" if attack["method"] in ENSEMBLES else attack.get("loss")
@@ -125,14 +123,14 @@ def _partitions(study: dict[str, Any], train: Images, test: Images) -> Iterator[
 
 
 def _networks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
-    """Networks for images of another size, and faults of the user's own ones."""
+    """Networks for images of another size, and faults that a preflight finds, the user's own and known ones alike."""
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
     runs: dict[str, str] = {run["model"]: name for name, run in reversed(study["runs"].items())}
     for model, name in runs.items():
         key = f"runs.{name}.model"
         found = list(_faulty(key, build, model, shape, n_classes))
         yield from found
-        if not found and model not in ARCHITECTURES:
+        if not found:
             machine.seed(0)
             images = train.pixels[:PREFLIGHT_IMAGES].to(machine.device())
             network = build(model, shape, n_classes).to(machine.device())
@@ -200,6 +198,15 @@ def _n_bands(height: int, width: int, kind: Any, bands: int | None, basis: Any) 
     """Bands of a partition; octaves have their own number. Of images of any power: how many does not depend on it."""
     power = torch.ones(height, width)
     return int(partition(height, width, kind, None if kind == "octave" else bands, basis, power).max()) + 1
+
+
+def _coefficients(band: dict[str, Any], height: int, width: int) -> int:
+    """How many coefficients the band of an attack has: of the lowest `ratio` of rows and columns, or of a filter."""
+    if band["keep"] != "lowest":
+        return int(_mask(band, height, width).sum())
+    if count := round(band["ratio"] * height) * round(band["ratio"] * width):
+        return count
+    raise ValueError(f"expected a ratio that keeps a coefficient of {height} x {width} images, got {band['ratio']:g}")
 
 
 def _mask(band: dict[str, Any], height: int, width: int) -> torch.Tensor:

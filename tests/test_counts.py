@@ -11,7 +11,7 @@ from torch import nn
 from spectroscope import counts
 from spectroscope.attribution.coalitions import EXACT_BANDS
 from spectroscope.attribution.compare import WAVES
-from spectroscope.models.architectures import build
+from spectroscope.models.architectures import ARCHITECTURES, build
 from spectroscope.pipeline import io, params
 from stages import counts as stage
 
@@ -52,6 +52,7 @@ FILES = {"weights": None, "entry": None, "keys": "own", "mean": None, "std": Non
 PRETRAINED = {"name": "pretrained", **FILES}
 AUTOATTACK = {"method": "autoattack", "norm": "linf", "n_images": 4, "eps_255": 8}
 FOURIER = {"method": "fourier", "norm": "l2", "n_images": 4, "eps": 1, "row": 32, "column": 3}
+FEW = {**STUDY["attacks"]["confined-64"], "bands": {"low": {"keep": "lowest", "ratio": 0.2}}}
 BEYOND = [
     ("evaluation.n_images", 1201, "expected at most 1200, the images of test, got 1201"),
     ("attacks.cw.n_images", 1300, "expected at most 1200, the images of test, got 1300"),
@@ -65,6 +66,8 @@ BEYOND = [
     ("attacks.simba-dct.freq_dims", 33, "expected at most 32 for 32 x 32 images, got 33"),
     ("attacks.confined-64.coefficients", 65, "expected at most 64, those of the band low, got 65"),
     ("attacks.confined.bands.low.high", 33, "expected high <= 32 shells (32 x 32, linf), got 33"),
+    ("attacks.confined.bands.low", {"keep": "lowest", "ratio": 0.01}, "a coefficient of 32 x 32 images, got 0.01"),
+    ("attacks.confined-64", FEW, "expected at most 36, those of the band low, got 64"),
     ("bands.high.high", 40, "expected high <= 32 shells (32 x 32, linf), got 40"),
     ("training.augmentation.crop", 32, "expected less than 32 pixels, got 32"),
     ("runs.standard.training.augmentation.crop", 5000, "expected less than 32 pixels, got 5000"),
@@ -105,6 +108,16 @@ def test_all_faults_are_named_at_once():
 def test_a_network_of_ones_own_passes_the_preflight_before_any_training():
     (fault,) = faults(changed("runs.standard.model", f"{__name__}:own"))
     assert fault.startswith("runs.standard.model: expected logits of batches of any size")
+
+
+def test_a_known_network_that_images_are_too_small_for_is_named(monkeypatch):
+    """As VGG-19, which halves its images five times, for images of 28 pixels a side."""
+    halving = lambda channels, classes, small: nn.Sequential(*[nn.MaxPool2d(2)] * 6, own(channels, classes, small))  # noqa: E731
+    monkeypatch.setitem(ARCHITECTURES, "vgg19", halving)
+    (fault,) = faults(changed("runs.lowpass.model", "vgg19"))
+    assert fault.startswith(
+        "runs.lowpass.model: expected logits of 8 images, got RuntimeError: Given input size: (3x1x1)"
+    )
 
 
 @pytest.mark.parametrize("place", ["regime", "start"])

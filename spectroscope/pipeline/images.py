@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from spectroscope.pipeline.files import SCHEMA_METADATA, reading, replacing, require_parquet_schema
+from spectroscope.pipeline.files import SCHEMA_METADATA, parquet_writer, reading, replacing, require_parquet_schema
 
 ROWS_PER_GROUP, BYTES_PER_GROUP = 1024, 2**30  # at most
 CONTENT = "images written by spectroscope"
@@ -72,8 +72,7 @@ def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **fa
             chunk_schema, rows = _schema_and_rows(path, arrays, table, facts)
             if schema is None:
                 schema = chunk_schema
-                writer = pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True)
-                open_file.enter_context(writer)
+                writer = open_file.enter_context(parquet_writer(temporary, schema))
             elif not chunk_schema.equals(schema, check_metadata=True):
                 raise ValueError(f"{path}: expected chunks of one schema, got {_difference(schema, chunk_schema)}")
             n_rows = _rows_per_group(schema.field("pixels").type.byte_width)
