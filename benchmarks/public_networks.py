@@ -29,6 +29,7 @@ IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 IMAGENET_CENTRED = [0.485, 0.456, 0.406], [0.225, 0.225, 0.225]
 CIFAR = [0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]
 CIFAR_BY_IMAGE = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]  # std: mean over images of that within an image
+CIFAR_SDP = [0.4914, 0.4824, 0.4467], [0.2471, 0.2435, 0.2616]  # as alpha-beta-CROWN reads the networks of its `sdp`
 NONE = None, None
 
 
@@ -64,11 +65,11 @@ CIFAR_NETWORKS = [
     PublicNetwork("resnet56-4bfd9763.th", "resnet56", "state_dict", IMAGENET, 0.9339),
     PublicNetwork("resnet2b.pth", "resnet2b", "state_dict", CIFAR, 0.6925, ((1, 0.6224), (2, 0.5482))),
     PublicNetwork("resnet4b.pth", "resnet4b", "state_dict", CIFAR, 0.7720, ((1, 0.6975), (2, 0.6141))),
-    PublicNetwork("cifar_cnn_a_adv.model", "cnn-a", None, CIFAR_BY_IMAGE),
-    PublicNetwork("cifar_cnn_a_adv4.model", "cnn-a", None, CIFAR_BY_IMAGE),
-    PublicNetwork("cifar_cnn_a_adv_alt.model", "cnn-a", None, CIFAR_BY_IMAGE),
-    PublicNetwork("cifar_cnn_a_mix.model", "cnn-a", None, CIFAR_BY_IMAGE),
-    PublicNetwork("cifar_cnn_a_mix4.model", "cnn-a", None, CIFAR_BY_IMAGE),
+    PublicNetwork("cifar_cnn_a_adv.model", "cnn-a", None, CIFAR_SDP),
+    PublicNetwork("cifar_cnn_a_adv4.model", "cnn-a", None, CIFAR_SDP),
+    PublicNetwork("cifar_cnn_a_adv_alt.model", "cnn-a", None, CIFAR_SDP),
+    PublicNetwork("cifar_cnn_a_mix.model", "cnn-a", None, CIFAR_SDP),
+    PublicNetwork("cifar_cnn_a_mix4.model", "cnn-a", None, CIFAR_SDP),
     PublicNetwork("cifar_wide.pth", "cnn-a", "state_dict", IMAGENET_CENTRED),
     PublicNetwork("cifar_base.pth", "cnn-base", "state_dict", IMAGENET_CENTRED),
     PublicNetwork("cifar_deep.pth", "cnn-deep", "state_dict", IMAGENET_CENTRED),
