@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from spectroscope.frequency.partitions import low_middle_high, partition
 from spectroscope.frequency.passbands import Band, band_filter, band_mask
 from spectroscope.frequency.spectrum import shells
-from spectroscope.models.architectures import build
+from spectroscope.models.architectures import ARCHITECTURES, build
 from spectroscope.models.held_out import require_accuracy, split
 from spectroscope.models.inference import predict
 from spectroscope.models.loading import WeightsFiles, restore
