@@ -109,7 +109,7 @@ def test_claims_read_what_stands_behind_the_agreement_of_methods_and_every_choic
     }
     kept = tables["multiverse"].query("statistic == 'centroid'")
     choice = claims.loc["lower-under-every-choice", "choice"]
-    of, without = map(int, re.findall(r"of (\d+) choices; (\d+) give no centre", choice)[0])
+    of, without = map(int, re.findall(r"one of (\d+) choices; (\d+) give no centre", choice)[0])
     assert of + without == len(kept)
     mean = claims.loc["lower-under-every-choice", "mean"]
     assert np.isclose(kept["mean"], mean, rtol=1e-5).any() and (without or mean == kept["mean"].max())

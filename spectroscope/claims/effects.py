@@ -127,7 +127,7 @@ def over_choices(effect: Extreme, cells: Cells, settings: StatisticsSettings) ->
         n_networks=min(map(_n_networks, at_choice)),
         parts=None,
         by_network=_pairs(at_choice[0].by_network, at_choice[1]),
-        choice=f"{', '.join(choice)}, of {len(kept)} choices; {len(one) - len(kept)} give no centre",
+        choice=f"under {_named(choice)}, one of {len(kept)} choices; {len(one) - len(kept)} give no centre",
     )
 
 
@@ -178,6 +178,10 @@ def _row(cells: Cells, table: str, where: Mapping[str, Value]) -> tuple[Estimate
     behind = np.mean([each.cells for each, _ in rows], axis=0)  # a mean of rows is linear in their cells
     whole = Estimates(by_network, behind, first.n_images, bounds=first.bounds, groups=first.groups)
     return whole, next((why for _, why in rows if why), "")
+
+
+def _named(choice: Key) -> str:
+    return ", ".join(f"{column} {value}" for column, value in zip(KEYS["choices"][2:], choice, strict=True))
 
 
 def _of_choices(cells: Cells, run: str, statistic: str) -> dict[Key, tuple[Estimates, str]]:

@@ -149,13 +149,15 @@ def test_an_extreme_over_choices_has_one_end_of_each_choice_and_one_corrected_fo
     np.testing.assert_allclose([effect.mean, *effect.ends(0.95)], [most(each[:, 0]), most(low), most(high)])
     place = 1 if sign == 1 else 0
     assert effect.mean == each[place, 0] and effect.n_networks == 5 and effect.n_images == 200
-    assert effect.choice == f"{', '.join(KEYS_OF_CHOICES[place])}, of 3 choices; 0 give no centre"
+    name = KEYS_OF_CHOICES[place][-1]
+    under = f"under basis dct, shape linf, baseline zero, score margin, clip False, normalisation {name}"
+    assert effect.choice == f"{under}, one of 3 choices; 0 give no centre"
     assert len(effect.by_network) == 5 and np.mean(effect.by_network) == pytest.approx(effect.mean)
 
 
 def test_choices_without_a_centre_are_left_out_and_counted():
     effect = of(WORST, of_choices([0.3, 0.5, 0.4], [0.6, 0.6, 0.6], marked=[1]))
-    assert effect.choice.startswith("dct, linf, zero, margin, False, per_energy, of 2 choices; 1 give no centre")
+    assert effect.choice.endswith("normalisation per_energy, one of 2 choices; 1 give no centre")
     nothing = of(WORST, of_choices([0.3, 0.5, 0.4], [0.6, 0.6, 0.6], marked=[0, 1, 2]))
     assert nothing.why == "none of 3 choices gives both runs a centre" and math.isnan(nothing.mean)
 
@@ -169,10 +171,13 @@ def test_the_largest_of_many_equal_differences_is_not_found_beyond_a_true_margin
         for k in range(30):
             for run in "ab":
                 row = estimates(rng.normal(size=(4, 1)) + 0.1 * rng.normal(size=(4, 20)))
-                found["choices"][run, "centroid", str(k)] = (row, "")
+                found["choices"][run, "centroid", str(k), *KEYS_OF_CHOICES[0][1:]] = (row, "")
         effect = of(WORST, found)
         wrong += effect.ends(0.95)[0] > 0 or effect.ends(0.95)[1] < 0
-        each = [difference(*(found["choices"][r, "centroid", str(k)][0] for r in "ba"), SETTINGS) for k in range(30)]
+        each = [
+            difference(*(found["choices"][r, "centroid", str(k), *KEYS_OF_CHOICES[0][1:]][0] for r in "ba"), SETTINGS)
+            for k in range(30)
+        ]
         naive += max(row["low"][0] for row in each) > 0
     assert wrong <= 0.05 * 200 and naive > 0.2 * 200
 
