@@ -18,6 +18,7 @@ from spectroscope.models.loading import WeightsFiles, restore
 from spectroscope.models.preflight import preflight
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.io import Images
+from spectroscope.pipeline.weights import digest_of
 
 MOST_EXACT = 10  # bands with exact Shapley values: EXACT_BANDS of attribution, a package that this does not need
 LEAST_CLASSES = {"dlr": 3, "targeted_dlr": 4}  # that a loss compares
@@ -135,7 +136,7 @@ def _networks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fa
 
 
 def _weights(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
-    """Files of weights that do not fit their network, and faults of the network that they make.
+    """Files of weights that do not fit their network or are those of another file, and faults of the network.
 
     Here, and not in each run's turn: the last run's file would be refused after the others have trained.
     """
@@ -145,7 +146,7 @@ def _weights(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fau
         if list(_faulty("", build, run["model"], shape, n_classes)):
             continue  # `_networks` names it
         for place in ("regime", "start"):
-            settings, key = run.get(place) or {}, f"runs.{name}.{place}.weights"
+            settings, key, first = run.get(place) or {}, f"runs.{name}.{place}.weights", dict[str, str]()
             for file in settings.get("weights") or []:
                 files = WeightsFiles(**{field: settings[field] for field in WeightsFiles.model_fields})
                 if any(moment is not None and len(moment) != shape[0] for moment in (files.mean, files.std)):
@@ -154,6 +155,10 @@ def _weights(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fau
                 found = list(_faulty(key, restore, network, files, file))
                 yield from found
                 if not found:
+                    # One network saved twice may have other bytes: a file of torch holds its own name.
+                    other = first.setdefault(digest_of(network.state_dict()), file)
+                    if other != file:
+                        yield key, f"expected files of different networks, got the same weights in {other} and {file}"
                     faults = preflight(network.to(machine.device()), images, n_classes)
                     yield from ((key, f"{file}: {fault}") for fault in faults)
 

@@ -136,6 +136,21 @@ def test_given_weights_of_any_run_pass_the_preflight_before_the_first_run_trains
     assert other.startswith(f"{key}: {files[2]}: the weights do not fit the model: 1.8.bias: expected (12,), got (5,)")
 
 
+def test_one_network_in_files_of_two_kinds_is_not_two_networks(tmp_path):
+    network, files = (
+        build("resnet8", (3, 32, 32), 12),
+        [str(tmp_path / f"a.{ending}") for ending in ("pt", "safetensors")],
+    )
+    torch.save(network.state_dict(), files[0])
+    io.write_weights(tmp_path / "a.safetensors", network)
+    given = {**PRETRAINED, "weights": files, "entry": None, "keys": "own", "mean": None}
+    (fault,) = faults(changed("runs.last", {"band": "full", "regime": given, "model": "resnet8"}))
+    assert fault == (
+        f"runs.last.regime.weights: expected files of different networks, got the same weights in {files[0]} and "
+        f"{files[1]}"
+    )
+
+
 def test_every_study_fits_a_data_set_of_its_size():
     for file in [ROOT / "params.yaml", ROOT / "studies" / "full.yaml"]:
         assert faults(params.read(file)) == []
