@@ -20,6 +20,7 @@ from spectroscope.models.loading import WeightsFiles, restore
 from spectroscope.models.preflight import preflight
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.io import Images
+from spectroscope.pipeline.weights import digest_of
 
 MOST_EXACT = 10  # bands with exact Shapley values: EXACT_BANDS of attribution, a package that this does not need
 LEAST_CLASSES = {"dlr": 3, "targeted_dlr": 4}  # that a loss compares
@@ -138,37 +139,44 @@ def _networks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fa
 
 
 def _weights(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
-    """Given weights that do not fit their network, that make a faulty one, or one below its `least_accuracy`.
-
-    Here, and not in each run's turn: the last run's weights would be refused after the others have trained.
-    """
+    """Faults of given weights, see `_given`: here, before any run trains, and not in the turn of each."""
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
-    images = train.pixels[:PREFLIGHT_IMAGES].to(machine.device())
     for name, run in study["runs"].items():
-        if list(_faulty("", build, run["model"], shape, n_classes)):
-            continue  # `_networks` names it
         for place in ("regime", "start"):
-            settings, key = run.get(place) or {}, f"runs.{name}.{place}"
-            if "least_accuracy" not in settings:
-                continue
-            files = WeightsFiles(**{field: settings[field] for field in WeightsFiles.model_fields})
-            if any(moment is not None and len(moment) != shape[0] for moment in (files.mean, files.std)):
-                continue  # `_sizes` names it
-            if files.weights is None and run["model"] in ARCHITECTURES:
-                yield f"{key}.weights", f"expected a file, since {run['model']} has no weights of its own, got null"
-                continue
-            own: list[str | None] = [None]  # what the user's own function returns
-            for file in files.weights or own:
-                network = build(run["model"], shape, n_classes)
-                found = list(_faulty(f"{key}.weights", restore, network, files, file))
-                if not found:
-                    faults = preflight(network.to(machine.device()), images, n_classes)
-                    found = [(f"{key}.weights", f"{file or run['model']}: {fault}") for fault in faults]
-                if not found and (held_out := _held_out(study, run["band"], train)):
-                    accuracy = float((predict(network.eval(), held_out[0]) == held_out[1]).double().mean())
-                    below = _faulty(f"{key}.least_accuracy", require_accuracy, accuracy, files)
-                    found = [(key, f"{file or run['model']}: {fault}") for key, fault in below]
-                yield from found
+            settings = run.get(place) or {}
+            # Where the network or the means have a fault of their own, `_networks` or `_sizes` names it.
+            means = [moment for moment in (settings.get("mean"), settings.get("std")) if moment is not None]
+            sound = not list(_faulty("", build, run["model"], shape, n_classes))
+            if "least_accuracy" in settings and sound and all(len(moment) == shape[0] for moment in means):
+                yield from _given(study, run, settings, f"runs.{name}.{place}", train, n_classes)
+
+
+def _given(
+    study: dict[str, Any], run: dict[str, Any], settings: dict[str, Any], key: str, train: Images, n_classes: int
+) -> Iterator[Fault]:
+    """Weights that do not fit their network, are those of another file, make a faulty one, or one too inaccurate."""
+    files = WeightsFiles(**{field: settings[field] for field in WeightsFiles.model_fields})
+    if files.weights is None and run["model"] in ARCHITECTURES:
+        yield f"{key}.weights", f"expected a file, since {run['model']} has no weights of its own, got null"
+        return
+    own: list[str | None] = [None]  # what the user's own function returns
+    images, first = train.pixels[:PREFLIGHT_IMAGES].to(machine.device()), dict[str, str | None]()
+    for file in files.weights or own:
+        network = build(run["model"], tuple(train.pixels.shape[1:]), n_classes)
+        found = list(_faulty(f"{key}.weights", restore, network, files, file))
+        if not found:
+            # One network saved twice may have other bytes: a file of torch holds its own name.
+            other = first.setdefault(digest_of(network.state_dict()), file)
+            if other != file:
+                same = f"expected files of different networks, got the same weights in {other} and {file}"
+                found.append((f"{key}.weights", same))
+            faults = preflight(network.to(machine.device()), images, n_classes)
+            found += [(f"{key}.weights", f"{file or run['model']}: {fault}") for fault in faults]
+        if not found and (held_out := _held_out(study, run["band"], train)):
+            accuracy = float((predict(network.eval(), held_out[0]) == held_out[1]).double().mean())
+            below = _faulty(f"{key}.least_accuracy", require_accuracy, accuracy, files)
+            found = [(key, f"{file or run['model']}: {fault}") for key, fault in below]
+        yield from found
 
 
 def _held_out(study: dict[str, Any], band: str, train: Images) -> tuple[torch.Tensor, torch.Tensor] | None:

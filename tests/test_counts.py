@@ -180,6 +180,19 @@ def test_a_known_network_without_a_file_and_a_class_of_one_cluster_are_named():
     assert held_out in found
 
 
+def test_one_network_in_files_of_two_kinds_is_not_two_networks(tmp_path):
+    network, files = (
+        build("resnet8", (3, 32, 32), 12),
+        [str(tmp_path / f"a.{ending}") for ending in ("pt", "safetensors")],
+    )
+    torch.save(network.state_dict(), files[0])
+    io.write_weights(tmp_path / "a.safetensors", network)
+    given = {**PRETRAINED, "weights": files, "entry": None, "keys": "own", "mean": None}
+    found = faults(changed("runs.last", {"band": "full", "regime": given, "model": "resnet8"}))
+    same = f"expected files of different networks, got the same weights in {files[0]} and {files[1]}"
+    assert f"runs.last.regime.weights: {same}" in found
+
+
 def test_every_study_fits_a_data_set_of_its_size():
     for file in [ROOT / "params.yaml", ROOT / "studies" / "full.yaml"]:
         assert faults(params.read(file)) == []

