@@ -5,7 +5,6 @@ import pandas as pd
 
 from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.validation import agreement, choices, tables
-from spectroscope.validation.checks import ValidationSettings
 from spectroscope.validation.recovery import Positions, recovery
 
 # Tables of the stage `attribution` that are read for each run.
@@ -32,14 +31,14 @@ def across_runs(
     reference: str,
     planted: Positions,
     hf_from: float,
-    checks: ValidationSettings,
     clusters: np.ndarray,
     settings: StatisticsSettings,
 ) -> Tables:
     """The tables that need several runs; runs: the tables of READ of each. permuted: runs trained on permuted labels.
 
     sanity: the reference against its counterparts of the same seed that learned permuted labels, on the images of the
-    check `sanity` where it was made. planted: see `recovery.planted_positions`.
+    check `sanity` where it was made. planted: see `recovery.planted_positions`. The tables of a check that was not made
+    are empty.
     """
     relabelled = [_before(runs[run]).assign(shuffled="labels", share=1.0) for run in permuted]
     before = _before(runs[reference])
@@ -51,7 +50,7 @@ def across_runs(
         "multiverse": pd.DataFrame(),
         "signs": pd.DataFrame(),
     }
-    if checks.multiverse:
+    if len(runs[reference]["multiverse"]):
         multiverse, bands = {run: read["multiverse"] for run, read in runs.items()}, runs[reference]["multiverse_bands"]
         found["multiverse"] = choices.contrasts(multiverse, bands, hf_from, reference, clusters, settings)
         found["signs"] = choices.signs(found["multiverse"])
