@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 pytest.importorskip("dvc")
 
-from spectroscope.reproduce import command, project, record
+from spectroscope.reproduce import command, lockfile, project, record
 from tests import toy_study
 
 pytestmark = [
@@ -274,6 +275,33 @@ def test_after_a_failure_nothing_begins_and_what_runs_is_kept(finished, repro):
     toy_study.edit(finished, "say: fail", "say: two")
     code, lines = repro(finished, jobs=3)
     assert code == 0 and {"training@a", "training@c"} <= spoken_of(lines, ": up to date")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "named"),
+    [
+        ("toy.py", "import hashlib", "import   hashlib", "toy.py"),
+        ("params.yaml", "say: two", "say: deux", "params.yaml"),
+    ],
+)
+def test_a_result_whose_source_or_setting_changed_while_it_was_made_is_not_recorded(
+    study, repro, file, old, new, named
+):
+    toy_study.edit(study, "training: 0", "training: 1")
+
+    def edit():
+        wait_for(lambda: "training@b" in toy_study.began(study))
+        toy_study.edit(study, old, new, file)
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    code, lines = repro(study, "training@b")
+    editor.join()
+    assert code == 1 and lines[-1] == "2 of 3 finished, 0 not begun; `repro` again goes on"
+    assert f"training@b failed: {named} changed while it ran: its result is not recorded" in lines
+    assert list(lockfile.names(study / "dvc.lock")) == ["study", "images"]
+    assert repro(study, "training@b")[0] == 0
+    assert "training@b" in lockfile.names(study / "dvc.lock")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
