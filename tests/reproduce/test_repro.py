@@ -133,7 +133,7 @@ def test_a_stage_whose_inputs_come_out_as_they_were_is_up_to_date(finished, repr
     assert lines[-1] == "nothing to do: all of 3 up to date"
 
 
-def test_targets_are_stages_cells_and_outputs(study, repro):
+def test_targets_are_stages_and_cells(study, repro):
     assert repro(study, "attacks@a-weak")[0] == 0
     assert toy_study.began(study) == ["study", "images", "training@a", "attacks@a-weak"]
     assert repro(study, "training", jobs=2)[0] == 0
