@@ -5,6 +5,7 @@ by this process, in one thread, between two looks at the processes: the parts of
 after the command, in its order.
 """
 
+import glob
 import os
 import signal
 import time
@@ -202,6 +203,7 @@ def _begin(work: Work, stage: Any) -> None:
 
     try:
         stage.remove_outs(ignore_remove=False, force=False)
+        _remove_parts(stage)
         try:
             stage.repo.stage_cache.restore(stage, run_cache=True, pull=False)
         except RunCacheNotFoundError:
@@ -215,6 +217,13 @@ def _begin(work: Work, stage: Any) -> None:
         work.say(stage, "from the cache")
     except Exception as error:  # of DVC, git or the system: the cell is named, the others are finished
         _fail(work, stage, str(error))
+
+
+def _remove_parts(stage: Any) -> None:
+    """Remove what a killed process left half written beside an output: the temporary files of `pipeline.files`."""
+    for path in (Path(out.fs_path) for out in stage.outs):
+        for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            part.unlink()
 
 
 def _settle(work: Work, stage: Any, end: Exit, running: Running) -> None:

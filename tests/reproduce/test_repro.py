@@ -379,6 +379,16 @@ def test_a_new_driver_ends_what_a_killed_one_left(study):
     assert done.returncode == 0 and cells_alive(study) == [], done.stdout
 
 
+def test_what_a_killed_cell_left_half_written_is_removed_when_it_runs_again(study, repro):
+    attacks = study / "data" / "attacks"
+    attacks.mkdir(parents=True)
+    left = [attacks / f".{name}.txt.123.part" for name in ("a-weak", "a-strong")]
+    for part in left:
+        part.write_text("half")
+    assert repro(study, "attacks@a-weak")[0] == 0
+    assert sorted(file.name for file in attacks.iterdir()) == [left[1].name, "a-weak.txt"]
+
+
 def test_half_a_file_of_dvc_locks_that_a_kill_left_is_removed(finished, repro):
     file = Path(finished) / ".dvc" / "tmp" / "rwlock"
     file.write_text('{"write": {')
