@@ -363,6 +363,9 @@ def test_a_driver_killed_at_ten_random_moments_leaves_what_a_new_one_finishes_to
     assert done.returncode == 0, done.stdout
     assert not left & set(cells_alive(study))
     ours, theirs = toy_study.state(study), toy_study.state(tmp_path / "undisturbed")
+    # DVC writes an entry of its cache under a random name first, and leaves that file when it is killed. Other projects
+    # may share the cache, so that the driver must not remove it.
+    ours = {path: content for path, content in ours.items() if not re.search(r"^\.dvc/cache/.*/\.[^/]+\.tmp$", path)}
     assert ours.keys() == theirs.keys()
     assert [path for path in theirs if ours[path] != theirs[path]] == []
 
