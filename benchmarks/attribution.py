@@ -18,7 +18,7 @@ from spectroscope.frequency.passbands import PassBand, band_filter
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models import architectures, inference
 from spectroscope.perturbation.rct import rct_map
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import machine, passes
 
 REPEATS = 3
 SIZE, CLASSES = (3, 32, 32), 10
@@ -75,10 +75,10 @@ def rct_by_image(clean: torch.Tensor, adversarial: torch.Tensor) -> None:
 
 def main() -> None:
     machine.seed(0)
-    chunk = machine.forward_batch_size()
     trained = architectures.build("resnet8", SIZE, CLASSES).eval()
     model = inference.freeze(trained)
     images, labels = torch.rand(64, *SIZE), torch.randint(0, CLASSES, (64,))
+    chunk = passes.forward_batch_size(model, images)
     many = torch.rand(2000, *SIZE)
     noisy = many + 0.01 * torch.randn_like(many)
     index, eight = shells(32, 32), partition(32, 32, "linf", 8, "dct")

@@ -22,7 +22,7 @@ from spectroscope.bands import BandSettings, apply_band
 from spectroscope.dataset import registry
 from spectroscope.frequency.spectrum import dct2, shells
 from spectroscope.models import inference
-from spectroscope.pipeline import io, machine, params
+from spectroscope.pipeline import io, machine, params, passes
 from spectroscope.training.augmentation import Augmentation, augment
 from spectroscope.training.loop import fit
 from spectroscope.training.networks import initial_network
@@ -57,7 +57,7 @@ def reliance(model: nn.Module, test: io.Images) -> dict[str, float]:
     index = shells(*test.pixels.shape[-2:])
     found = {"accuracy": float((inference.predict(model, test.pixels) == test.labels).double().mean())}
     for score in SCORES:
-        drops = occluded_frequency(model, x, y, index, score=score, chunk=machine.forward_batch_size()).cpu()
+        drops = occluded_frequency(model, x, y, index, score=score, chunk=passes.forward_batch_size(model, x)).cpu()
         curve = torch.stack([drops[test.labels == label].mean(0) for label in test.labels.unique()]).mean(0)
         found[score] = float(centroid(curve.numpy(), np.arange(len(curve))))
     return found

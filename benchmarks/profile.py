@@ -21,7 +21,7 @@ from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.frequency.partitions import equal_width
 from spectroscope.models import architectures, inference
 from spectroscope.pipeline import machine
-from spectroscope.profile.batches import LARGE, SMALL
+from spectroscope.pipeline.passes import MOST_LARGE, MOST_SMALL
 
 
 def occlusion(side: int) -> str:
@@ -35,11 +35,11 @@ def occlusion(side: int) -> str:
             architectures.build("resnet20", (3, 32, 32), 10),
             32,
             64,
-            SMALL,
+            MOST_SMALL,
             3,
         )
     else:
-        name, model, bands, n, chunk, repeats = "ResNet-18", torchvision.models.resnet18(), 16, 8, LARGE, 1
+        name, model, bands, n, chunk, repeats = "ResNet-18", torchvision.models.resnet18(), 16, 8, MOST_LARGE, 1
     model = inference.freeze(model.eval())
     images, labels = torch.rand(n, 3, side, side), torch.zeros(n, dtype=torch.int64)
     index = equal_width(side, side, bands, "dct")

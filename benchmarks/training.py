@@ -20,6 +20,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from spectroscope.dataset import registry
+from spectroscope.models.held_out import split
 from spectroscope.pipeline import io, machine, params
 from spectroscope.training import held_out, loop
 from spectroscope.training.augmentation import MODES, Augmentation
@@ -67,7 +68,7 @@ def plain_fit(
     generator: Generator,
 ) -> Iterator[dict[str, Any]]:
     """`loop.fit` as one would usually write it: yields the same accuracies after each epoch."""
-    inner, out = held_out.split(train, settings.held_out)
+    inner, out = split(train, settings.held_out)
     device = next(model.parameters()).device
     validation = train.pixels[out].to(device), train.labels[out].to(device)
     pictures = Pictures(train.pixels[inner], train.labels[inner], settings.augmentation)
@@ -151,7 +152,7 @@ def main(
     attack = build_adversary(settings.validation_attack)
     data = registry.load(params.load("dataset", registry.DatasetSettings, study)).train.head(images)
     train = replace(data, pixels=data.pixels / 255)
-    n = len(held_out.split(train, settings.held_out)[0])
+    n = len(split(train, settings.held_out)[0])
     runs = []
     for name, kind in LOOPS:
         network = initial_network(model, train, seed=0).to(machine.device())

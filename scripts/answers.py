@@ -142,7 +142,7 @@ def _mean(pairs: np.ndarray) -> str:
 def _line(row: dict[str, Any]) -> str:
     sizes = {"n_runs": "run", "n_networks": "network", "n_images": "image"}
     sample = ", ".join(words.count(int(row[name]), noun) for name, noun in sizes.items() if row[name])
-    notes = [str(row[name]) for name in ("void", "reason") if isinstance(row[name], str) and row[name]]
+    notes = [str(row[name]) for name in ("void", "reason", "choice") if isinstance(row.get(name), str) and row[name]]
     verdict = f"**{row['verdict']}**" + (f" ({'; '.join(notes)})" if notes else "")
     control = _interval(row["control"], row["control_low"], row["control_high"])
     effect = _interval(row["mean"], row["low"], row["high"])

@@ -1,4 +1,4 @@
-"""What a study asks of its images, compared with the images it has: every fault at once, before any training.
+"""What a study asks of its images and given networks, compared with those it has: every fault at once, before training.
 
 The settings are those of params.yaml as they stand, which the stage `study` has checked by themselves.
 """
@@ -11,10 +11,12 @@ import torch
 from pydantic import TypeAdapter
 
 from spectroscope.frequency.partitions import partition
-from spectroscope.frequency.passbands import Band, band_mask
+from spectroscope.frequency.passbands import Band, band_filter, band_mask
 from spectroscope.frequency.shell_ranges import low_middle_high
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models.architectures import ARCHITECTURES, build
+from spectroscope.models.held_out import require_accuracy, split
+from spectroscope.models.inference import predict
 from spectroscope.models.loading import WeightsFiles, restore
 from spectroscope.models.preflight import preflight
 from spectroscope.pipeline import machine
@@ -37,14 +39,15 @@ def faults(study: dict[str, Any], train: Images, test: Images) -> list[str]:
 
 
 def _counts(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
-    """Numbers of images, and of classes other than the label."""
+    """Numbers of images, of classes other than the label, and of clusters to hold out."""
     splits = {"train": len(train), "test": len(test)}
     for path, settings in _mappings({key: value for key, value in study.items() if key != "dataset"}):
-        for name, split in COUNTS.items():
-            if (n := settings.get(name)) is not None and n > splits[split]:
-                yield f"{path}.{name}", f"expected at most {splits[split]}, the images of {split}, got {n}"
+        for name, kind in COUNTS.items():
+            if (n := settings.get(name)) is not None and n > splits[kind]:
+                yield f"{path}.{name}", f"expected at most {splits[kind]}, the images of {kind}, got {n}"
         if (n := settings.get("n_targets")) is not None and n >= len(test.classes):
             yield f"{path}.n_targets", f"expected fewer than the {len(test.classes)} classes, got {n}"
+    yield from _faulty("training.held_out", split, train, study["training"]["held_out"])
 
 
 def _sizes(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
@@ -81,11 +84,9 @@ def _attacks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fau
             if attack["method"] == "fourier" and attack[axis] >= size:
                 yield f"{key}.{axis}", f"expected a frequency below {size}, got {attack[axis]}"
         for band_name, band in (attack.get("bands") or {}).items():
-            if band["keep"] == "lowest":  # a share of the coefficients, of any size
-                continue
-            found = list(_faulty(f"{key}.bands.{band_name}", _mask, band, height, width))
+            found = list(_faulty(f"{key}.bands.{band_name}", _coefficients, band, height, width))
             yield from found
-            wanted, held = attack.get("coefficients"), 0 if found else int(_mask(band, height, width).sum())
+            wanted, held = attack.get("coefficients"), 0 if found else _coefficients(band, height, width)
             if wanted is not None and not found and wanted > held:
                 yield f"{key}.coefficients", f"expected at most {held}, those of the band {band_name}, got {wanted}"
         loss = "targeted_dlr" if attack["method"] in ENSEMBLES else attack.get("loss")
@@ -123,14 +124,14 @@ def _partitions(study: dict[str, Any], train: Images, test: Images) -> Iterator[
 
 
 def _networks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
-    """Networks for images of another size, and faults of the user's own ones."""
+    """Networks for images of another size, and faults that a preflight finds, the user's own and known ones alike."""
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
     runs: dict[str, str] = {run["model"]: name for name, run in reversed(study["runs"].items())}
     for model, name in runs.items():
         key = f"runs.{name}.model"
         found = list(_faulty(key, build, model, shape, n_classes))
         yield from found
-        if not found and model not in ARCHITECTURES:
+        if not found:
             machine.seed(0)
             images = train.pixels[:PREFLIGHT_IMAGES].to(machine.device())
             network = build(model, shape, n_classes).to(machine.device())
@@ -138,9 +139,9 @@ def _networks(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fa
 
 
 def _weights(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fault]:
-    """Files of weights that do not fit their network, and faults of the network that they make.
+    """Given weights that do not fit their network, that make a faulty one, or one below its `least_accuracy`.
 
-    Here, and not in each run's turn: the last run's file would be refused after the others have trained.
+    Here, and not in each run's turn: the last run's weights would be refused after the others have trained.
     """
     shape, n_classes = tuple(test.pixels.shape[1:]), len(test.classes)
     images = train.pixels[:PREFLIGHT_IMAGES].to(machine.device())
@@ -148,17 +149,41 @@ def _weights(study: dict[str, Any], train: Images, test: Images) -> Iterator[Fau
         if list(_faulty("", build, run["model"], shape, n_classes)):
             continue  # `_networks` names it
         for place in ("regime", "start"):
-            settings, key = run.get(place) or {}, f"runs.{name}.{place}.weights"
-            for file in settings.get("weights") or []:
-                files = WeightsFiles(**{field: settings[field] for field in WeightsFiles.model_fields})
-                if any(moment is not None and len(moment) != shape[0] for moment in (files.mean, files.std)):
-                    continue  # `_sizes` names it
+            settings, key = run.get(place) or {}, f"runs.{name}.{place}"
+            if "least_accuracy" not in settings:
+                continue
+            files = WeightsFiles(**{field: settings[field] for field in WeightsFiles.model_fields})
+            if any(moment is not None and len(moment) != shape[0] for moment in (files.mean, files.std)):
+                continue  # `_sizes` names it
+            if files.weights is None and run["model"] in ARCHITECTURES:
+                yield f"{key}.weights", f"expected a file, since {run['model']} has no weights of its own, got null"
+                continue
+            own: list[str | None] = [None]  # what the user's own function returns
+            for file in files.weights or own:
                 network = build(run["model"], shape, n_classes)
-                found = list(_faulty(key, restore, network, files, file))
-                yield from found
+                found = list(_faulty(f"{key}.weights", restore, network, files, file))
                 if not found:
                     faults = preflight(network.to(machine.device()), images, n_classes)
-                    yield from ((key, f"{file}: {fault}") for fault in faults)
+                    found = [(f"{key}.weights", f"{file or run['model']}: {fault}") for fault in faults]
+                if not found and (held_out := _held_out(study, run["band"], train)):
+                    accuracy = float((predict(network.eval(), held_out[0]) == held_out[1]).double().mean())
+                    below = _faulty(f"{key}.least_accuracy", require_accuracy, accuracy, files)
+                    found = [(key, f"{file or run['model']}: {fault}") for key, fault in below]
+                yield from found
+
+
+def _held_out(study: dict[str, Any], band: str, train: Images) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Held-out images of a band and their labels; None where the band or the split is at fault.
+
+    None of permuted labels too, which the stage `bands` makes: the training checks the accuracy there, as everywhere.
+    """
+    settings, fraction = study["bands"][band], study["training"]["held_out"]
+    if settings["keep"] == "permuted" or list(_faulty("", split, train, fraction)):
+        return None
+    if list(_faulty("", _mask, settings, *train.pixels.shape[2:])):
+        return None
+    _, rows = split(train, fraction)
+    return band_filter(train.pixels[rows], TypeAdapter(Band).validate_python(settings)), train.labels[rows]
 
 
 def _without_band(height: int, width: int, shape: Any, bands: int, basis: Any, hf_from: float) -> list[str]:
@@ -174,6 +199,15 @@ def _n_bands(height: int, width: int, kind: Any, bands: int | None, basis: Any) 
     """Bands of a partition; octaves have their own number. Of images of any power: how many does not depend on it."""
     power = torch.ones(height, width)
     return int(partition(height, width, kind, None if kind == "octave" else bands, basis, power).max()) + 1
+
+
+def _coefficients(band: dict[str, Any], height: int, width: int) -> int:
+    """How many coefficients the band of an attack has: of the lowest `ratio` of rows and columns, or of a filter."""
+    if band["keep"] != "lowest":
+        return int(_mask(band, height, width).sum())
+    if count := round(band["ratio"] * height) * round(band["ratio"] * width):
+        return count
+    raise ValueError(f"expected a ratio that keeps a coefficient of {height} x {width} images, got {band['ratio']:g}")
 
 
 def _mask(band: dict[str, Any], height: int, width: int) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """The settings of a whole study: every section of params.yaml, and that the names in them agree."""
 
 import os
-from collections.abc import Collection, Iterable
+import unicodedata
+from collections.abc import Collection, Iterable, Mapping
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -74,6 +75,8 @@ class Study(Settings):
                     files_by_seed(run.start, self.training.seeds)
             except ValueError as error:
                 raise ValueError(f"runs.{name}.{error}") from None
+        for kind, own in (("bands", self.bands), ("runs", self.runs), ("attacks", self.attacks)):
+            _require_own_files(kind, own)
         cells: dict[str, tuple[str, str]] = {}
         for cell in product(self.runs, self.attacks):
             if (other := cells.setdefault("-".join(cell), cell)) != cell:
@@ -102,11 +105,9 @@ class Study(Settings):
                 raise ValueError(
                     f"attribution.compared.bands: expected a number for the multiverse's {shape}, got null"
                 )
-        same: dict[str, str] = {}
-        for name, band in self.bands.items():
-            first = same.setdefault(band.model_dump_json(), name)
-            if first != name:
-                raise ValueError(f"bands.{name}: expected a band of its own, got that of bands.{first}")
+        _require_own_bands("bands", self.bands)
+        for name, attack in self.attacks.items():
+            _require_own_bands(f"attacks.{name}.bands", getattr(attack, "bands", None) or {})
         for name in set(TRIVIAL) & set(self.attribution.methods):
             raise ValueError(
                 f"attribution.methods.{name}: expected another name, since {name} is an order of validation"
@@ -118,13 +119,39 @@ class Study(Settings):
             raise ValueError(f"attacks.autoattack: expected the method autoattack under this name, got {named.method}")
         shapes = [str(shape) for shape in self.perturbation.shapes]
         keys = (list(self.runs), list(self.bands), self.attacks, self.attack_checks.transfer, shapes)
-        check_names(self.claims, rows_of_study(*keys, layers=self.probing.layers is not None))
+        check_names(
+            self.claims,
+            rows_of_study(
+                *keys, layers=self.probing.layers is not None, choices=self.validation.multiverse is not None
+            ),
+        )
         return self
 
     def _attack_names(self) -> list[str]:
         """Every attack within a ball, variants and radii included."""
         attacks = describe(self.attacks)
         return attacks.loc[attacks["entry"].isin(bounded(self.attacks)), "attack"].tolist()
+
+
+def _require_own_bands(key: str, bands: Mapping[str, Settings]) -> None:
+    """ValueError for two names of one band."""
+    same: dict[str, str] = {}
+    for name, band in bands.items():
+        first = same.setdefault(band.model_dump_json(), name)
+        if first != name:
+            raise ValueError(f"{key}.{name}: expected a band of its own, got that of {key}.{first}")
+
+
+def _require_own_files(kind: str, names: Iterable[str]) -> None:
+    """ValueError for two names that are one file where letters of both cases, or both forms of an accent, are one."""
+    same: dict[str, str] = {}
+    for name in names:
+        first = same.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if first != name:
+            raise ValueError(
+                f"{kind}.{name}: expected a name that differs from {kind}.{first} in more than upper and lower case, "
+                f"got {name!r}: on some file systems both are one folder"
+            )
 
 
 def check_files(study: Study) -> None:

@@ -10,6 +10,7 @@ NEEDED = (
     "filelock",
     "numpy",
     "pandas",
+    "psutil",
     "pyarrow",
     "pydantic",
     "safetensors",

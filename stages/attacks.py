@@ -10,7 +10,7 @@ from spectroscope.attacks import runner
 from spectroscope.attacks.registry import AttackSettings
 from spectroscope.models import own_networks
 from spectroscope.models.inference import restore_all
-from spectroscope.pipeline import checkpoint, io, machine, params, processes
+from spectroscope.pipeline import checkpoint, io, params, passes, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.supervision import start
@@ -38,8 +38,8 @@ def attack_all(
     settings: AttackSettings, networks: Iterable[tuple[int, nn.Module]], test: Images, store: Store
 ) -> Iterator[tuple[Tensor, pd.DataFrame]]:
     """Perturbations of every network and their rows, batch by batch."""
-    size = processes.batch_per_process(len(test), machine.forward_batch_size())
     for seed, model in networks:
+        size = processes.batch_per_process(len(test), passes.forward_batch_size(model, test.pixels))
         for change, table in runner.run_entry(settings, model, test.pixels, test.labels, seed, size, store):
             yield change, pd.concat([pd.DataFrame({"seed": seed}, table.index), table], axis=1)
 

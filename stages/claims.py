@@ -10,11 +10,13 @@ from spectroscope.statistics.estimates import StatisticsSettings
 from stages import In, Out
 
 
-def main(findings: In, attack_checks: In, perturbation: In, probing: In, out: Out, headline: Out) -> None:
+def main(
+    findings: In, attack_checks: In, perturbation: In, probing: In, validation: In, out: Out, headline: Out
+) -> None:
     claims = params.load("claims", Claims)
     statistics = params.load("statistics", StatisticsSettings)
     quality = params.load("findings", FindingsSettings)
-    behind = cells.read([findings, attack_checks, perturbation, probing])
+    behind = cells.read([findings, attack_checks, perturbation, probing, validation])
 
     clean, _ = behind["accuracy"][quality.reference, "clean"]
     weak = quality.floor is not None and bool(clean.by_network.mean() < quality.floor)

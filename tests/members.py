@@ -125,6 +125,7 @@ def work(folder: Path) -> None:
         "world": processes.world_size(),
         "mine": list(processes.my_items(range(5))),
         "shares": [(share.start, share.stop, weight) for share, weight in map(processes.shard, (5, 2, 1))],
+        "batch size": processes.batch_per_process(1000, 64 // (1 + rank)),
         "summed": summed,
         "scalar": scalar,
         "sent": sent,

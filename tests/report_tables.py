@@ -105,7 +105,7 @@ def claims() -> pd.DataFrame:
         "weak": False,
     }
     row |= {"control": 0.01, "control_low": -0.1, "control_high": 0.1, "table": "calibrated", "why": "a fifth"}
-    row |= {"void": "", "reason": "", "needed": ""}
+    row |= {"void": "", "reason": "", "needed": "", "choice": ""}
     below = {"expect": "below", "margin": 1.0, "unit": "shells", "table": "reliance", "control": np.nan}
     none = {
         "low": np.nan,

@@ -11,7 +11,7 @@ from torch import nn
 from spectroscope import counts
 from spectroscope.attribution.coalitions import EXACT_BANDS
 from spectroscope.attribution.compare import WAVES
-from spectroscope.models.architectures import build
+from spectroscope.models.architectures import ARCHITECTURES, build
 from spectroscope.pipeline import io, params
 from stages import counts as stage
 
@@ -48,9 +48,11 @@ BAND = {"keep": "inside", "basis": "dct", "shape": "linf", "unit": "shells", "lo
 MULTIVERSE = {"n_images": 4, "bases": ["dct", "dft"], "shapes": ["linf"], "baselines": ["zero"], "scores": ["logit"]}
 LINF_40 = "expected at most 32 bands (32 x 32, linf, dct), got 40"
 LINF = {**STUDY["probing"]["margins"], "partition": "linf", "bands": 40}
-PRETRAINED = {"name": "pretrained", "weights": None, "mean": [0.5], "std": None, "least_accuracy": 0.5}
+FILES = {"weights": None, "entry": None, "keys": "own", "mean": None, "std": None, "least_accuracy": 0.8}
+PRETRAINED = {"name": "pretrained", **FILES}
 AUTOATTACK = {"method": "autoattack", "norm": "linf", "n_images": 4, "eps_255": 8}
 FOURIER = {"method": "fourier", "norm": "l2", "n_images": 4, "eps": 1, "row": 32, "column": 3}
+FEW = {**STUDY["attacks"]["confined-64"], "bands": {"low": {"keep": "lowest", "ratio": 0.2}}}
 BEYOND = [
     ("evaluation.n_images", 1201, "expected at most 1200, the images of test, got 1201"),
     ("attacks.cw.n_images", 1300, "expected at most 1200, the images of test, got 1300"),
@@ -64,6 +66,8 @@ BEYOND = [
     ("attacks.simba-dct.freq_dims", 33, "expected at most 32 for 32 x 32 images, got 33"),
     ("attacks.confined-64.coefficients", 65, "expected at most 64, those of the band low, got 65"),
     ("attacks.confined.bands.low.high", 33, "expected high <= 32 shells (32 x 32, linf), got 33"),
+    ("attacks.confined.bands.low", {"keep": "lowest", "ratio": 0.01}, "a coefficient of 32 x 32 images, got 0.01"),
+    ("attacks.confined-64", FEW, "expected at most 36, those of the band low, got 64"),
     ("bands.high.high", 40, "expected high <= 32 shells (32 x 32, linf), got 40"),
     ("training.augmentation.crop", 32, "expected less than 32 pixels, got 32"),
     ("runs.standard.training.augmentation.crop", 5000, "expected less than 32 pixels, got 5000"),
@@ -94,7 +98,7 @@ def test_all_faults_are_named_at_once():
     study["attacks"] |= {"autoattack": AUTOATTACK, "wave": FOURIER}
     study["validation"]["multiverse"] = MULTIVERSE
     study["attribution"]["compared"]["bands"], study["attribution"]["methods"] = 20, {"kept": {"method": "kept"}}
-    study["runs"]["standard"]["regime"] = PRETRAINED
+    study["runs"]["standard"]["regime"] = {**PRETRAINED, "mean": [0.5]}
     found = counts.faults(study, images(4800, classes=3), images(1200, classes=3))
     for key in ("evaluation.n_images", "attribution.n_images", "probing.margins.n_images", "attacks.autoattack.method",
                 "attacks.wave.row", "validation.multiverse.shapes", "runs.standard.regime.mean"):  # fmt: skip
@@ -106,6 +110,16 @@ def test_a_network_of_ones_own_passes_the_preflight_before_any_training():
     assert fault.startswith("runs.standard.model: expected logits of batches of any size")
 
 
+def test_a_known_network_that_images_are_too_small_for_is_named(monkeypatch):
+    """As VGG-19, which halves its images five times, for images of 28 pixels a side."""
+    halving = lambda channels, classes, small: nn.Sequential(*[nn.MaxPool2d(2)] * 6, own(channels, classes, small))  # noqa: E731
+    monkeypatch.setitem(ARCHITECTURES, "vgg19", halving)
+    (fault,) = faults(changed("runs.lowpass.model", "vgg19"))
+    assert fault.startswith(
+        "runs.lowpass.model: expected logits of 8 images, got RuntimeError: Given input size: (3x1x1)"
+    )
+
+
 @pytest.mark.parametrize("place", ["regime", "start"])
 def test_given_weights_of_any_run_pass_the_preflight_before_the_first_run_trains(place, tmp_path):
     network = build("resnet8", (3, 32, 32), 12)
@@ -115,12 +129,55 @@ def test_given_weights_of_any_run_pass_the_preflight_before_the_first_run_trains
     io.write_weights(tmp_path / "nan.safetensors", network)
     io.write_weights(tmp_path / "other.safetensors", build("resnet8", (3, 32, 32), 5))
     files = [str(tmp_path / f"{name}.safetensors") for name in ("sound", "nan", "other")]
-    given = {**PRETRAINED, "weights": files, "entry": None, "keys": "own", "mean": None}
+    given = {**FILES, "weights": files, "least_accuracy": 0.01}
     run = {"band": "full", "regime": {"name": "standard"}, "model": "resnet8", place: given}
     nan, other = faults(changed("runs.last", run))
     key = f"runs.last.{place}.weights"
     assert nan == f"{key}: {files[1]}: expected finite logits, got NaN or infinity for 8 of 8 images"
     assert other.startswith(f"{key}: {files[2]}: the weights do not fit the model: 1.8.bias: expected (12,), got (5,)")
+
+
+def brightness(channels, classes, small):
+    """A network of one's own that tells dark images from bright ones, with its weights."""
+    layer = nn.Linear(channels, classes)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([[-1.0], [1.0]]).expand(2, channels))
+        layer.bias.copy_(torch.tensor([1.5, -1.5]))
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), layer)
+
+
+@pytest.mark.parametrize("place", ["regime", "start"])
+def test_given_weights_below_their_accuracy_are_named_before_the_first_run_trains(place, tmp_path):
+    """On the held-out images (the last ones), in the band of the run: without DC they are equally bright."""
+    labels = torch.arange(40) % 2
+    bright = torch.where(torch.arange(40) < 20, 1 - labels, labels)  # some that train are wrong
+    noise = torch.rand(40, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    train = io.Images(0.1 * noise + 0.8 * bright[:, None, None, None], labels, ("dark", "bright"))
+    own = f"{__name__}:brightness"
+    io.write_weights(tmp_path / "w.safetensors", build(own, (3, 32, 32), 2))
+    study = changed("training.held_out", 0.25)
+    study["bands"] |= {"no_dc": {**BAND, "low": 1, "high": 32}, "permuted": {"keep": "permuted", "seed": 0}}
+    file = str(tmp_path / "w.safetensors")
+    for name, band, least in (("a", "full", 0.99), ("b", "no_dc", 0.4), ("c", "no_dc", 0.6), ("d", "permuted", 0.99)):
+        given = {**FILES, "weights": [file], "least_accuracy": least}
+        regime = {"name": "pretrained"} if place == "regime" else {"name": "standard"}
+        study["runs"][name] = {"band": band, "model": own, "regime": regime}
+        study["runs"][name] |= {"regime": regime | given} if place == "regime" else {"start": given}
+    if place == "regime":
+        study["runs"]["c"]["regime"]["weights"], file = None, own  # the function's own weights
+    found = [line for line in counts.faults(study, train, train) if ".least_accuracy: " in line]
+    below = "expected a held-out accuracy of at least 0.6, got 0.5: normalisation"
+    assert len(found) == 1 and found[0].startswith(f"runs.c.{place}.least_accuracy: {file}: {below}")
+
+
+def test_a_known_network_without_a_file_and_a_class_of_one_cluster_are_named():
+    study = changed("runs.last", {"band": "full", "model": "resnet8", "regime": PRETRAINED})
+    data = images(40, classes=2)
+    found = counts.faults(study, io.Images(data.pixels, data.labels, data.classes, data.labels), data)
+    wanted = "expected a file, since resnet8 has no weights of its own, got null"
+    assert f"runs.last.regime.weights: {wanted}" in found
+    held_out = "training.held_out: expected training images of class 0 from at least 2 clusters, got 1"
+    assert held_out in found
 
 
 def test_every_study_fits_a_data_set_of_its_size():

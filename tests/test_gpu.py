@@ -7,7 +7,7 @@ import torch
 import trainings
 
 from spectroscope.models import inference
-from spectroscope.pipeline import machine, memory, weights
+from spectroscope.pipeline import machine, memory, passes, weights
 from spectroscope.pipeline.memory import BatchSize
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -48,7 +48,7 @@ def test_accuracies_of_cpu_and_gpu_agree():
 
 def test_batches_that_a_small_gpu_memory_does_not_hold_are_halved(monkeypatch, capsys):
     monkeypatch.setattr(memory, "_fitting", BatchSize(sys.maxsize))
-    monkeypatch.setattr(machine, "forward_batch_size", lambda: 1024)
+    monkeypatch.setattr(passes, "forward_batch_size", lambda *_: 1024)
     images = torch.rand(1024, 1, 8, 8)
 
     def model(x):  # (N, 1, 8, 8) -> (N, 2), through WIDE bytes an image

@@ -102,6 +102,21 @@ def test_two_networks_have_no_interval_and_both_their_values(project):
     assert wanted <= checked
 
 
+def test_claims_read_what_stands_behind_the_agreement_of_methods_and_every_choice(project):
+    claims = pd.read_csv(project / "reports" / "tables" / "claims.csv").set_index("claim")
+    tables = {
+        name: pd.read_csv(project / "reports" / "tables" / f"{name}.csv") for name in ("multiverse", "concordance")
+    }
+    kept = tables["multiverse"].query("statistic == 'centroid'")
+    choice = claims.loc["lower-under-every-choice", "choice"]
+    of, without = map(int, re.findall(r"one of (\d+) choices; (\d+) give no centre", choice)[0])
+    assert of + without == len(kept)
+    mean = claims.loc["lower-under-every-choice", "mean"]
+    assert np.isclose(kept["mean"], mean, rtol=1e-5).any() and (without or mean == kept["mean"].max())
+    rows = tables["concordance"].query("method == 'all' and run == 'standard'").set_index("across")["mean"]
+    assert claims.loc["methods-rank-alike", ["mean", "control"]].tolist() == rows[["methods", "chance"]].tolist()
+
+
 def test_a_run_is_trained_on_its_band(project):
     for run, band in (("standard", "full"), ("adversarial", "low")):
         assert json.loads((project / "data" / "models" / run / "card.json").read_text())["data"]["band"] == band

@@ -241,6 +241,17 @@ def test_a_claim_on_layers_needs_a_study_that_probes_them():
         params.validate(study, Study, "")
 
 
+def test_a_claim_on_choices_needs_a_study_that_has_a_multiverse_and_two_runs_of_it():
+    study = copy.deepcopy(SMOKE)
+    study["claims"]["lower-under-every-choice"]["effect"]["less"] = "nobody"
+    expected = "claims.lower-under-every-choice.effect.less: expected run among standard, adversarial, got 'nobody'"
+    with pytest.raises(ValueError, match=expected):
+        params.validate(study, Study, "")
+    study = copy.deepcopy(SMOKE) | {"validation": {**SMOKE["validation"], "multiverse": None}}
+    with pytest.raises(ValueError, match="expected run among none: the study has no row in choices, got 'adversarial'"):
+        params.validate(study, Study, "")
+
+
 def test_an_unknown_data_set_lists_the_known_ones():
     expected = "params.yaml: dataset.name: expected one of 'photos', 'planted', 'cifar10'"
     assert message("dataset.name", "imagenet").startswith(expected)
@@ -267,6 +278,9 @@ COMPARED = {"n_images": 8, "shape": "linf", "bands": 8, "score": "margin"}
 SHAPLEY = {"shapley": {"method": "shapley", "baseline": "zero", "clip": False}}
 MARGINS = {"n_images": 8, "partition": "octave", "bands": None, "steps": 3, "candidates": 3}
 NOISE = {"method": "noise", "norm": "linf", "n_images": 4, "eps_255": 8}
+CONFINED = {"method": "confined", "norm": "l2", "n_images": 4, "target": None, "eps": 0.5, "step_size": 0.1}
+CONFINED |= {"steps": 2, "random_start": True, "direction": "l2", "coefficients": None}
+ONE_FOLDER = "expected a name that differs from"
 INFORMATION = SMOKE["information"]
 MULTIVERSE = {
     "n_images": 8,
@@ -335,6 +349,18 @@ MULTIVERSE = {
             "validation.sanity.n_images: expected at most attribution.compared",
         ),
         ("bands.again", SMOKE["bands"]["low"], "bands.again: expected a band of its own, got that of bands.low"),
+        (
+            "attacks.confined",
+            {**CONFINED, "bands": {"low": SMOKE["bands"]["low"], "again": SMOKE["bands"]["low"]}},
+            "attacks.confined.bands.again: expected a band of its own, got that of attacks.confined.bands.low",
+        ),
+        (
+            "bands.LOW",
+            {**SMOKE["bands"]["low"], "high": 9},
+            f"bands.LOW: {ONE_FOLDER} bands.low in more than upper and",
+        ),
+        ("runs.Standard", SMOKE["runs"]["adversarial"], f"runs.Standard: {ONE_FOLDER} runs.standard in more than"),
+        ("attacks.PGD", SMOKE["attacks"]["square"], f"attacks.PGD: {ONE_FOLDER} attacks.pgd in more than upper and"),
         (
             "claims.adversarial-moves-down.effect",
             "in words",

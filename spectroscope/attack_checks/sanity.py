@@ -10,7 +10,7 @@ from spectroscope.attack_checks.strength import Cell, among_right
 from spectroscope.attacks.band_projection import coefficients, projection, subspace_projection
 from spectroscope.attacks.counting_model import evaluating, log_odds, logits_of
 from spectroscope.models import inference
-from spectroscope.pipeline import machine, memory
+from spectroscope.pipeline import machine, passes
 from spectroscope.statistics import estimates, intervals
 from spectroscope.statistics.estimates import StatisticsSettings
 
@@ -28,24 +28,21 @@ def checks(model: nn.Module, images: Tensor, labels: Tensor) -> pd.DataFrame:
     zero_gradients: the gradient of the log odds is zero in every pixel. varies: two passes differ by more than 1e-4 of
     the largest logit. probabilities: the outputs lie in [0, 1] and sum to 1, so they are no logits.
     """
-    flags = memory.halving(lambda size: _flags(model, images, labels, size), machine.forward_batch_size())
+    (flags,) = passes.in_passes(model, images, lambda rows: (_flags(model, images[rows], labels[rows]),))
     return pd.DataFrame([flags.mean(0).tolist()], columns=list(CHECKS))
 
 
-def _flags(model: nn.Module, images: Tensor, labels: Tensor, size: int) -> Tensor:
-    """Which image fails which of CHECKS, from passes of `size` images: (N, checks) of 0 and 1."""
-    flags, device = [], machine.device()
-    for x, y in zip(images.split(size), labels.split(size), strict=True):
-        x = x.detach().to(device).requires_grad_()
-        with evaluating(model), torch.enable_grad():
-            logits = logits_of(model, x)
-            (gradient,) = torch.autograd.grad(log_odds(logits, y.to(device)).sum(), x)
-            again = logits_of(model, x.detach())
-        logits = logits.detach()
-        varies = (logits - again).abs().amax(1) > 1e-4 * logits.abs().amax(1)
-        probabilities = ((logits >= 0) & (logits <= 1)).all(1) & ((logits.sum(1) - 1).abs() < 1e-4)
-        flags.append(torch.stack([~gradient.flatten(1).any(1), varies, probabilities], 1).float().cpu())
-    return torch.cat(flags)
+def _flags(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Which image fails which of CHECKS: (N, checks) of 0 and 1."""
+    x, y = images.detach().to(machine.device()).requires_grad_(), labels.to(machine.device())
+    with evaluating(model), torch.enable_grad():
+        logits = logits_of(model, x)
+        (gradient,) = torch.autograd.grad(log_odds(logits, y).sum(), x)
+        again = logits_of(model, x.detach())
+    logits = logits.detach()
+    varies = (logits - again).abs().amax(1) > 1e-4 * logits.abs().amax(1)
+    probabilities = ((logits >= 0) & (logits <= 1)).all(1) & ((logits.sum(1) - 1).abs() < 1e-4)
+    return torch.stack([~gradient.flatten(1).any(1), varies, probabilities], 1).float().cpu()
 
 
 def relied_on(

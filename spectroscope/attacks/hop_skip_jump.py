@@ -11,6 +11,7 @@ from spectroscope.attacks.counting_model import CountingModel
 from spectroscope.attacks.sizes import Count, Sizes, single
 from spectroscope.frequency import balls
 from spectroscope.frequency.balls import Ball, norms
+from spectroscope.pipeline import memory
 from spectroscope.pipeline.params import Settings
 
 PROBE_BATCH_SIZE = 64  # probes in one forward pass, where fewer images than that are left
@@ -171,7 +172,7 @@ def _estimate_gradient(search: _Search, z: Tensor, rows: Tensor, distance: Tenso
     n_probes = search.queries_left(rows).clamp_max(max_probes)
     phi_sum = torch.zeros_like(distance)
     u_sum, phi_u_sum = torch.zeros_like(z), torch.zeros_like(z)
-    chunk = max(1, PROBE_BATCH_SIZE // len(rows))  # probes of one image in one forward pass
+    chunk = max(1, memory.fitting(PROBE_BATCH_SIZE) // len(rows))  # probes of one image in one forward pass
     for first in range(0, int(n_probes.max()), chunk):
         places = torch.arange(len(rows), device=z.device).repeat_interleave((n_probes - first).clamp(0, chunk))
         u = torch.stack([_direction(settings.norm, z.shape[1:], search.generators[int(row)]) for row in rows[places]])

@@ -16,7 +16,7 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.equal_energy import equal_energy, random_orders
 from spectroscope.frequency.shell_ranges import low_middle_high
 from spectroscope.frequency.spectrum import analyse, shells, synthesise
-from spectroscope.pipeline import machine, memory, processes
+from spectroscope.pipeline import machine, memory, passes, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 
@@ -35,7 +35,7 @@ def band_losses(model: nn.Module, test: Images, settings: AttributionSettings, s
     index = shells(height, width, settings.shape, settings.basis)
     edges = low_middle_high(int(index.max()) + 1, settings.hf_from)
     bands = [(index >= first) & (index < last) for first, last in edges.values()]
-    step = processes.batch_per_process(len(test), machine.forward_batch_size())
+    step = processes.batch_per_process(len(test), passes.forward_batch_size(model, test.pixels))
     batches = [range(start, min(start + step, len(test))) for start in range(0, len(test), step)]
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ from spectroscope.attribution.shell_bands import column_names
 from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models import inference
-from spectroscope.pipeline import machine, memory, processes
+from spectroscope.pipeline import machine, memory, passes, processes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 
@@ -35,7 +35,7 @@ def occluded_by_shell(
     index = partition(height, width, settings.shape, settings.bands, settings.basis)
     random = machine.generator(settings.seed)
     replacement = baseline(settings.baseline, test.pixels, index, settings.basis, random)
-    step = processes.batch_per_process(len(test), machine.forward_batch_size())
+    step = processes.batch_per_process(len(test), passes.forward_batch_size(model, test.pixels))
     batches = [slice(start, min(start + step, len(test))) for start in range(0, len(test), step)]
 
     def compute(place: int) -> dict[str, Tensor]:

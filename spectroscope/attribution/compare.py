@@ -12,7 +12,7 @@ from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.attribution.task import Attribution, Task
 from spectroscope.frequency.partitions import Partition, by_band, mean_power, partition, positions
 from spectroscope.frequency.spectrum import Basis
-from spectroscope.pipeline import machine, memory
+from spectroscope.pipeline import machine, memory, passes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 
@@ -26,7 +26,7 @@ def task_of(model: Model, test: Images, settings: AttributionSettings, seed: int
     index = band_index(images, kind, bands, settings.basis)
     waves = any(method.method in WAVES for method in settings.methods.values())
     dft_index = band_index(images, kind, bands, "dft") if waves else index  # the DFT may have too few shells
-    chunk = machine.forward_batch_size()
+    chunk = passes.forward_batch_size(model, images)
     return Task(model, images, labels, settings.basis, index, dft_index, settings.compared.score, seed, chunk)
 
 

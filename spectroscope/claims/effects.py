@@ -2,6 +2,9 @@
 
 Rows of one run are paired by network and by image, rows of two runs by image (`estimates.align`). A correlation is over
 runs: Spearman's, with Fisher's z and the standard error of Bonett & Wright (2000), sqrt((1 + r^2 / 2) / (n - 3)).
+Of the differences under K choices of analysis the largest, or the smallest, is an effect too. The largest of K upper
+ends holds it as often as one interval does, while K lower ends can each be too high: the lower one is the largest of
+those at Bonferroni's level, 1 - (1 - confidence) / K. The smallest has it the other way round.
 """
 
 import math
@@ -11,9 +14,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from spectroscope.claims.settings import FEWEST_RUNS, NUMBERED, Correlation, Difference, Effect, Statistic, Value
+from spectroscope.claims.settings import (
+    FEWEST_RUNS,
+    NUMBERED,
+    Correlation,
+    Difference,
+    Effect,
+    Extreme,
+    Statistic,
+    Value,
+)
 from spectroscope.statistics import estimates, intervals
-from spectroscope.statistics.cells import KEYS, Key
+from spectroscope.statistics.cells import KEYS, Key, together
 from spectroscope.statistics.estimates import Estimates, StatisticsSettings
 
 Cells = dict[str, dict[Key, tuple[Estimates, str]]]  # as of `cells.read`
@@ -25,6 +37,7 @@ NO_ROW = {  # why a table has no row that the settings promise
     "counterparts": "the table lacks the row",
     "margins": "the table lacks the row",
     "layers": "no network of the run has such a layer",
+    "concordance": "the table lacks the row",
 }
 
 
@@ -35,6 +48,7 @@ class Measured:
     n_networks: of each run; n_runs: of a correlation. why: why the effect stands for nothing, or there is no interval;
     "" where all is well. parts: of the variance, where it has them. n_groups: of images. by_network: the effect of each
     network, of two runs that of each pair in the order of their seeds; empty where the runs differ in networks.
+    choice: of analysis, that makes an effect extreme, and of how many.
     """
 
     mean: float
@@ -46,10 +60,13 @@ class Measured:
     why: str = ""
     parts: Parts | None = None
     by_network: tuple[float, ...] = ()
+    choice: str = ""
 
 
 def measure(effect: Effect, cells: Cells, settings: StatisticsSettings) -> Measured:
     """The effect in the cells of a study. A row that is missing or stands for nothing says so; it is no error."""
+    if isinstance(effect, Extreme):
+        return over_choices(effect, cells, settings)
     return of_rows(effect, cells, settings) if isinstance(effect, Difference) else over_runs(effect, cells)
 
 
@@ -81,6 +98,37 @@ def of_rows(effect: Difference, cells: Cells, settings: StatisticsSettings) -> M
         return _nothing("the attack fooled no image of some network")
     less = estimates.subtract(one, other)
     return _measured(less, why, lambda level: estimates.summary(less, _at(settings, level)), [less.cells])
+
+
+def over_choices(effect: Extreme, cells: Cells, settings: StatisticsSettings) -> Measured:
+    """The largest or smallest difference of two runs over the choices of analysis, see above."""
+    one, other = (_of_choices(cells, run, effect.statistic) for run in (effect.run, effect.less))
+    kept = [key for key in one if not one[key][1] and not other[key][1]]
+    if not kept:
+        return _nothing(f"none of {len(one)} choices gives both runs a centre")
+    run, less = (together(found[key][0] for key in kept) for found in (one, other))
+    take = np.max if effect.take == "largest" else np.min
+
+    def ends(level: float) -> dict:
+        each, of_all = (
+            estimates.difference(run, less, _at(settings, confidence))
+            for confidence in (level, 1 - (1 - level) / len(kept))
+        )
+        low, high = (of_all["low"], each["high"]) if effect.take == "largest" else (each["low"], of_all["high"])
+        extreme = {"mean": each["mean"], "low": low, "high": high}
+        return {**each, **{name: take(values, keepdims=True) for name, values in extreme.items()}}
+
+    differences = run.by_network.mean(0) - less.by_network.mean(0)
+    choice = kept[int(differences.argmax() if effect.take == "largest" else differences.argmin())]
+    at_choice = one[choice][0], other[choice][0]
+    found = _measured(at_choice[0], "", ends, [each.cells for each in at_choice])
+    return replace(
+        found,
+        n_networks=min(map(_n_networks, at_choice)),
+        parts=None,
+        by_network=_pairs(at_choice[0].by_network, at_choice[1]),
+        choice=f"under {_named(choice)}, one of {len(kept)} choices; {len(one) - len(kept)} give no centre",
+    )
 
 
 def over_runs(effect: Correlation, cells: Cells) -> Measured:
@@ -130,6 +178,15 @@ def _row(cells: Cells, table: str, where: Mapping[str, Value]) -> tuple[Estimate
     behind = np.mean([each.cells for each, _ in rows], axis=0)  # a mean of rows is linear in their cells
     whole = Estimates(by_network, behind, first.n_images, bounds=first.bounds, groups=first.groups)
     return whole, next((why for _, why in rows if why), "")
+
+
+def _named(choice: Key) -> str:
+    return ", ".join(f"{column} {value}" for column, value in zip(KEYS["choices"][2:], choice, strict=True))
+
+
+def _of_choices(cells: Cells, run: str, statistic: str) -> dict[Key, tuple[Estimates, str]]:
+    """Estimates of a run's statistic by the rest of the key."""
+    return {key[2:]: found for key, found in cells["choices"].items() if key[:2] == (run, statistic)}
 
 
 def _of_run(cells: Cells, statistic: Statistic, run: str) -> float:

@@ -22,10 +22,12 @@ def rows_of_study(
     transferred: list[str],
     shapes: list[str],
     layers: bool,
+    choices: bool,
 ) -> dict[str, Rows]:
     """The rows of every table in `cells.KEYS`, from keys of params.yaml; transferred: `attack_checks.transfer`.
 
-    layers: whether the study probes them. Their names are not listed: they are known when a network is there.
+    layers: whether the study probes them. Their names are not listed: they are known when a network is there. choices:
+    whether the study has a multiverse.
     """
     described = describe(attacks)
     every = described["attack"].tolist()
@@ -54,6 +56,8 @@ def rows_of_study(
         "margins": [{"run": runs}],
         "counterparts": [{"run": runs, "statistic": ["change", "control", "remaining", "left"]}],
         "layers": [{"run": runs, "network": list(NETWORKS), "statistic": list(layer_tables.STATISTICS)}] * layers,
+        "concordance": [{"run": runs, "method": ["all"], "across": ["methods", "chance"]}],
+        "choices": [{"run": runs}] * choices,
     }
 
 
@@ -78,6 +82,9 @@ def _rows(effect: Effect) -> Iterator[tuple[str, str, Mapping[str, Value]]]:
         for part, statistic in (("x.where", effect.x), ("y.where", effect.y)):
             for run in effect.runs:
                 yield part, statistic.table, {**statistic.where, "run": run}
+    else:
+        for part in ("run", "less"):
+            yield part, "choices", {"run": getattr(effect, part), "statistic": effect.statistic}
 
 
 def _check(key: str, table: str, where: Mapping[str, Any], rows: Rows) -> None:

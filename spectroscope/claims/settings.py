@@ -27,6 +27,8 @@ Table = Literal[
     "margins",
     "counterparts",
     "layers",
+    "concordance",
+    "choices",
 ]
 Value = str | int | list[int]
 Margin = Annotated[float, Field(ge=0)]
@@ -82,9 +84,30 @@ class Correlation(Settings):
         return runs
 
 
+class Extreme(Settings):
+    """`run` minus `less` in a statistic of Occluded Frequency, under the choice that makes it largest or smallest.
+
+    Of the combinations of choices in `validation.multiverse`, those that give both runs a centre of reliance.
+    """
+
+    across: Literal["choices"]
+    take: Literal["largest", "smallest"]
+    statistic: Literal["centroid", "hf_share"]
+    run: str
+    less: str
+
+    @model_validator(mode="after")
+    def _two_runs(self) -> "Extreme":
+        if self.run == self.less:
+            raise ValueError(f"expected two different runs, got {self.run} twice")
+        return self
+
+
 def _form(value: Any) -> str:
-    across = "across" in value if isinstance(value, Mapping) else isinstance(value, Correlation)
-    return "over_runs" if across else "of_rows"
+    across = value.get("across") if isinstance(value, Mapping) else getattr(value, "across", None)
+    if across is None:
+        return "of_rows"
+    return "over_choices" if across == "choices" else "over_runs"
 
 
 def _form_of_control(value: Any) -> str:
@@ -92,10 +115,16 @@ def _form_of_control(value: Any) -> str:
 
 
 Effect = Annotated[
-    Annotated[Difference, Tag("of_rows")] | Annotated[Correlation, Tag("over_runs")], Discriminator(_form)
+    Annotated[Difference, Tag("of_rows")]
+    | Annotated[Correlation, Tag("over_runs")]
+    | Annotated[Extreme, Tag("over_choices")],
+    Discriminator(_form),
 ]
 Control = Annotated[
-    Annotated[Difference, Tag("of_rows")] | Annotated[Correlation, Tag("over_runs")] | Annotated[str, Tag("reason")],
+    Annotated[Difference, Tag("of_rows")]
+    | Annotated[Correlation, Tag("over_runs")]
+    | Annotated[Extreme, Tag("over_choices")]
+    | Annotated[str, Tag("reason")],
     Discriminator(_form_of_control),
 ]
 

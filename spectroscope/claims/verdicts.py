@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 
 from spectroscope.claims.effects import Cells, Measured, correlation_ends, measure
-from spectroscope.claims.settings import Claim, Claims, Correlation, Manipulation
+from spectroscope.claims.settings import Claim, Claims, Correlation, Effect, Extreme, Manipulation
 from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.statistics.intervals import FEWEST_SEEDS, half_width
 
@@ -46,6 +46,7 @@ COLUMNS = [
     "needed",
     "why",
     "table",
+    "choice",
 ]
 SUPPORTED, REFUTED, UNDETERMINED, VOID = "supported", "refuted", "undetermined", "void"
 SMALLEST, LARGEST = 1e-10, 0.99  # levels between which p is sought
@@ -145,7 +146,8 @@ def _row(
         "reason": effect.why,
         "needed": needed(effect, claim, confidence) if undetermined else "",
         "why": claim.why,
-        "table": claim.effect.x.table if isinstance(claim.effect, Correlation) else claim.effect.table,
+        "table": _table(claim.effect),
+        "choice": effect.choice,
     }
 
 
@@ -203,8 +205,16 @@ def _threshold(claim: Claim | Manipulation) -> float:
     return claim.margin if claim.expect == "above" else -claim.margin
 
 
+def _table(effect: Effect) -> str:
+    if isinstance(effect, Extreme):
+        return "choices"
+    return effect.x.table if isinstance(effect, Correlation) else effect.table
+
+
 def _named(manipulation: Manipulation) -> str:
     effect = manipulation.effect
+    if isinstance(effect, Extreme):
+        return f"the {effect.take} {effect.statistic} of {effect.run} less {effect.less}"
     if isinstance(effect, Correlation):
         return "the correlation over runs"
     words = ", ".join(map(str, effect.where.values()))

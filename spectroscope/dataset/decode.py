@@ -13,6 +13,7 @@ from torch import Tensor
 
 from spectroscope.pipeline.progress import track
 
+FLOAT_BYTES = 4
 _MODES = {1: "L", 3: "RGB"}
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
 # what Pillow raises for damaged files; the last four come from tables of metadata that lead nowhere
@@ -94,12 +95,12 @@ def _no_image(origin: str, n_bytes: int, error: BaseException) -> ValueError:
 
 
 def _require_memory(n_bytes: int, what: str, origin: str) -> None:
-    """ValueError where pixels of this many bytes are larger than the memory of the machine."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if n_bytes > memory:
+    """ValueError where pixels of this many bytes are larger than memory, as later stages hold them."""
+    needed, memory = n_bytes * (1 + FLOAT_BYTES), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
         raise ValueError(
             f"{origin}: expected images that fit in {memory / 2**30:.0f} GiB of memory, got {what}, "
-            f"{n_bytes / 2**30:.0f} GiB (set `size` or a lower `limit`)"
+            f"{needed / 2**30:.0f} GiB as bytes and as floats (set `size` or a lower `limit`)"
         )
 
 

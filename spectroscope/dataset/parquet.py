@@ -98,6 +98,8 @@ def _inspect(files: list[_File], settings: ParquetSettings) -> _Split:
             label = _column(settings.label, LABEL_COLUMNS, "label", schema, file)
             _check_images(schema.field(image), file)
             column = source.read([label]).column(0)
+            if len(column) != source.metadata.num_rows:  # a damaged header: its page is left out
+                raise ValueError(f"{file}: expected {source.metadata.num_rows} labels, got {len(column)}")
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if not pa.types.is_integer(column.type):
@@ -189,6 +191,8 @@ def _encoded(split: _Split, places: list[int]) -> Iterator[tuple[int, bytes, str
                             raise ValueError(f"{file}: row {row}: expected an encoded image, got null")
                         yield place, encoded.as_py(), f"{file}: row {row}"
                     row += 1
+        if row != len(labels):  # a damaged header: its page is left out, and later images move up
+            raise ValueError(f"{file}: expected {len(labels)} images, one for each label, got {row}")
         start += len(labels)
 
 

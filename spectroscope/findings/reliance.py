@@ -16,6 +16,7 @@ from spectroscope.findings.tables import Finding
 from spectroscope.pipeline import files
 from spectroscope.pipeline.arrays import Labels
 from spectroscope.statistics import cells
+from spectroscope.statistics.cells import MOST_NEGATIVE
 from spectroscope.statistics.estimates import (
     SUMMARY,
     Estimates,
@@ -30,7 +31,6 @@ from spectroscope.statistics.estimates import (
     summary,
 )
 
-MOST_NEGATIVE = 0.1  # above this share of negative mass the positive part has no centre that stands for the curve
 SHAPE = ("centroid", "centroid_abs", "negative_share", "hf_share", "class_negative")
 STATISTICS = {  # of each score, as of `summaries.shell_summaries`
     "margin": SHAPE,

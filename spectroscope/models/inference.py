@@ -10,7 +10,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spectroscope.models.architectures import ARCHITECTURES, build
-from spectroscope.pipeline import io, machine, memory
+from spectroscope.pipeline import io, machine, passes
 
 
 def freeze(model: nn.Module) -> nn.Module:
@@ -65,14 +65,9 @@ def restore_all(
 def logits(model: Callable[[Tensor], Tensor], pixels: Tensor) -> Tensor:
     """Logits in batches on this machine's device, where the model must be: (N, C, H, W) -> (N, K) on the CPU.
 
-    Batches that memory does not hold are halved. ValueError for logits that are not finite: the largest of them would
-    be the first class.
+    ValueError for logits that are not finite: the largest of them would be the first class.
     """
-
-    def in_batches(size: int) -> Tensor:
-        return torch.cat([model(x.to(machine.device())).cpu() for x in pixels.split(size)])
-
-    found = memory.halving(in_batches, machine.forward_batch_size())
+    (found,) = passes.in_passes(model, pixels, lambda rows: (model(pixels[rows].to(machine.device())).cpu(),))
     if not found.isfinite().all():
         n = int((~found.isfinite()).any(1).sum())
         raise ValueError(f"expected finite logits, got NaN or infinity for {n} of {len(found)} images")

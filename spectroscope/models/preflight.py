@@ -18,9 +18,9 @@ def preflight(model: nn.Module, images: Tensor, n_classes: int | None) -> list[s
 
     images (N, C, H, W), two or more that differ, on the network's device. n_classes: logits wanted for each image, None
     for any number. The network is put in evaluation mode for the passes, and its mode is restored.
-    Looked for: weights that cannot be saved or copied; logits that are no float tensor (N, K), not finite, different
-    at a second pass, or dependent on the other images of the batch; images or buffers that are changed; no gradient
-    by the images; no layer that classifies.
+    Looked for: weights that cannot be saved or copied, or are no parameters; logits that are no float32 tensor (N, K),
+    not finite, different at a second pass, or dependent on the other images of the batch; images or buffers that are
+    changed; no gradient by the images; no layer that classifies.
     """
     if faults := _faults_of_the_state(model):
         return faults
@@ -62,6 +62,8 @@ def _faults_of_the_state(model: nn.Module) -> list[str]:
             faults.append(f"expected dense weights with values, got a sparse, quantised or meta tensor in {name}")
         elif value.is_complex():
             faults.append(f"expected real weights, got complex ones in {name}")
+    if not faults and next(model.parameters(), None) is None:  # what shuffles weights would change nothing
+        faults.append("expected weights as parameters (torch.nn.Parameter), got none")
     return faults
 
 
@@ -92,7 +94,7 @@ def _fault_of_logits(logits: Any, n: int, n_classes: int | None) -> str | None:
         return f"expected logits as one tensor {wanted}, got {_kind(logits)}: return the logits alone"
     if logits.ndim != 2 or len(logits) != n or n_classes not in (None, logits.shape[1]):
         return f"expected logits {wanted}, got shape {tuple(logits.shape)}"
-    if logits.dtype not in (torch.float32, torch.float64):
+    if logits.dtype != torch.float32:
         return f"expected logits in float32, got {_dtype(logits)}: end with .float()"
     if not logits.isfinite().all():
         return f"expected finite logits, got NaN or infinity for {int((~logits.isfinite()).any(1).sum())} of {n} images"

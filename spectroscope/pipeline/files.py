@@ -2,10 +2,14 @@
 
 A writer writes to a temporary name in the target's folder and renames it at the end, so a killed process leaves no
 half-written file under the final name. Tables and images carry the version of their columns (SCHEMA), and a file of
-another version is refused, because a column may have kept its name and changed its meaning.
+another version is refused, because a column may have kept its name and changed its meaning. Parquet files hold a digest
+of all their bytes: the format has checksums of its pages alone, and one flipped bit elsewhere would be another class,
+another shape, or a file without rows.
 """
 
+import hashlib
 import json
+import mmap
 import os
 import shutil
 from collections.abc import Collection, Iterator
@@ -21,8 +25,10 @@ from safetensors import SafetensorError
 
 SCHEMA = 2  # version of the columns of all tables and image files; raise it when one is renamed or means another thing
 SCHEMA_METADATA = {b"schema_version": str(SCHEMA).encode()}  # metadata of every Parquet file
+DIGEST, DIGITS = b"spectroscope-sha256:", 64  # how the digest in a Parquet file begins, and how long it is
 MENDING = ": remove it, then `dvc checkout` restores it, or `dvc repro` makes it anew"
 SCHEMA_COLUMN = "schema"  # last column of every CSV file
+NAMES = ("run", "attack", "entry", "source", "reference", "method", "other", "class")  # columns that are never numbers
 
 
 @contextmanager
@@ -102,7 +108,8 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         if parquet:
             # Without pandas' metadata, which differs from version to version, the same table gives the same bytes.
             columns = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(SCHEMA_METADATA)
-            pq.write_table(columns, temporary, compression="zstd", write_page_checksum=True)
+            with parquet_writer(temporary, columns.schema) as writer:
+                writer.write_table(columns)
         else:
             table.assign(**{SCHEMA_COLUMN: SCHEMA}).to_csv(temporary, index=False, float_format="%.6g")
 
@@ -117,8 +124,9 @@ def read_table(path: Path) -> pd.DataFrame:
         with reading(path, "a table"):
             return pd.read_parquet(path, page_checksum_verification=True)
     with reading(path, "a table"):
-        # Only an empty cell is a missing one: a class or a run may be named NA, None or null.
-        table = pd.read_csv(path, dtype={SCHEMA_COLUMN: "str"}, keep_default_na=False, na_values=[""])
+        # A class or a run may be named NA, None or null, which is no missing cell, and 01 or inf, which is no number.
+        dtypes = dict.fromkeys((*NAMES, SCHEMA_COLUMN), "str")
+        table = pd.read_csv(path, dtype=dtypes, keep_default_na=False, na_values=[""])
     versions = table.pop(SCHEMA_COLUMN).fillna("none").unique() if SCHEMA_COLUMN in table else ["none"]
     for version in versions:
         _require_schema(path, version)
@@ -126,11 +134,40 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def require_parquet_schema(path: Path, content: str) -> None:
-    """ValueError naming the Parquet file `path` and its expected `content` when it has another schema version."""
+    """ValueError naming the Parquet file `path` and its expected `content` for another schema version or digest."""
     with reading(path, content):
+        _require_digest(path)
         metadata = pq.read_schema(path).metadata or {}
         version = metadata.get(b"schema_version", b"none").decode()
     _require_schema(path, version)
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Writes a Parquet file with checksums of its pages and, in its metadata, the SHA-256 of all its bytes.
+
+    Of all but the digest's own DIGITS, which are zeros for it.
+    """
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        yield writer
+        writer.add_key_value_metadata({b"digest": DIGEST + b"0" * DIGITS})
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as content:
+        place = content.rfind(DIGEST) + len(DIGEST)
+        content[place : place + DIGITS] = hashlib.sha256(content).hexdigest().encode()
+
+
+def _require_digest(path: Path) -> None:
+    """ValueError for a Parquet file with the digest of other bytes; a file without a digest passes."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = content.rfind(DIGEST) + len(DIGEST)
+        if place < len(DIGEST):
+            return
+        with memoryview(content) as whole, whole[:place] as before, whole[place + DIGITS :] as after:
+            digest = hashlib.sha256(before)
+            digest.update(b"0" * DIGITS)
+            digest.update(after)
+        if content[place : place + DIGITS] != digest.hexdigest().encode():
+            raise ValueError("its bytes are not those that were written")
 
 
 def _require_schema(path: Path, version: str) -> None:

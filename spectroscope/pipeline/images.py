@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from spectroscope.pipeline import arrays as numpy_arrays
 from spectroscope.pipeline.arrays import METADATA_KEY, metadata, rows_per_group
-from spectroscope.pipeline.files import SCHEMA_METADATA, replacing
+from spectroscope.pipeline.files import SCHEMA_METADATA, parquet_writer, replacing
 
 
 @dataclass(frozen=True)
@@ -70,8 +69,7 @@ def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **fa
             chunk_schema, rows = _schema_and_rows(path, arrays, table, facts)
             if schema is None:
                 schema = chunk_schema
-                writer = pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True)
-                open_file.enter_context(writer)
+                writer = open_file.enter_context(parquet_writer(temporary, schema))
             elif not chunk_schema.equals(schema, check_metadata=True):
                 raise ValueError(f"{path}: expected chunks of one schema, got {_difference(schema, chunk_schema)}")
             n_rows = rows_per_group(schema.field("pixels").type.byte_width)

@@ -1,11 +1,11 @@
-"""The machine and the start of randomness: device, batch size, seeds. Recorded with results, never parameters."""
+"""The machine and the start of randomness: device, threads, seeds. Recorded with results, never parameters."""
 
 import os
 import platform
 
 import torch
 
-BATCH_SIZE = "SPECTROSCOPE_BATCH_SIZE"  # environment variable: images in one forward pass outside of training
+from spectroscope.pipeline import resources
 
 
 def device() -> torch.device:
@@ -13,22 +13,9 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def forward_batch_size() -> int:
-    """Images in one forward pass: BATCH_SIZE, by default 64 on a CPU, which fit its cache; 256 took twice the time.
-
-    ValueError when BATCH_SIZE is set to something else than a number.
-    """
-    text = os.environ.get(BATCH_SIZE, "")
-    if not text:
-        return 64 if device().type == "cpu" else 1024
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{BATCH_SIZE}: expected a number of images >= 1, got {text!r}")
-    return int(text)
-
-
 def check_threads(wanted: int | None) -> None:
     """ValueError when training.threads asks for more threads than this process may run at once; None asks for none."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    there = resources.cores()
     if wanted is not None and wanted > there:
         raise ValueError(f"training.threads: expected at most {there}, the cores of this machine, got {wanted}")
 

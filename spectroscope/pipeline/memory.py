@@ -1,13 +1,19 @@
 """Too little memory: how it is told from other errors, and images in one pass, halved until they fit."""
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 Result = TypeVar("Result")
 
-TOO_LITTLE = ("DefaultCPUAllocator", "not enough memory")  # in torch's RuntimeError, on Linux and on Windows
+# In a RuntimeError of torch: its allocator on a CPU (Linux, Windows), C++, the driver of a GPU, and NVIDIA's libraries.
+TOO_LITTLE = re.compile(
+    r"DefaultCPUAllocator|not enough memory|std::bad_alloc|(CUDA|CUDA driver|HIP) error: out of memory"
+    r"|\bCU[A-Z]+_(\w+_)?ALLOC(ATION)?_FAILED\b"
+)
 
 
 @dataclass
@@ -26,7 +32,7 @@ def is_too_little(error: BaseException) -> bool:
     torch's class is known by its name: a stage that computes without torch does not import it.
     """
     known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or (isinstance(error, RuntimeError) and any(text in str(error) for text in TOO_LITTLE))
+    return known or (isinstance(error, RuntimeError) and TOO_LITTLE.search(str(error)) is not None)
 
 
 def within_memory(run: Callable[[int], Result], batch: BatchSize) -> Result:
@@ -42,6 +48,8 @@ def within_memory(run: Callable[[int], Result], batch: BatchSize) -> Result:
             if batch.images == 1 or not is_too_little(error):
                 raise
         batch.images //= 2  # outside of `except`: the error no longer holds the tensors of the failed pass
+        if "torch" in sys.modules:
+            sys.modules["torch"].cuda.empty_cache()  # cuBLAS and cuDNN get none of what torch keeps for later tensors
 
 
 def halving(run: Callable[[int], Result], most: int) -> Result:
@@ -49,10 +57,40 @@ def halving(run: Callable[[int], Result], most: int) -> Result:
 
     A stage wraps its passes outside of training in this. That a number did not fit is said once, on stderr.
     """
-    batch = BatchSize(min(most, _fitting.images))
-    first = batch.images
-    result = within_memory(run, batch)
+    first = fitting(most)
+    batch = BatchSize(first)
+
+    def in_passes_of(images: int) -> Result:
+        _fitting.images = images if images < first else _fitting.images
+        return run(images)
+
+    result = within_memory(in_passes_of, batch)
     if batch.images < first:
-        _fitting.images = batch.images
         print(f"memory ran out with {first} images in one pass: from here on {batch.images}", file=sys.stderr)
     return result
+
+
+def fitting(most: int) -> int:
+    """`most` images, or as many as this process has found to fit in one pass: for what passes copies of one image."""
+    return min(most, _fitting.images)
+
+
+@contextmanager
+def at_once(key: str, images: int) -> Iterator[None]:
+    """ValueError that names a setting where memory runs out within the block, whose passes are of so many images.
+
+    For settings that change results, which are not halved.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_too_little(error):
+            raise
+        raise ValueError(
+            f"{key}: expected a number of images that memory holds, got {images}: {reason(error)}"
+        ) from error
+
+
+def reason(error: BaseException) -> str:
+    """The first line of what an error says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 FILE = Path("params.yaml")
 
@@ -26,12 +26,26 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]  # tables hold it as an integer of 
 
 
 MOST_VALUES, MOST_LEVELS = 100_000, 50  # of a parameter file
+LEAST, MOST = 1e-30, 1e9  # of floats but 0: tensors are float32, in which the squares of larger ones add up to infinity
 
 
 class Settings(BaseModel):
-    """A section of params.yaml: unknown keys, silent conversions and infinite numbers are refused; it is immutable."""
+    """A section of params.yaml: unknown keys, silent conversions and infinite numbers are refused; it is immutable.
+
+    Floats are 0 or from LEAST to MOST in size, and integers of 64 bits: others end as NaN or overflow in a tensor.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _fits_into_tensors(cls, value: Any) -> Any:
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and number and not LEAST <= abs(number) <= MOST:
+                raise ValueError(f"expected 0 or a number from {LEAST:g} to {MOST:g} in size, got {number:g}")
+            if isinstance(number, int) and abs(number) >= 2**63:
+                raise ValueError(f"expected an integer of 64 bits, got {number}")
+        return value
 
 
 def read(path: Path = FILE) -> dict[str, Any]:

@@ -20,6 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from spectroscope.pipeline import resources
+
 COUNT = "SPECTROSCOPE_PROCESSES"  # number of processes; default: one for each GPU, at least one
 LAUNCHER = "SPECTROSCOPE_LAUNCHER"  # a command that starts them, such as `srun --ntasks=8`; default: this module
 MEMBER = "SPECTROSCOPE_MEMBER"  # set in the processes that were started
@@ -64,12 +66,16 @@ def shard(n: int) -> tuple[slice, float]:
 
 
 def batch_per_process(n: int, most: int) -> int:
-    """Batch size, at most `most`, that cuts n images into at least one batch a process.
+    """Batch size that cuts n images into at least one batch a process: the same in all of them, at most any's `most`.
 
-    ValueError when there are more processes than images.
+    Every process calls this. ValueError when there are more processes than images.
     """
     if n < world_size():
         raise ValueError(f"expected at least {world_size()} images, one a process, got {n}")
+    if dist.is_initialized():
+        smallest = torch.tensor(most, device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.all_reduce(smallest, dist.ReduceOp.MIN)
+        most = int(smallest)
     return min(most, -(-n // world_size()))  # rounded up
 
 
@@ -169,7 +175,7 @@ def _run_processes(command: list[str], n: int) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    threads = max(1, (os.cpu_count() or 1) // n)
+    threads = max(1, resources.cores() // n)
     shared = {MEMBER: "1", "WORLD_SIZE": str(n), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     shared = {"OMP_NUM_THREADS": str(threads), **os.environ, **shared}
     children = [

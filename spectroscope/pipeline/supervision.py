@@ -13,7 +13,7 @@ from pathlib import Path
 
 import typer
 
-from spectroscope.pipeline.memory import is_too_little
+from spectroscope.pipeline.memory import is_too_little, reason
 
 SECONDS_BETWEEN_LOOKS = 1
 
@@ -42,14 +42,8 @@ def start(main: Callable[..., None], distributed: bool = False) -> None:
     except (MemoryError, RuntimeError) as error:
         if not is_too_little(error):
             raise
-        from spectroscope.pipeline import machine, processes  # here, since they import torch
-
-        advice = (
-            f"set {machine.BATCH_SIZE} below {machine.forward_batch_size()}, which changes results by rounding alone, "
-            f"or, in training, {processes.COUNT} to share each batch"
-        )
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        sys.exit(f"{module}: expected enough memory, got: {reason}: {advice}")
+        advice = "more memory, smaller images or fewer of them are needed, since passes were halved down to one image"
+        sys.exit(f"{module}: expected enough memory, got: {reason(error)}: {advice}")
 
 
 def _in_every_process(module: str) -> AbstractContextManager[None]:

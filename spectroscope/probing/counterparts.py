@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from spectroscope.dataset.partners import partner_of_another_class
 from spectroscope.frequency.spectrum import dct2
 from spectroscope.models.classifier import classifier
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import machine, passes
 from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.probing.shells import shell_means, shell_table
 from spectroscope.statistics.estimates import StatisticsSettings, group_names, image_groups, jackknife, means, ratio
@@ -85,7 +85,11 @@ def counterparts_by_shell(
     """change and control (n_images, shells), left (n_images, 1) of one network, as in `counterpart_table`."""
     images, labels = images[: settings.n_images], labels[: settings.n_images].cpu()
     start = images[partner_of_another_class(labels, machine.generator(settings.seed))]
-    reached, left = counterparts(representation(model, images), images, start, settings)
+
+    def of_rows(rows: slice) -> tuple[Tensor, Tensor]:
+        return counterparts(representation(model, images[rows]), images[rows], start[rows], settings)
+
+    reached, left = passes.in_passes(model, images, of_rows)
     change, control = (shell_means(dct2(x - images).abs().mean(1)) for x in (reached, start))
     return {"change": change, "control": control, "left": left[:, None]}
 

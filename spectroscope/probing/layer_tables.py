@@ -1,5 +1,6 @@
 """Table of the layers of a run: what their features hold of each band and which bands reach them, beside two nulls."""
 
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -8,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from spectroscope.frequency.partitions import Partition, check_number, cycles_per_side, mean_by_band
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import machine, memory, passes
 from spectroscope.pipeline.params import Seed, Settings
 from spectroscope.probing.layers import measure_layers, relative_to_image, with_nulls
 from spectroscope.probing.shells import bands_of
@@ -48,7 +49,8 @@ def layers_by_band(model: nn.Module, images: Tensor, seed: int, settings: LayerS
     found: dict[Key, np.ndarray] = {}
     of_pixels, of_weights = machine.generator(settings.seed), machine.generator(seed, 1)  # (seed) draws for masks
     for network, module, pixels in with_nulls(model, images, of_pixels, of_weights):
-        layers, measured = measure_layers(module, pixels, index, index, "dct", machine.forward_batch_size())
+        work = partial(measure_layers, module, pixels, index, index, "dct")
+        layers, measured = memory.halving(work, passes.forward_batch_size(module, pixels))
         kinds = {layer.name: layer.module for layer in layers}
         for name, numbers in measured.items():
             layer = f"{name} {kinds[name]}"  # a bare `1.10` would be read as a number

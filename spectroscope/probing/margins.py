@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spectroscope.attribution.margins import MarginSearchSettings, margins
 from spectroscope.frequency.partitions import Partition, check_number
+from spectroscope.pipeline import passes
 from spectroscope.probing.shells import bands_of
 from spectroscope.statistics.cells import CELLS, single
 from spectroscope.statistics.estimates import StatisticsSettings, medians, summary
@@ -34,7 +35,11 @@ def band_margins(model: nn.Module, images: Tensor, labels: Tensor, settings: Mar
     NaN in the row of an image that is misclassified already, infinity where none was found.
     """
     images, labels = images[: settings.n_images], labels[: settings.n_images]
-    return margins(model, images, labels, bands_of(images, settings.partition, settings.bands), settings)
+    index = bands_of(images, settings.partition, settings.bands)
+    (found,) = passes.in_passes(
+        model, images, lambda rows: (margins(model, images[rows], labels[rows], index, settings),)
+    )
+    return found
 
 
 def margin_table(

@@ -1,5 +1,6 @@
 """Learned masks on the spectrum, by shell: what a network needs, what an image's class needs, and what fools."""
 
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -9,7 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from spectroscope.attribution.masks import MaskLearningSettings, image_masks, network_mask
-from spectroscope.pipeline import machine
+from spectroscope.models import inference
+from spectroscope.pipeline import machine, memory, passes
 from spectroscope.probing.shells import shell_means, shell_table
 from spectroscope.statistics.estimates import Estimates, StatisticsSettings, means
 
@@ -20,7 +22,7 @@ class MaskSettings(MaskLearningSettings):
     """Masks of the first `n_images` test images.
 
     `attack`: the entry of `attacks` whose adversaries the adversarial masks are learned for (its first variant).
-    `batch_size`: images in a step of the network's mask; the masks of images are learned all at once.
+    `batch_size`: images in a step of the network's mask; an image's own mask does not depend on other images.
     """
 
     n_images: Annotated[int, Field(ge=2)]
@@ -42,22 +44,27 @@ def masks_by_shell(
     classified right, adversarial ones for those that the attack fooled; the rows of other images are NaN.
     """
     images, labels = images[: settings.n_images], labels[: settings.n_images]
-    with torch.no_grad():
-        right = (model(images).argmax(1) == labels).nonzero()[:, 0]
+    right = (inference.predict(model, images).to(labels.device) == labels).nonzero()[:, 0]
     perturbations, outcomes = attack
     outcomes = outcomes[outcomes["success"] & (outcomes["image"] < len(images))]
     fooled, classes = (
         torch.from_numpy(outcomes[name].to_numpy(copy=True)).to(images.device) for name in ("image", "after")
     )
     adversaries = images[fooled] + perturbations[outcomes.index.to_list()].to(images.device)
-    mask = network_mask(model, images, labels, settings, settings.batch_size, machine.generator(seed))
+    with memory.at_once("probing.masks.batch_size", settings.batch_size):
+        mask = network_mask(model, images, labels, settings, settings.batch_size, machine.generator(seed))
     masks = {"network": shell_means(mask[None])}
     inputs = {"essential": (right, images[right], labels[right]), "adversarial": (fooled, adversaries, classes)}
     for name, (rows, x, y) in inputs.items():
         masks[name] = torch.full((len(images), masks["network"].shape[1]), torch.nan, device=images.device)
         if len(rows):
-            masks[name].index_copy_(0, rows, shell_means(image_masks(model, x, y, settings)))
+            (own,) = passes.in_passes(model, x, partial(_own_masks, model, x, y, settings))
+            masks[name].index_copy_(0, rows, shell_means(own))
     return masks
+
+
+def _own_masks(model: nn.Module, x: Tensor, y: Tensor, settings: MaskSettings, rows: slice) -> tuple[Tensor]:
+    return (image_masks(model, x[rows], y[rows], settings),)
 
 
 def mask_table(

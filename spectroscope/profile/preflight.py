@@ -16,9 +16,8 @@ from torch import Tensor, nn
 
 from spectroscope.frequency.partitions import mean_by_band
 from spectroscope.frequency.spectrum import dct2, shells
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import machine, passes
 from spectroscope.pipeline.memory import BatchSize, within_memory
-from spectroscope.profile import batches
 from spectroscope.profile import images as images_
 from spectroscope.profile import labels as labels_
 from spectroscope.profile.networks import Network, Options
@@ -63,7 +62,7 @@ class Prepared(nn.Module):
     def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool) -> None:
         super().__init__()
         self.network, self.bgr, self.log, self.copies = network, bgr, False, False
-        self.batch = BatchSize(batches.LARGE)
+        self.batch = BatchSize(passes.MOST_LARGE)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
@@ -126,7 +125,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     model.requires_grad_(False)
     for part in model.modules():
         part.training = False
-    model.batch = batches.bounded(module, pixels[:2])
+    model.batch = BatchSize(passes.forward_batch_size(module, pixels))
     findings += within_memory(lambda size: _about_outputs(model, pixels[: min(size, 16)]), model.batch)
     logits = in_batches(model, pixels)
     present, labels, names = None, None, network.classes
@@ -180,7 +179,7 @@ def prepare(network: Network, chosen: images_.Chosen, options: Options) -> Ready
     movable = network.gradient and next(module.parameters(), None) is not None  # constants of a program stay behind
     if movable and machine.device().type == "cuda":  # checked on the CPU, measured where it is fast
         model.to(machine.device())
-        model.batch = BatchSize(machine.forward_batch_size())
+        model.batch = BatchSize(passes.forward_batch_size(module, pixels))
     facts = {
         "Images": f"{len(pixels)} of {chosen.total} of {chosen.name} ({chosen.kind}; {_listed(decoded.formats)})",
         "Size": decoded.done,

@@ -48,7 +48,7 @@ OPTIONAL_TABLES = {
     "multiverse": f"run reference statistic basis shape baseline score clip normalisation {_SUMMARY}",
     "signs": "run statistic n_choices same_sign sure",
     "claims": "claim says verdict weak mean low high expect margin unit n_networks n_images n_runs control control_low "
-    "control_high void reason needed table",
+    "control_high void reason needed why table choice",
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from spectroscope.pipeline import resources
 from spectroscope.reproduce import commands, project, record, run
 from spectroscope.reproduce import plan as plans
 from spectroscope.reproduce.run import Outcome, Pipeline
@@ -33,7 +34,7 @@ def repro(targets: Sequence[str], jobs: int, dask: str | None, say: Say) -> int:
             jobs = _jobs_that_fit(jobs, [stage.addressing for stage in steps], cells, say)
         extra = {project.MARK: repo.root_dir}
         if jobs > 1 and not elsewhere and not os.environ.get(THREADS):
-            extra[THREADS] = str(max(1, record.cores() // jobs))
+            extra[THREADS] = str(max(1, resources.cores() // jobs))
             say(f"{jobs} cells at once, threads of each: {extra[THREADS]}")
         # Before a connection to a cluster, which starts threads: only the first thread of a program gets signals.
         with run.caught_signals() as signals, _starter(dask, Path(repo.root_dir), folder) as start:
@@ -71,7 +72,7 @@ def _starter(dask: str | None, root: Path, folder: Path) -> Iterator[Callable[[c
 def _jobs_that_fit(jobs: int, names: Sequence[str], cells: dict, say: Say) -> int:
     """The number of jobs that the memory bears, by what the cells took before; says so when it is less than `jobs`."""
     peaks = record.expected(cells, "peak_mb", names)
-    available = record.available_mb()
+    available = resources.free_memory() / 1e6
     fit = record.affordable(peaks.values(), jobs, available)
     if fit < jobs:
         largest = sum(sorted(peaks.values(), reverse=True)[:jobs])

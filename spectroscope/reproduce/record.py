@@ -66,26 +66,6 @@ def affordable(peaks_mb: Iterable[float], jobs: int, available_mb: float) -> int
     return jobs
 
 
-def available_mb() -> float:
-    """Free memory of this machine, or of this container where that is less, in MB."""
-    import psutil
-
-    free = psutil.virtual_memory().available
-    root = Path("/sys/fs/cgroup")
-    try:
-        limit, used = ((root / f"memory.{name}").read_text().strip() for name in ("max", "current"))
-        if limit != "max":
-            free = min(free, int(limit) - int(used))
-    except (OSError, ValueError):
-        pass  # no such container
-    return free / 1e6
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def spoken(seconds: float) -> str:
     """A length of time in words: 12.3 s, 4 min, 2 h 10 min."""
     if seconds < 90:

@@ -5,7 +5,8 @@ own, a row for each row of the tables.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ KEYS = {  # the columns that tell the rows of each such table from one another
     "margins": ("run", "band"),
     "counterparts": ("run", "statistic", "shell"),
     "layers": ("run", "layer", "network", "statistic", "band"),
+    "concordance": ("run", "method", "across"),
+    "choices": ("run", "statistic", "basis", "shape", "baseline", "score", "clip", "normalisation"),
 }
+MOST_NEGATIVE = 0.1  # above this share of negative mass the positive part has no centre that stands for the curve
 MARKED = "no centre of reliance: too much of the curve is negative"
 Key = tuple[str, ...]
 
@@ -49,14 +53,26 @@ def single(found: Estimates) -> list[Estimates]:
     ]
 
 
+def together(found: Iterable[Estimates]) -> Estimates:
+    """Estimates of one statistic each, of the same networks and images, as those of all: the inverse of `single`."""
+    every = list(found)
+    by_network, cells = (np.concatenate([getattr(each, n) for each in every], -1) for n in ("by_network", CELLS))
+    return replace(every[0], by_network=by_network, cells=cells)
+
+
 def write(tables: Mapping[str, pd.DataFrame], folder: Path, file: Path) -> None:
-    """Every table as `folder`/NAME.csv without CELLS; the cells of those in KEYS as one Parquet file.
+    """Every table as `folder`/NAME.csv without CELLS; the cells of those in KEYS as by `store`."""
+    for name, table in tables.items():
+        write_table(folder / f"{name}.csv", table.drop(columns=CELLS, errors="ignore"))
+    store(tables, file)
+
+
+def store(tables: Mapping[str, pd.DataFrame], file: Path) -> None:
+    """The cells of the tables in KEYS that have them, as one Parquet file.
 
     Rows table, key (the values of the columns KEYS, as JSON), marked, n_images, share, lowest, highest (bounds),
     by_network (S), cells (S * G), groups (G).
     """
-    for name, table in tables.items():
-        write_table(folder / f"{name}.csv", table.drop(columns=CELLS, errors="ignore"))
     stored = [_stored(name, row) for name in KEYS if CELLS in tables.get(name, ()) for row in _records(tables[name])]
     columns = ["table", "key", "marked", "n_images", "share", "lowest", "highest", "by_network", CELLS, "groups"]
     write_table(file, pd.DataFrame(stored, columns=columns))

@@ -121,22 +121,33 @@ def balanced_weights(groups: np.ndarray) -> np.ndarray:
     halves are the columns of a Hadamard matrix, so that every two groups are as often together as apart (McCarthy
     1969, balanced half-samples; Fay's weights, which leave nothing out: Judkins 1990). A single group has no pairs.
     """
-    folded = 2 ** int(np.log2(int(groups.max()) + 1))
-    halves = _hadamard(folded)[groups % folded, 1:].T  # (G' - 1, I)
+    folded = fold(groups)
+    halves = _hadamard(int(folded.max()) + 1)[folded, 1:].T  # (G' - 1, I)
     pairs = np.stack([1 + FAY * halves, 1 - FAY * halves], axis=1).reshape(-1, len(groups))
     return np.concatenate([np.ones((1, len(groups))), pairs])
 
 
-def balanced(replicates: np.ndarray, n_images: int, bounds: tuple[float, float] | None = None) -> Estimates:
+def fold(groups: np.ndarray) -> np.ndarray:
+    """Groups 0..G-1 put together to 0..G'-1, G' the largest power of 2 that is at most G: (I,) -> (I,)."""
+    return groups % 2 ** int(np.log2(int(groups.max()) + 1))
+
+
+def balanced(
+    replicates: np.ndarray,
+    n_images: int,
+    bounds: tuple[float, float] | None = None,
+    names: np.ndarray | None = None,
+) -> Estimates:
     """Estimates of statistics that need not be smooth (of ranks), from their values at `balanced_weights`: (S, R, K).
 
     A cell of a group is what turns up in the statistic where the group weighs more; for a mean of equal groups the
-    cells are the means of the groups, as in `from_replicates`.
+    cells are the means of the groups, as in `from_replicates`. names: of the groups as `fold` puts them together.
     """
     whole, pairs = replicates[:, 0], replicates[:, 1:]
     contrasts = (pairs[:, ::2] - pairs[:, 1::2]) / (2 * FAY)  # (S, G - 1, K)
     halves = _hadamard(contrasts.shape[1] + 1)[:, 1:]
-    return Estimates(whole, whole[:, None] + np.einsum("gr,srk->sgk", halves, contrasts), n_images, bounds=bounds)
+    cells = whole[:, None] + np.einsum("gr,srk->sgk", halves, contrasts)
+    return Estimates(whole, cells, n_images, bounds=bounds, groups=names)
 
 
 def _hadamard(n: int) -> np.ndarray:

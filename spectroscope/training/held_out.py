@@ -1,4 +1,4 @@
-"""Held-out training images: which they are, accuracy on them after an epoch, and which epoch's weights to keep."""
+"""Accuracy on held-out training images after an epoch, and which epoch's weights to keep."""
 
 from itertools import zip_longest
 from typing import Any, Literal
@@ -7,43 +7,12 @@ import torch
 from scipy.special import bdtrc
 from torch import Tensor, nn
 
-from spectroscope.pipeline import io, machine, processes
+from spectroscope.pipeline import machine, memory, processes
 from spectroscope.training.hooks import Adversary
 
 COLLAPSE = 0.5  # of the best own robust accuracy so far
 CHANCE = 0.001  # how likely a guess is as good as an accuracy that counts as better than chance
 VALIDATION_BATCH_SIZE = 256  # on every machine: a batch's number seeds its attack
-
-
-def split(images: io.Images, held_out: float) -> tuple[Tensor, Tensor]:
-    """Indices (training, held out). No cluster is on both sides, and each class is on both.
-
-    Of each class whole clusters are held out, from that of its last image back, until they have the fraction `held_out`
-    of its images; one cluster stays in any case. ValueError for a class with a single cluster.
-    """
-    labels, clusters = images.labels, images.clusters
-    out = torch.zeros(len(labels), dtype=torch.bool)
-    for label in range(int(labels.max()) + 1):
-        members = (labels == label).nonzero().flatten()
-        n_clusters = len(clusters[members].unique())
-        if n_clusters < 2:
-            raise ValueError(f"expected training images of class {label} from at least 2 clusters, got {n_clusters}")
-        # Clusters of another class may hold images of this one: labels can be permuted.
-        missing = max(1, round(held_out * len(members))) - int(out[members].sum())
-        out |= torch.isin(clusters, _last_clusters(clusters[members[~out[members]]], missing))
-    for label in range(int(labels.max()) + 1):
-        if out[labels == label].all():
-            raise ValueError(f"expected training images of class {label} in clusters of their own, got none")
-    return (~out).nonzero().flatten(), out.nonzero().flatten()
-
-
-def _last_clusters(clusters: Tensor, n: int) -> Tensor:
-    """Of the clusters of N images, those that end last, n images or more together; never the one that ends first."""
-    names, place, sizes = clusters.unique(return_inverse=True, return_counts=True)
-    last = torch.zeros(len(names), dtype=torch.int64).scatter_reduce(0, place, torch.arange(len(clusters)), "amax")
-    backwards = last.argsort(descending=True)
-    before = sizes[backwards].cumsum(0) - sizes[backwards]  # images in the clusters that come later
-    return names[backwards][:-1][before[:-1] < n]
 
 
 def accuracies(
@@ -59,8 +28,9 @@ def accuracies(
     correct = torch.zeros(1 + len(attacks), dtype=torch.float64, device=images.device)
     for number in processes.my_items(range(len(batches))):
         x, y = batches[number]
-        attacked = [change(model, x, y, machine.generator(*keys, number)) for change in attacks]
-        correct += torch.stack([_count_correct(model, shown, y) for shown in (x, *attacked)])
+        with memory.at_once("VALIDATION_BATCH_SIZE in spectroscope/training/held_out.py", len(x)):
+            attacked = [change(model, x, y, machine.generator(*keys, number)) for change in attacks]
+            correct += torch.stack([_count_correct(model, shown, y) for shown in (x, *attacked)])
     processes.all_reduce_([correct])
     return dict(zip_longest(("clean", "robust", "own_robust"), (correct / len(labels)).tolist()))
 

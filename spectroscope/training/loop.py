@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from spectroscope.pipeline import io, machine, processes
+from spectroscope.models.held_out import split
+from spectroscope.pipeline import io, machine, memory, processes
 from spectroscope.pipeline.checkpoint import CheckpointFile
 from spectroscope.training import distribution, held_out
 from spectroscope.training.augmentation import augment
@@ -52,7 +53,7 @@ def fit(
             f"expected batch_size >= {processes.world_size()}, one image a process, got {settings.batch_size}"
         )
     device = next(model.parameters()).device
-    inner, out = held_out.split(train, settings.held_out)
+    inner, out = split(train, settings.held_out)
     images, labels = train.pixels[inner].to(device), train.labels[inner].to(device)
     validation = train.pixels[out].to(device), train.labels[out].to(device)
     state = initial_state(model, settings, math.ceil(len(images) / settings.batch_size), generator)
@@ -64,7 +65,8 @@ def fit(
     rows = state.progress.rows
     yield from rows
     for epoch in range(len(rows) + 1, settings.epochs + 1):
-        loss, speed = train_epoch(state, images, labels, settings, hooks, slot)
+        with memory.at_once("training.batch_size", settings.batch_size):
+            loss, speed = train_epoch(state, images, labels, settings, hooks, slot)
         if not math.isfinite(loss):
             raise ValueError(f"expected a finite training loss, got {loss} in epoch {epoch}: lower the learning rate")
         distribution.require_equal_replicas(model)

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spectroscope.models import architectures, loading
-from spectroscope.pipeline import io, machine
+from spectroscope.models.held_out import require_accuracy, split
+from spectroscope.pipeline import io, machine, memory
 from spectroscope.training import trial
-from spectroscope.training.held_out import VALIDATION_BATCH_SIZE, accuracies, split
+from spectroscope.training.held_out import VALIDATION_BATCH_SIZE, accuracies
 from spectroscope.training.hooks import Adversary
 from spectroscope.training.regimes.pretrained import Pretrained
 from spectroscope.training.settings import TrainingSettings
@@ -48,14 +49,6 @@ def adopt(
     return models, rows
 
 
-def require_accuracy(accuracy: float, files: loading.WeightsFiles) -> None:
-    """ValueError for a held-out accuracy below `files.least_accuracy`."""
-    if accuracy < files.least_accuracy:
-        reason = "normalisation (mean, std), order of the classes or names (keys) may be wrong"
-        wanted = f"{files.least_accuracy:g}"
-        raise ValueError(f"expected a held-out accuracy of at least {wanted}, got {accuracy:.3g}: {reason}")
-
-
 def examine(
     model: nn.Module, train: io.Images, settings: TrainingSettings, attack: Adversary, generator: torch.Generator
 ) -> dict[str, Any]:
@@ -77,7 +70,7 @@ def on_held_out(model: nn.Module, train: io.Images, settings: TrainingSettings) 
     _, held_out = split(train, settings.held_out)
     x, y = train.pixels[held_out].to(machine.device()), train.labels[held_out].to(machine.device())
     with torch.no_grad():
-        logits = torch.cat([model(chunk) for chunk in x.split(VALIDATION_BATCH_SIZE)])
+        logits = memory.halving(lambda size: torch.cat([model(part) for part in x.split(size)]), VALIDATION_BATCH_SIZE)
     wanted = (len(y), len(train.classes))
     if tuple(logits.shape) != wanted or not logits.isfinite().all():
         raise ValueError(f"expected finite logits of shape {wanted}, got shape {tuple(logits.shape)}")

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from spectroscope.models import architectures, loading
+from spectroscope.models.held_out import require_accuracy
 from spectroscope.pipeline import io, machine
 from spectroscope.pipeline.params import Distinct
-from spectroscope.training.pretrained import on_held_out, require_accuracy
+from spectroscope.training.pretrained import on_held_out
 from spectroscope.training.settings import TrainingSettings
 
 

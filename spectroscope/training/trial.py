@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from spectroscope.models.held_out import split
 from spectroscope.models.preflight import preflight, reason
 from spectroscope.pipeline import io, machine, processes
-from spectroscope.training import held_out
 from spectroscope.training.settings import TrainingSettings
 
 PREFLIGHT_IMAGES = 8
@@ -28,7 +28,7 @@ def require_trainable(model: nn.Module, train: io.Images, settings: TrainingSett
     """
     if not any(weight.requires_grad for weight in model.parameters()):
         raise ValueError("expected a network with weights that can be trained, got one without")
-    inner, _ = held_out.split(train, settings.held_out)
+    inner, _ = split(train, settings.held_out)
     for size in batch_sizes(len(inner), settings):
         rows = inner[:size]
         device = next(model.parameters()).device

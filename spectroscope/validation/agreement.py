@@ -15,18 +15,22 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from spectroscope.attribution.tables import band_columns
+from spectroscope.statistics.cells import CELLS
 from spectroscope.statistics.estimates import (
     Estimates,
     StatisticsSettings,
     balanced,
     balanced_weights,
+    fold,
     grid,
+    group_names,
     ratio,
     summary,
 )
-from spectroscope.validation.curves import class_curves, groups_of_images, numbers
+from spectroscope.validation.curves import class_curves, clusters_of, groups_of_images, numbers
 
 W_BOUNDS = (0.0, 1.0)  # of Kendall's W
+DRAWS = 100  # of random orders, for the agreement by chance
 
 
 def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
@@ -43,31 +47,39 @@ def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: Sta
     return front.assign(**summary(mean_over_classes(rho, _n_images(values), (-1, 1)), settings))
 
 
-def concordance(values: dict[str, pd.DataFrame], clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
+def concordance(
+    values: dict[str, pd.DataFrame], clusters: np.ndarray, settings: StatisticsSettings, rng: np.random.Generator
+) -> pd.DataFrame:
     """Kendall's W (coefficient of concordance) of several rankings of the bands; values: a table for each run.
 
-    Rows run, method, across, raters (number of rankings), then SUMMARY; a single ranking has no row. across:
-    `methods`: of a network, averaged over classes and networks. `classes`: of a network and method, averaged over
-    networks. `seeds`: the networks of a run and method are the raters, averaged over classes; the interval is over
+    Rows run, method, across, raters (number of rankings), then SUMMARY, CELLS; a single ranking has no row. across:
+    `methods`: of a network, averaged over classes and networks. `chance`: the same, after `rng` has put the bands of
+    every method in an order of its own, the mean of DRAWS such orders. `classes`: of a network and method, averaged
+    over networks. `seeds`: the networks of a run and method are the raters, averaged over classes; the interval is over
     images, for these networks alone. `runs`: of a method, the i-th networks of every run are the raters, averaged over
     classes and i, as far as the run with the fewest networks goes.
     """
     ranks = {run: _ranks(table, clusters, settings) for run, table in values.items()}
-    n_images, rows = _n_images(next(iter(values.values()))), []
+    first, rows = next(iter(values.values())), []
+    n_images, names = _n_images(first), _names(first, clusters, settings)
     for run, by_method in ranks.items():
-        w = kendall_w(np.stack(list(by_method.values())))[..., None]  # (S, R, C, 1)
-        rows.append(_row(run, "all", "methods", len(by_method), mean_over_classes(w, n_images), settings))
+        of_methods = np.stack(list(by_method.values()))  # (M, S, R, C, B - 1)
+        by_chance = np.mean([kendall_w(_shuffled(of_methods, rng)) for _ in range(DRAWS)], axis=0)
+        for across, w in (("methods", kendall_w(of_methods)), ("chance", by_chance)):
+            of_classes = mean_over_classes(w[..., None], n_images, names=names)
+            rows.append(_row(run, "all", across, len(by_method), of_classes, settings))
         for method, of_networks in by_method.items():
-            across_seeds = mean_over_classes(kendall_w(of_networks)[None, ..., None], n_images)
+            across_seeds = mean_over_classes(kendall_w(of_networks)[None, ..., None], n_images, names=names)
             seeds = _row(run, method, "seeds", len(of_networks), across_seeds, settings)
             rows.append({**seeds, "n_seeds": len(of_networks)})
-            of_classes = kendall_w(np.moveaxis(of_networks, 2, 0))[..., None]
+            w = kendall_w(np.moveaxis(of_networks, 2, 0))[..., None]
             n_classes = of_networks.shape[2]
-            rows.append(_row(run, method, "classes", n_classes, balanced(of_classes, n_images, W_BOUNDS), settings))
+            across_classes = balanced(w, n_images, W_BOUNDS, names)
+            rows.append(_row(run, method, "classes", n_classes, across_classes, settings))
     for method in dict.fromkeys(name for by_method in ranks.values() for name in by_method):
         fewest = min(len(by_method[method]) for by_method in ranks.values())
         w = kendall_w(np.stack([by_method[method][:fewest] for by_method in ranks.values()]))[..., None]
-        rows.append(_row("all", method, "runs", len(ranks), mean_over_classes(w, n_images), settings))
+        rows.append(_row("all", method, "runs", len(ranks), mean_over_classes(w, n_images, names=names), settings))
     return pd.DataFrame([row for row in rows if row["raters"] > 1])
 
 
@@ -88,7 +100,12 @@ def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return ratio((one * other).sum(-1), np.sqrt((one**2).sum(-1) * (other**2).sum(-1)))
 
 
-def mean_over_classes(replicates: np.ndarray, n_images: int, bounds: tuple[float, float] = W_BOUNDS) -> Estimates:
+def mean_over_classes(
+    replicates: np.ndarray,
+    n_images: int,
+    bounds: tuple[float, float] = W_BOUNDS,
+    names: np.ndarray | None = None,
+) -> Estimates:
     """Estimates of the mean over classes, from replicates at `balanced_weights`, (S, R, C, K).
 
     The classes of a network are those with a value on all images. A replicate that lacks one of them is NaN: a mean
@@ -96,7 +113,7 @@ def mean_over_classes(replicates: np.ndarray, n_images: int, bounds: tuple[float
     """
     there = np.isfinite(replicates[:, :1])  # (S, 1, C, K)
     total = np.where(there, replicates, 0.0).sum(2)  # NaN where a class that is there has no value in a replicate
-    return balanced(ratio(total, there.sum(2) + np.zeros(total.shape)), n_images, bounds)
+    return balanced(ratio(total, there.sum(2) + np.zeros(total.shape)), n_images, bounds, names)
 
 
 def _ranks(values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> dict[str, np.ndarray]:
@@ -114,6 +131,19 @@ def _ranks(values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSetti
     return ranks
 
 
+def _shuffled(ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every method's ranks in an order of its own for each network and class, the same in all replicates."""
+    order = rng.random((*ranks.shape[:2], 1, *ranks.shape[3:])).argsort(-1)  # (M, S, 1, C, B - 1)
+    return np.take_along_axis(ranks, np.broadcast_to(order, ranks.shape), -1)
+
+
+def _names(values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> np.ndarray:
+    """Names of the groups of images behind `balanced_weights`; values: of one run, whose methods share the images."""
+    _, table = next(iter(values.groupby("method", sort=False)))
+    groups, _ = groups_of_images(table, clusters, settings)
+    return group_names(fold(groups), clusters_of(table, clusters))
+
+
 def _n_images(values: pd.DataFrame) -> int:
     return values["image"].nunique()
 
@@ -122,4 +152,5 @@ def _row(
     run: str, method: str, across: str, raters: int, estimates: Estimates, settings: StatisticsSettings
 ) -> dict[str, Any]:
     """A row of `concordance`."""
-    return {"run": run, "method": method, "across": across, "raters": raters, **numbers(summary(estimates, settings))}
+    front = {"run": run, "method": method, "across": across, "raters": raters}
+    return {**front, **numbers(summary(estimates, settings)), CELLS: estimates}

@@ -1,42 +1,58 @@
-"""Choices: does the difference between two runs keep its sign under every combination of analysis choices?"""
+"""Choices: does the difference between two runs keep its sign under every combination of analysis choices?
 
-from collections.abc import Iterator
+The statistics of each run under each combination (`by_choice`), and what follows from them for pairs of runs.
+"""
 
 import numpy as np
 import pandas as pd
 
-from spectroscope.attribution.summaries import centroid, hf_share
-from spectroscope.statistics.estimates import Estimates, StatisticsSettings, difference, from_replicates, grid
-from spectroscope.validation.curves import groups_of_images, mean_curves
+from spectroscope.attribution.summaries import centroid, hf_share, negative_share
+from spectroscope.statistics.cells import CELLS, MOST_NEGATIVE, single, together
+from spectroscope.statistics.estimates import (
+    StatisticsSettings,
+    difference,
+    from_replicates,
+    grid,
+    group_names,
+)
+from spectroscope.validation.curves import clusters_of, groups_of_images, mean_curves
 
 NORMALISATIONS = ("raw", "per_coefficient", "per_energy")
 STATISTICS = ("hf_share", "centroid")
-CHOICES = ["basis", "shape", "baseline", "score", "clip"]
+CHOICES = ["basis", "shape", "baseline", "score", "clip", "normalisation"]
 
 
-def contrasts(
+def by_choice(
     tables: dict[str, pd.DataFrame],
     bands: pd.DataFrame,
     hf_from: float,
-    reference: str,
     clusters: np.ndarray,
     settings: StatisticsSettings,
 ) -> pd.DataFrame:
-    """Every run minus the reference under every combination of choices; tables: the multiverse of each run.
+    """Statistics of every run under every combination of choices; tables: the multiverse of each run.
 
-    Rows: run, reference, the five choices, normalisation (raw, per_coefficient, per_energy: divided by the size or mean
-    energy of the band), statistic (hf_share, centroid), then SUMMARY. bands: of the multiverse, as `multiverse_bands`
-    describes them. Both statistics are those of each network's own mean curve.
+    Rows run, CHOICES (normalisation: raw, per_coefficient, per_energy: divided by the size or mean energy of the band),
+    statistic (hf_share, centroid), marked, CELLS. bands: of the multiverse, as `multiverse_bands` describes them. Both
+    statistics are those of each network's own mean curve. marked: more than MOST_NEGATIVE of that curve is negative, so
+    that they stand for too little of it, or none of it is positive.
     """
-    found = {run: dict(_summaries(table, bands, hf_from, clusters, settings)) for run, table in tables.items()}
+    parts = [_of_run(table, bands, hf_from, clusters, settings).assign(run=run) for run, table in tables.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def contrasts(found: pd.DataFrame, reference: str, settings: StatisticsSettings) -> pd.DataFrame:
+    """Every run minus the reference under every combination of choices; found: of `by_choice`.
+
+    Rows: run, reference, CHOICES, statistic, then SUMMARY.
+    """
+    by_run = dict(list(found.groupby("run", sort=False)))
+    less = together(by_run.pop(reference)[CELLS])
     rows = []
-    for run, cells in found.items():
-        if run == reference:
-            continue
-        for key, estimates in cells.items():
-            front = {"run": run, "reference": reference, **dict(zip([*CHOICES, "normalisation"], key, strict=True))}
-            figures = difference(estimates, found[reference][key], settings)
-            rows.append(pd.DataFrame({**front, "statistic": STATISTICS, **figures}))
+    for run, table in by_run.items():
+        front = table[[*CHOICES, "statistic"]].reset_index(drop=True)
+        front.insert(0, "run", run)
+        front.insert(1, "reference", reference)
+        rows.append(front.assign(**difference(together(table[CELLS]), less, settings)))
     return pd.concat(rows or [pd.DataFrame()], ignore_index=True)
 
 
@@ -57,19 +73,28 @@ def signs(contrasts: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _summaries(
+def _of_run(
     table: pd.DataFrame, bands: pd.DataFrame, hf_from: float, clusters: np.ndarray, settings: StatisticsSettings
-) -> Iterator[tuple[tuple, Estimates]]:
-    """STATISTICS of each combination, by (*choices, normalisation)."""
-    for key, part in table.groupby(CHOICES, sort=False):
-        rows = bands[(bands["basis"] == key[0]) & (bands["shape"] == key[1])].sort_values("band")
-        rows = rows.drop_duplicates("band")
-        position = rows["position"].to_numpy()
+) -> pd.DataFrame:
+    """`by_choice` of one run."""
+    rows = []
+    for key, part in table.groupby(CHOICES[:-1], sort=False):
+        of_choice = bands[(bands["basis"] == key[0]) & (bands["shape"] == key[1])].sort_values("band")
+        of_choice = of_choice.drop_duplicates("band")
+        position = of_choice["position"].to_numpy()
         groups, _ = groups_of_images(part, clusters, settings)
-        curves = mean_curves(grid(part, [f"band_{k}" for k in range(len(rows))]), groups)
-        size, energy = rows["size"].to_numpy(), rows["energy"].to_numpy()
+        names = group_names(groups, clusters_of(part, clusters))
+        curves = mean_curves(grid(part, [f"band_{k}" for k in range(len(of_choice))]), groups)
+        size, energy = of_choice["size"].to_numpy(), of_choice["energy"].to_numpy()
         weights = {"raw": 1.0, "per_coefficient": 1 / size, "per_energy": 1 / energy}
         for name in NORMALISATIONS:
             weighted = curves * weights[name]
             both = np.stack([hf_share(weighted, position, hf_from), centroid(weighted, position)], -1)
-            yield (*key, name), from_replicates(both, len(groups))
+            marked = not negative_share(weighted[:, 0]).mean() <= MOST_NEGATIVE  # NaN has no centre either
+            cells = single(from_replicates(both, len(groups), names=names))
+            front = dict(zip(CHOICES, (*key, name), strict=True))
+            rows += [
+                {**front, "statistic": statistic, "marked": marked, CELLS: each}
+                for statistic, each in zip(STATISTICS, cells, strict=True)
+            ]
+    return pd.DataFrame(rows)

@@ -33,26 +33,30 @@ def across_runs(
     hf_from: float,
     clusters: np.ndarray,
     settings: StatisticsSettings,
+    rng: np.random.Generator,
 ) -> Tables:
     """The tables that need several runs; runs: the tables of READ of each. permuted: runs trained on permuted labels.
 
-    sanity: the reference against its counterparts of the same seed that learned permuted labels, on the images of the
-    check `sanity` where it was made. planted: see `recovery.planted_positions`. The tables of a check that was not made
-    are empty.
+    rng: for `agreement.concordance`. choices: of `choices.by_choice`, only with a multiverse. sanity: the reference
+    against its counterparts of the same seed that learned permuted labels, on the images of the check `sanity` where it
+    was made. planted: see `recovery.planted_positions`. The tables of a check that was not made are empty.
     """
     relabelled = [_before(runs[run]).assign(shuffled="labels", share=1.0) for run in permuted]
     before = _before(runs[reference])
     sanity = [tables.sanity(reference, before, table, clusters, settings) for table in relabelled]
     found = {
         "sanity": pd.concat(sanity or [pd.DataFrame()]),
-        "concordance": agreement.concordance({run: read["values"] for run, read in runs.items()}, clusters, settings),
+        "concordance": agreement.concordance(
+            {run: read["values"] for run, read in runs.items()}, clusters, settings, rng
+        ),
         "recovery": recovery(runs, permuted, planted, settings),
         "multiverse": pd.DataFrame(),
         "signs": pd.DataFrame(),
     }
     if len(runs[reference]["multiverse"]):
         multiverse, bands = {run: read["multiverse"] for run, read in runs.items()}, runs[reference]["multiverse_bands"]
-        found["multiverse"] = choices.contrasts(multiverse, bands, hf_from, reference, clusters, settings)
+        found["choices"] = choices.by_choice(multiverse, bands, hf_from, clusters, settings)
+        found["multiverse"] = choices.contrasts(found["choices"], reference, settings)
         found["signs"] = choices.signs(found["multiverse"])
     return found
 

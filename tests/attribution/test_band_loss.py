@@ -9,7 +9,7 @@ from spectroscope.attribution.band_loss import CHANGES, band_losses
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.equal_energy import equal_energy, random_orders
 from spectroscope.frequency.spectrum import dct2, idct2, shells
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import passes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 from tests.validation_cases import SETTINGS
@@ -23,7 +23,7 @@ def losses(network, images, labels, folder, seed=3):
 
 
 def test_losses_are_those_of_a_loop(images, labels, index, network, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "forward_batch_size", lambda: 4)  # nine images: three batches
+    monkeypatch.setattr(passes, "forward_batch_size", lambda *_: 4)  # nine images: three batches
     rows = losses(network, images, labels, tmp_path)
     assert list(rows) == ["seed", "image", "label", "band", "change", "right", "right_after", "lost", "energy"]
     assert len(rows) == 9 * len(EDGES) * len(CHANGES) and set(rows["seed"]) == {7}

@@ -11,7 +11,7 @@ from spectroscope.attribution.by_shell import SCORES, occluded_by_shell, table
 from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.attribution.summaries import centroid
-from spectroscope.pipeline import checkpoint, machine
+from spectroscope.pipeline import checkpoint, machine, passes
 from spectroscope.pipeline.checkpoint import Store
 from spectroscope.pipeline.io import Images
 from spectroscope.pipeline.params import read, validate
@@ -20,7 +20,7 @@ from tests.validation_cases import SETTINGS
 
 @pytest.mark.parametrize("kind", ["zero", "mean", "noise"])
 def test_every_batch_has_the_baseline_of_its_images(kind, images, labels, index, network, tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "forward_batch_size", lambda: 4)  # nine images: three batches
+    monkeypatch.setattr(passes, "forward_batch_size", lambda *_: 4)  # nine images: three batches
     settings = AttributionSettings(**{**SETTINGS, "n_images": 9, "baseline": kind})
     test = Images(images, labels, ("a", "b", "c", "d"))
     rows = occluded_by_shell(network, test, settings, 7, Store(tmp_path, {}))

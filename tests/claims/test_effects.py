@@ -114,3 +114,74 @@ def test_a_run_without_a_value_is_left_out_until_there_are_too_few():
 def test_fewer_than_six_runs_are_refused():
     with pytest.raises(ValueError, match="runs: expected at least 6 different runs, got a, b, c, d, e"):
         params.validate({**ACROSS, "runs": list("abcde")}, Correlation, "effect")
+
+
+WORST = {"across": "choices", "take": "largest", "statistic": "centroid", "run": "b", "less": "a"}
+KEYS_OF_CHOICES = [
+    ("dct", "linf", "zero", "margin", "False", name) for name in ("raw", "per_coefficient", "per_energy")
+]
+
+
+def of_choices(b, a, marked=()):
+    """Centroids of two runs under three choices, around b and a; `marked` choices have no centre in run b."""
+    found = cells()
+    for k, key in enumerate(KEYS_OF_CHOICES):
+        for run, mean in (("b", b[k]), ("a", a[k])):
+            why = MARKED if run == "b" and k in marked else ""
+            found["choices"][run, "centroid", *key] = (estimates(values(mean, seed=7 * k + (run == "a"))), why)
+    return found
+
+
+def one_by_one(found, confidence):
+    """Ends of the difference under each choice."""
+    at = StatisticsSettings(confidence=confidence, groups=20)
+    pairs = [[found["choices"][run, "centroid", *key][0] for run in "ba"] for key in KEYS_OF_CHOICES]
+    return np.array([figures(difference(*pair, at)) for pair in pairs])
+
+
+@pytest.mark.parametrize(("take", "sign"), [("largest", 1), ("smallest", -1)])
+def test_an_extreme_over_choices_has_one_end_of_each_choice_and_one_corrected_for_all(take, sign):
+    found = of_choices([0.3, 0.5, 0.4], [0.6, 0.6, 0.6])
+    effect = of({**WORST, "take": take}, found)
+    each, of_all = one_by_one(found, 0.95), one_by_one(found, 1 - 0.05 / 3)
+    most = np.max if sign == 1 else np.min
+    low, high = (of_all[:, 1], each[:, 2]) if sign == 1 else (each[:, 1], of_all[:, 2])
+    np.testing.assert_allclose([effect.mean, *effect.ends(0.95)], [most(each[:, 0]), most(low), most(high)])
+    place = 1 if sign == 1 else 0
+    assert effect.mean == each[place, 0] and effect.n_networks == 5 and effect.n_images == 200
+    name = KEYS_OF_CHOICES[place][-1]
+    under = f"under basis dct, shape linf, baseline zero, score margin, clip False, normalisation {name}"
+    assert effect.choice == f"{under}, one of 3 choices; 0 give no centre"
+    assert len(effect.by_network) == 5 and np.mean(effect.by_network) == pytest.approx(effect.mean)
+
+
+def test_choices_without_a_centre_are_left_out_and_counted():
+    effect = of(WORST, of_choices([0.3, 0.5, 0.4], [0.6, 0.6, 0.6], marked=[1]))
+    assert effect.choice.endswith("normalisation per_energy, one of 2 choices; 1 give no centre")
+    nothing = of(WORST, of_choices([0.3, 0.5, 0.4], [0.6, 0.6, 0.6], marked=[0, 1, 2]))
+    assert nothing.why == "none of 3 choices gives both runs a centre" and math.isnan(nothing.mean)
+
+
+def test_the_largest_of_many_equal_differences_is_not_found_beyond_a_true_margin():
+    """200 studies of 30 choices without a difference: a verdict in at most 5 %, where single intervals give many."""
+    wrong = naive = 0
+    for study in range(200):
+        rng = np.random.default_rng(study)
+        found = cells()
+        for k in range(30):
+            for run in "ab":
+                row = estimates(rng.normal(size=(4, 1)) + 0.1 * rng.normal(size=(4, 20)))
+                found["choices"][run, "centroid", str(k), *KEYS_OF_CHOICES[0][1:]] = (row, "")
+        effect = of(WORST, found)
+        wrong += effect.ends(0.95)[0] > 0 or effect.ends(0.95)[1] < 0
+        each = [
+            difference(*(found["choices"][r, "centroid", str(k), *KEYS_OF_CHOICES[0][1:]][0] for r in "ba"), SETTINGS)
+            for k in range(30)
+        ]
+        naive += max(row["low"][0] for row in each) > 0
+    assert wrong <= 0.05 * 200 and naive > 0.2 * 200
+
+
+def test_an_extreme_of_a_run_and_itself_is_refused():
+    with pytest.raises(ValueError, match="expected two different runs, got a twice"):
+        claim(effect={**WORST, "run": "a"})

@@ -105,3 +105,14 @@ def test_images_that_do_not_fit_in_memory_are_refused_before_they_are_made():
     image = encode(noise(0, 1, 3, 100, 100)[0])
     with pytest.raises(ValueError, match=r"here: expected images that fit in \d+ GiB of memory, got 1000000000 images"):
         decode.decode_all(iter([(0, image, "here")]), 10**9, 3, None, "decode")
+
+
+@pytest.mark.parametrize(("n_bytes", "fits"), [(4 * 192 + 191, False), (5 * 192, True)])
+def test_images_have_to_fit_as_bytes_and_as_the_floats_of_later_stages(monkeypatch, n_bytes, fits):
+    monkeypatch.setattr(decode.os, "sysconf", {"SC_PAGE_SIZE": 1, "SC_PHYS_PAGES": n_bytes}.get)
+    (image,) = noise(0, 1)  # 3 x 8 x 8
+    if fits:
+        assert decode.decode_all(iter([(0, encode(image), "here")]), 1, 3, None, "decode").shape == (1, 3, 8, 8)
+    else:
+        with pytest.raises(ValueError, match="expected images that fit in 0 GiB of memory, got 1 images of 8x8 pixels"):
+            decode.decode_all(iter([(0, encode(image), "here")]), 1, 3, None, "decode")

@@ -71,8 +71,9 @@ def server(folder):
             pass
 
         def send_header(self, keyword, value):
-            longer = keyword == "Content-Length" and "other" in self.path
-            super().send_header(keyword, str(int(value) + 1000) if longer else value)
+            if keyword == "Content-Length":
+                value = str(int(value) + 1000) if "other" in self.path else "9" * 20 if "far" in self.path else value
+            super().send_header(keyword, value)
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as serving:
         threading.Thread(target=partial(serving.serve_forever, poll_interval=0.01), daemon=True).start()
@@ -139,9 +140,10 @@ def test_a_long_download_tells_how_far_it_is(folder, server, tmp_path_factory, m
             r"http://127.0.0.1:9/x.parquet: expected a file to download, got none \(.+\)$",
         ),
         ("{server}/other.parquet", r"other.parquet: expected a whole file, got \d+ bytes \(.+\)$"),
+        ("{server}/train-0.parquet?far", r"\?far: expected a file to download, got none \(.*Content-Length"),
         ("hf://datasets/x", r"hf://datasets/x: expected a path or a URL that begins with https://"),
     ],
-    ids=["absent", "refused", "broken off", "another protocol"],
+    ids=["absent", "refused", "broken off", "an impossible length", "another protocol"],
 )
 def test_a_download_that_fails_is_refused_in_one_line(server, url, message, tmp_path_factory):
     with pytest.raises(ValueError, match=message) as caught:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from io import BytesIO
 from pathlib import Path
@@ -254,6 +255,25 @@ def test_a_column_twice_is_refused(hub):
     pq.write_table(table.append_column("img", table["img"]), folder / "train-00000-of-00001.parquet")
     with pytest.raises(ValueError, match=r"expected one column 'img' \(setting `image`\), got 2"):
         load(parquet_settings(folder))
+
+
+def test_a_page_that_a_damaged_header_takes_away_moves_no_image_to_another_label(hub):
+    """A header has no checksum, and pages of an unknown kind are left out without a word."""
+    folder, _ = hub
+    file = folder / "train-00000-of-00001.parquet"
+    good, whole, errors = file.read_bytes(), load(parquet_settings(folder)).train, set()
+    group = pq.ParquetFile(file).metadata.row_group(0)
+    for column in map(group.column, range(group.num_columns)):
+        place = (column.dictionary_page_offset or column.data_page_offset) + 1  # of the kind of the page
+        for bit in range(8):
+            file.write_bytes(good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1 :])
+            try:
+                found = load(parquet_settings(folder)).train
+            except ValueError as error:
+                errors.add(re.sub(r".*parquet: (expected \d* ?)", r"\1", str(error))[:40])
+            else:
+                assert rows_of(found) == rows_of(whole) and torch.equal(found.labels, whole.labels)
+    assert {"expected 12 images, one for each label, ", "expected 12 labels, got 8"} <= errors
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from spectroscope.models import architectures, inference, public, resnets, transformers
-from spectroscope.pipeline import io, machine
+from spectroscope.pipeline import io, machine, passes
 
 SHAPE = (3, 16, 16)
 
@@ -188,7 +188,7 @@ def test_weights_of_another_number_of_classes_are_named(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 def test_predictions_in_batches_are_those_of_the_whole(trained, monkeypatch, batch_size):
-    monkeypatch.setattr(machine, "forward_batch_size", lambda: batch_size)
+    monkeypatch.setattr(passes, "forward_batch_size", lambda *_: batch_size)
     frozen, x = inference.freeze(trained), rand(7, *SHAPE)
     classes = inference.predict(frozen, x)
     assert torch.equal(classes, frozen(x).argmax(1)) and classes.shape == (7,) and classes.dtype == torch.int64

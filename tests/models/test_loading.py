@@ -247,7 +247,14 @@ def test_a_pattern_that_is_no_regular_expression_is_named():
         loading.Rename(pattern="(", to="")
 
 
-@pytest.mark.parametrize("make", [lambda x: x.to_sparse(), lambda x: x.to("meta")], ids=["sparse", "meta"])
+def quantised(x):
+    return torch.quantize_per_tensor(x, 0.1, 0, torch.qint8)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's, of quantised tensors
+@pytest.mark.parametrize(
+    "make", [lambda x: x.to_sparse(), lambda x: x.to("meta"), quantised], ids=["sparse", "meta", "quantised"]
+)
 def test_a_tensor_without_dense_values_is_named(trained, tmp_path, make):
     torch.save({**trained.state_dict(), "1.fc.weight": make(trained.state_dict()["1.fc.weight"])}, tmp_path / "w.pt")
     with pytest.raises(ValueError, match=r"w\.pt: expected dense tensors with values, got .* one in 1\.fc\.weight"):

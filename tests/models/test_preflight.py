@@ -78,12 +78,20 @@ FAULTS = {
     ),
     "shape": (Body(lambda net, x: net.features(x)), r"expected logits \(6, 2\), got shape \(6, 4\)"),
     "bf16": (Body(lambda net, x: plain(net, x).bfloat16()), r"expected logits in float32, got bfloat16: end with"),
+    "double": (Body(lambda net, x: plain(net, x).double()), r"expected logits in float32, got float64: end with"),
     "raises": (Body(lambda net, x: net.head(x)), r"expected logits of 6 images, got RuntimeError: mat1 and mat2"),
     "view": (Body(lambda net, x: net.flat(net.conv(x).view(len(x), -1)), flat=nn.Linear(256, 2)), "channels_last"),
     "in place": (Body(lambda net, x: plain(net, x.sub_(0.1))), "expected images to stay as they are, got them changed"),
     "counter": (Body(counting, count=nn.Buffer(torch.zeros(()))), "got changes of count"),
     "no gradient": (Body(lambda net, x: plain(net, x.detach())), "expected a gradient of the logits by the images"),
-    "no layer": (nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "expected a linear layer or a convolution"),
+    "no layer": (
+        nn.Sequential(nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        "expected a linear layer or a convolution",
+    ),
+    "no parameter": (
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        r"expected weights as parameters \(torch.nn.Parameter\), got none",
+    ),
     "weight norm": (weight_norm(), r"expected a network that can be copied \(torch.nn.utils.weight_norm"),
     "lazy": (nn.Sequential(nn.Flatten(), nn.LazyLinear(2)), "expected layers of known sizes, got lazy ones"),
     "sparse": (Buffered(torch.eye(2).to_sparse()), "expected dense weights with values, got a sparse.* in count"),
@@ -94,7 +102,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found(fault):
     network, message = FAULTS[fault]
-    n_classes = 3 if fault == "no layer" else 2
+    n_classes = 3 if fault in ("no layer", "no parameter") else 2
     found = preflight(network, IMAGES, n_classes)
     assert len(found) == 1 and "\n" not in found[0]
     with pytest.raises(ValueError, match=message):

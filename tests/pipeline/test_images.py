@@ -269,3 +269,22 @@ def test_large_arrays_are_written_and_read_a_few_at_once(tmp_path, monkeypatch):
     assert torch.equal(io.read_images(tmp_path / "a.parquet").pixels, written.pixels)
     monkeypatch.setattr("spectroscope.pipeline.arrays.BYTES_PER_GROUP", 1)
     assert torch.equal(io.read_images(tmp_path / "a.parquet").pixels, written.pixels)
+
+
+def test_no_flipped_bit_of_a_file_is_another_image_another_label_or_no_image(tmp_path):
+    path, written = tmp_path / "a.parquet", images(5, torch.uint8, (1, 2, 3))
+    io.write_images(path, written, source="here")
+    good, whole, errors = path.read_bytes(), io.read_images(path), 0
+    for place in range(len(good)):
+        path.write_bytes(good[:place] + bytes([good[place] ^ 1 << place % 8]) + good[place + 1 :])
+        try:
+            found = io.read_images(path)
+        except ValueError as error:
+            assert str(error).startswith(
+                f"{path}: expected images written by spectroscope, got a damaged or other file"
+            )
+            errors += 1
+            continue
+        assert torch.equal(found.pixels, whole.pixels) and torch.equal(found.labels, whole.labels)
+        assert found.classes == whole.classes
+    assert len(good) - errors <= len("spectroscope-sha256:")

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from spectroscope.pipeline import machine
+from spectroscope.pipeline import machine, resources
 
 
 def draw(*keys):
@@ -52,7 +52,7 @@ def test_the_description_of_the_machine_fits_a_json():
 
 
 def test_more_threads_than_cores_are_refused_and_a_number_is_set(monkeypatch):
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    monkeypatch.setattr(resources, "cores", lambda: 3)
     before = torch.get_num_threads()
     try:
         machine.set_threads(3)
@@ -80,11 +80,3 @@ def test_kernels_are_deterministic_on_a_gpu_alone(monkeypatch):
 
 def test_the_device_is_there():
     assert torch.ones(2, device=machine.device()).sum() == 2
-
-
-def test_the_size_of_a_batch_is_set_by_the_environment_alone(monkeypatch):
-    monkeypatch.setenv("SPECTROSCOPE_BATCH_SIZE", "7")
-    assert machine.forward_batch_size() == 7
-    monkeypatch.setenv("SPECTROSCOPE_BATCH_SIZE", "0")
-    with pytest.raises(ValueError, match="SPECTROSCOPE_BATCH_SIZE: expected a number of images >= 1, got '0'"):
-        machine.forward_batch_size()

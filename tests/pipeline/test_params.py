@@ -153,6 +153,25 @@ def test_good_settings_are_typed_and_cannot_change():
         settings.rate = 1.0
 
 
+@pytest.mark.parametrize(
+    ("path", "value", "got"),
+    [
+        ("rate", 1e300, "0 or a number from 1e-30 to 1e+09 in size, got 1e+300"),
+        ("rate", -1.1e9, "0 or a number from 1e-30 to 1e+09 in size, got -1.1e+09"),
+        ("rate", 1e-45, "0 or a number from 1e-30 to 1e+09 in size, got 1e-45"),
+        ("attacks.pgd.eps_255", 1e300, "0 or a number from 1e-30 to 1e+09 in size, got 1e+300"),
+        ("sizes", [1, 2**63], "an integer of 64 bits, got 9223372036854775808"),
+    ],
+)
+def test_a_number_that_no_tensor_holds_is_refused(path, value, got):
+    assert message(changed(path, value)) == f"params.yaml: {path}: expected {got}"
+
+
+def test_the_largest_and_the_smallest_numbers_are_settings():
+    for rate in (1e9, -1e9, 1e-30, 0.0):
+        assert params.validate({**GOOD, "rate": rate, "sizes": [2**63 - 1]}, Outer, "").rate == rate
+
+
 def test_a_whole_number_stands_for_a_float():
     assert params.validate({**GOOD, "rate": 2}, Outer, "").rate == 2.0
 

@@ -54,6 +54,10 @@ def test_every_item_of_a_list_and_a_batch_goes_to_one_process(two):
     assert [result["shares"][2] for result in two] == [(0, 1, 0.5)] * 2
 
 
+def test_batches_of_all_processes_have_the_size_that_each_of_them_can_pass(two):
+    assert [result["batch size"] for result in two] == [32, 32]
+
+
 def test_sums_and_broadcasts_reach_both_processes(two):
     for result in two:
         assert torch.equal(result["summed"], torch.full((2, 3), 3.0)) and result["scalar"] == 30

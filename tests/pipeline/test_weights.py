@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from spectroscope.pipeline import io
+from spectroscope.pipeline import io, weights
 
 
 def network(seed=0, width=4):
@@ -60,3 +61,28 @@ def test_numbers_of_another_kind_are_not_cast_in_silence(tmp_path):
         ):
             io.load_tensors(model, {**state, name: value}, tmp_path / "w")
     io.load_tensors(model, {**state, "0.weight": state["0.weight"].half()}, tmp_path / "w")
+
+
+def test_one_flipped_bit_is_found(tmp_path):
+    file = tmp_path / "w.safetensors"
+    io.write_weights(file, network())
+    content = bytearray(file.read_bytes())
+    content[-7] ^= 4
+    file.write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"w\.safetensors: .* \(its tensors are not those that were written\).*dvc checkout"
+    ):
+        io.read_weights(file, network())
+
+
+def test_a_full_disk_leaves_the_earlier_weights_and_is_named(tmp_path, monkeypatch):
+    io.write_weights(tmp_path / "w.safetensors", network(0))
+    before = (tmp_path / "w.safetensors").read_bytes()
+
+    def full(*arguments):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(weights, "save_file", full)
+    with pytest.raises(OSError, match=r"w\.safetensors: expected to write this file, got: .*No space left on device"):
+        io.write_weights(tmp_path / "w.safetensors", network(1))
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {"w.safetensors": before}

@@ -10,8 +10,8 @@ import torch
 from spectroscope.attribution.heat_map import fourier_heat_map
 from spectroscope.frequency.partitions import equal_width
 from spectroscope.pipeline import machine
+from spectroscope.pipeline.memory import BatchSize
 from spectroscope.profile import measure
-from spectroscope.profile.batches import BatchSize
 
 N = 24
 

@@ -164,3 +164,8 @@ def test_a_browser_draws_every_chart_without_an_error_and_nothing_wider_than_a_t
     assert charts >= 15
     assert ran.stdout.count('class="marks"') == charts
     assert re.search(r'data-wide="([^"]*)"', ran.stdout)[1] == "nothing"
+
+
+def test_a_claim_shows_why_its_margin_and_what_its_control_cannot_take_away(text):
+    (row,) = re.findall(r'<tr class="supported">.*?</tr>', text, re.DOTALL)
+    assert "<details><summary>margin and control</summary>a fifth</details>" in row

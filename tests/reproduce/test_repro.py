@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("dvc")
 
+from spectroscope.pipeline import resources
 from spectroscope.reproduce import command, lockfile, project, record
 from tests import toy_study
 
@@ -187,7 +188,7 @@ def test_one_job_leaves_the_number_of_threads_as_it_is_and_so_do_several_where_i
 
 def test_more_jobs_than_the_memory_bears_are_made_fewer(study, repro, monkeypatch):
     record.write(study / ".dvc" / "tmp" / record.FOLDER, {"training@a": {"seconds": 4, "peak_mb": 1500}})
-    monkeypatch.setattr(record, "available_mb", lambda: 4000)
+    monkeypatch.setattr(resources, "free_memory", lambda: 4_000_000_000)
     _, lines = repro(study, "study", "training", jobs=8)
     said = "8 cells at once may take 7.5 GB by what they took before, 4.0 GB are free: 2 at once"
     assert f"--jobs: {said}" in lines

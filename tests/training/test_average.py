@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from spectroscope.models.held_out import split
 from spectroscope.training.average import moving_average
-from spectroscope.training.held_out import split
 from tests.trainings import accuracy, bright_or_dark, fit, linear
 
 

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 
 from spectroscope.bands import PermutedLabels, apply_band
 from spectroscope.dataset.registry import DatasetSettings, load
+from spectroscope.models.held_out import split
 from spectroscope.pipeline import io, params
 from spectroscope.training import held_out
-from spectroscope.training.held_out import collapsed, select_epoch, split
+from spectroscope.training.held_out import collapsed, select_epoch
 from spectroscope.training.hooks import TrainingHooks
 from tests.trainings import NO_CHANGE, bright_or_dark, fit, network, random
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from spectroscope.models.held_out import split
 from spectroscope.pipeline import io
 from spectroscope.training import held_out, loop
 from spectroscope.training.adversary import pgd_adversary
@@ -138,7 +139,7 @@ def test_every_epoch_meets_every_training_image_once_in_an_order_of_its_own_and_
         met, images = [], bright_or_dark()
         note = lambda model, x, y, generator: met.extend(x.sum((1, 2, 3))) or x  # noqa: E731
         fit(linear(), against(note), seed=seed, images=images, augmentation=NO_CHANGE)
-        inner, _ = held_out.split(images, 0.25)
+        inner, _ = split(images, 0.25)
         sums = images.pixels[inner].sum((1, 2, 3))
         places = [int((sums - total).abs().argmin()) for total in met]
         return places[: len(inner)], places[len(inner) :], list(range(len(inner)))
@@ -211,6 +212,31 @@ def test_a_loss_that_is_no_number_stops_the_training():
     broken = io.Images(images.pixels * math.nan, images.labels, images.classes)
     with pytest.raises(ValueError, match=r"expected a finite training loss, got (nan|inf) in epoch 1: lower"):
         fit(network(), images=broken)
+
+
+@pytest.mark.parametrize(
+    ("most", "named"),
+    [
+        (15, r"training\.batch_size: expected a number of images that memory holds, got 16: no room"),
+        (
+            16,
+            r"VALIDATION_BATCH_SIZE in .*held_out\.py: expected a number of images that memory holds, got 20: no room",
+        ),
+    ],
+)
+def test_a_batch_that_memory_does_not_hold_is_named(most, named):
+    class Limited(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = linear()
+
+        def forward(self, x):
+            if len(x) > most:
+                raise torch.OutOfMemoryError("no room")
+            return self.network(x)
+
+    with pytest.raises(ValueError, match=named):
+        fit(Limited())
 
 
 def test_the_images_given_are_not_changed():

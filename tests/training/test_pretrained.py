@@ -12,10 +12,10 @@ import yaml
 from torch import nn
 
 from spectroscope.models import inference
-from spectroscope.pipeline import io, params
+from spectroscope.models.held_out import split
+from spectroscope.pipeline import io, memory, params
 from spectroscope.training import pretrained
 from spectroscope.training.cards import markdown
-from spectroscope.training.held_out import split
 from spectroscope.training.regimes.registry import Regime
 from spectroscope.training.settings import TrainingSettings
 from stages import training as stage
@@ -104,6 +104,19 @@ def test_a_bad_setting_is_named(change, message):
 
 
 # ---- the held-out images, and the stage
+
+
+def test_logits_of_held_out_images_are_those_of_batches_that_fit(settings, monkeypatch):
+    monkeypatch.setattr(memory, "_fitting", memory.BatchSize(10**9))
+    model = own(3, CLASSES, True)
+
+    def limited(x):
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return model(x)
+
+    x, _, logits = pretrained.on_held_out(limited, images(), settings)
+    assert len(x) > 2 and torch.equal(logits, model(x))
 
 
 def test_accuracy_and_loss_are_those_of_the_held_out_images(settings):

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,3 +204,22 @@ def test_a_checkpoint_is_that_of_one_start_file_and_of_one_set_of_own_settings(w
     for change in (other_file, other_epochs):
         first, second = stores(workspace, monkeypatch, change)[-2:]
         assert first != second, change
+
+
+def test_a_checkpoint_is_that_of_one_state_of_a_network_of_ones_own(workspace, monkeypatch):
+    (workspace / "networks").mkdir()
+    (workspace / "networks" / "__init__.py").touch()
+    own = "from spectroscope.models.architectures import ARCHITECTURES\n\n"
+    own += "def net(channels, classes, small):\n    return ARCHITECTURES['resnet8'](channels, classes, small)\n"
+    (workspace / "networks" / "mine.py").write_text(own)
+    monkeypatch.syspath_prepend(workspace)
+    for module in ("networks", "networks.mine"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    text = (workspace / "params.yaml").read_text()
+    (workspace / "params.yaml").write_text(text.replace("model: resnet8", "model: networks.mine:net"))
+
+    def other_code():
+        (workspace / "networks" / "mine.py").write_text(own.replace("def net", "# ReLU, then Tanh\ndef net"))
+
+    first, second = stores(workspace, monkeypatch, other_code)
+    assert first != second

@@ -58,6 +58,10 @@ def constant(channels, n_classes, small):
     return network
 
 
+def frozen(channels, n_classes, small):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, n_classes)).requires_grad_(False)
+
+
 def outputs(channels, n_classes, small):
     class Outputs(nn.Sequential):
         def forward(self, x):
@@ -106,7 +110,8 @@ def test_a_network_of_ones_own_trains_and_is_restored(function, average, tmp_pat
 @pytest.mark.parametrize(
     ("function", "changes", "message"),
     [
-        (constant, {}, "expected a network with weights that can be trained, got one without"),
+        (constant, {}, r"expected weights as parameters \(torch.nn.Parameter\), got none"),
+        (frozen, {}, "expected a network with weights that can be trained, got one without"),
         (outputs, {}, r"expected logits as one tensor \(8, 2\), got a dict of logits: return the logits alone"),
         (flat_norm, {"batch_size": 59}, r"training\.batch_size: expected .* batches of 1 of 60 images, got ValueError"),
         (exits, {}, r"from .*:exits\(1, 2, True\), got SystemExit in line \d+ of test_trial.py: no network"),

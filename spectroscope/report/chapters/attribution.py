@@ -85,8 +85,8 @@ def blocks(results: Results) -> page.Blocks:
 def occluded_frequency(table: pd.DataFrame, classes: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """Drop of the probability by shell, DC apart, for the mean over classes or for one class."""
     table, classes = (rows[rows["score"] == HEADLINE] for rows in (table, classes))
-    names = [MEAN, *dict.fromkeys(map(str, classes["class"]))]
-    rows = pd.concat([table.assign(**{"class": MEAN}), classes.astype({"class": str})])
+    names = [MEAN, *dict.fromkeys(classes["class"])]
+    rows = pd.concat([table.assign(**{"class": MEAN}), classes])
     chosen = alt.param("shown", value=MEAN, bind=alt.binding_select(options=names, name="Class  "))
     source = alt.Chart(charts.inline(rows, "run", "class", "shell")).transform_filter(alt.datum["class"] == chosen)
     left = _dc(source, run_colours).properties(width=30 + 16 * len(run_colours), height=300)

@@ -37,6 +37,8 @@ CHAPTERS = {  # where the table of an effect is shown
     "margins": "probing",
     "counterparts": "probing",
     "layers": "probing",
+    "concordance": "validation",
+    "choices": "validation",
 }
 
 
@@ -53,6 +55,7 @@ class Line(NamedTuple):
     sample: str
     control: str
     notes: list[str]
+    why: str
 
 
 def blocks(results: Results) -> page.Blocks:
@@ -70,7 +73,7 @@ def blocks(results: Results) -> page.Blocks:
 def line(row: dict[str, Any]) -> Line:
     """A row of the table of claims in words."""
     texts = {name: "" if value != value else str(value) for name, value in row.items()}  # an empty cell is read as NaN
-    notes = [texts[name] for name in ("void", "reason") if texts[name]]
+    notes = [texts[name] for name in ("void", "reason", "choice") if texts[name]]
     if texts["needed"]:
         notes.append(f"would be decided by {texts['needed']}" if "about" in texts["needed"] else texts["needed"])
     sizes = {"n_runs": "run", "n_networks": "network", "n_images": "image"}
@@ -88,6 +91,7 @@ def line(row: dict[str, Any]) -> Line:
         sample=sample or "-",
         control=control or "-",
         notes=notes,
+        why=row["why"],
     )
 
 

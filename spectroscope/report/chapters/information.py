@@ -64,7 +64,7 @@ def probes(table: pd.DataFrame) -> alt.LayerChart:
 
 def class_shells(spectra: pd.DataFrame) -> alt.Chart:
     """ADCS: a row for each class, a column for each shell."""
-    rows = spectra[spectra["statistic"] == "adcs"].astype({"class": str})
+    rows = spectra[spectra["statistic"] == "adcs"]
     classes = list(dict.fromkeys(rows["class"]))
     most = len(classes) - 1
     scale = alt.Scale(domain=[-most, 0, most], range=[style.DIVERGING[0], style.DIVERGING[2], style.DIVERGING[-1]])
