@@ -205,7 +205,7 @@ def _begin(work: Work, stage: Any) -> None:
         stage.remove_outs(ignore_remove=False, force=False)
         _remove_parts(stage)
         try:
-            stage.repo.stage_cache.restore(stage, run_cache=True, pull=False)
+            _restore(stage)
         except RunCacheNotFoundError:
             stage.save_deps()
             job = work.pipeline.start(commands.task(stage, _log(work, stage), work.pipeline.extra))
@@ -217,6 +217,22 @@ def _begin(work: Work, stage: Any) -> None:
         work.say(stage, "from the cache")
     except Exception as error:  # of DVC, git or the system: the cell is named, the others are finished
         _fail(work, stage, str(error))
+
+
+def _restore(stage: Any) -> None:
+    """Check the result of a stage out of DVC's cache; RunCacheNotFoundError when it is not there."""
+    from dvc.stage.cache import RunCacheNotFoundError, _get_stage_hash
+
+    runs = stage.repo.stage_cache
+    try:
+        runs.restore(stage, run_cache=True, pull=False)
+    except TypeError:
+        # A kill between two steps of DVC leaves the folder of an entry empty, at which DVC fails from then on.
+        folder = Path(runs._get_cache_dir(_get_stage_hash(stage)))
+        if any(folder.iterdir()):
+            raise
+        folder.rmdir()
+        raise RunCacheNotFoundError(stage) from None
 
 
 def _remove_parts(stage: Any) -> None:

@@ -166,7 +166,7 @@ def test_commands_of_a_list_run_one_after_the_other_until_one_fails(study, repro
 
 def test_cells_run_at_once_with_their_share_of_the_threads(finished, repro, monkeypatch):
     toy_study.edit(finished, "training: 0", "training: 0.8")
-    monkeypatch.setattr(record, "cores", lambda: 7)
+    monkeypatch.setattr(resources, "cores", lambda: 7)
     code, lines = repro(finished, "training", jobs=3)
     assert code == 0 and "3 cells at once, threads of each: 2" in lines
     rows = [line.split() for line in (finished / "began.log").read_text().splitlines()]
@@ -391,6 +391,17 @@ def test_what_a_killed_cell_left_half_written_is_removed_when_it_runs_again(stud
         part.write_text("half")
     assert repro(study, "attacks@a-weak")[0] == 0
     assert sorted(file.name for file in attacks.iterdir()) == [left[1].name, "a-weak.txt"]
+
+
+def test_empty_folders_in_the_run_cache_which_a_kill_left_are_no_entries(finished, by_dvc, repro):
+    entries = [file for file in (finished / ".dvc" / "cache" / "runs").rglob("*") if file.is_file()]
+    assert len(entries) == 10  # `study` persists, and `findings` has an output that is not cached
+    for file in entries:
+        file.unlink()
+    (finished / "dvc.lock").unlink()
+    code, lines = repro(finished, jobs=2)
+    assert code == 0 and lines[-1] == "12 ran, 0 from the cache, 0 up to date", lines
+    assert toy_study.state(finished) == toy_study.state(by_dvc)
 
 
 def test_half_a_file_of_dvc_locks_that_a_kill_left_is_removed(finished, repro):
