@@ -25,6 +25,7 @@ from numpy.typing import ArrayLike
 from scipy import special  # scipy.stats, which has the same t quantile, takes half a second to import
 
 FEWEST_SEEDS = 3  # two networks say too little of how networks vary: their two values are reported instead
+EVERYTHING = 0.999  # of the range between two bounds: an interval as wide says nothing
 
 
 class Interval(NamedTuple):
@@ -150,7 +151,9 @@ def bounded_ends(
     below, above = (np.where(inside, end, place + sign * half) for end, sign in zip(ends, (-1, 1), strict=True))
     # The minimum and maximum hold the point inside, whatever the rounding of the logit and back.
     low, high = np.minimum(lowest + width * below, mean), np.maximum(lowest + width * above, mean)
-    return low.clip(min=lowest), high.clip(max=highest)
+    low, high = low.clip(min=lowest), high.clip(max=highest)
+    told = high - low < EVERYTHING * width  # a mean near a bound with a large variance has no end on the other side
+    return np.where(told, low, np.nan), np.where(told, high, np.nan)
 
 
 def share_ends(

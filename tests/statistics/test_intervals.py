@@ -170,3 +170,11 @@ def test_a_norm_has_ends_on_the_logarithmic_scale_or_none():
 def test_a_difference_of_other_images_is_refused():
     with pytest.raises(ValueError, match="expected the same images for both, got 2 and 3"):
         difference_interval([[1.0, 2.0]], [[1.0, 2.0, 3.0]])
+
+
+def test_a_value_at_a_bound_whose_images_differ_by_more_than_it_has_no_interval():
+    mean, half = np.array([4e-6, 0.01]), np.array([5e-4, 0.02])
+    low, high = bounded_ends(mean, mean - half, mean + half, 0.0, 1.0)
+    assert np.isnan([low[0], high[0]]).all()  # half / mean = 125: from e^-125 to 1
+    step = 0.02 / (0.01 * 0.99)
+    np.testing.assert_allclose([low[1], high[1]], special.expit(special.logit(0.01) + np.array([-step, step])))
