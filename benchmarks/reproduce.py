@@ -18,7 +18,7 @@ from typing import Annotated
 
 import typer
 
-from spectroscope.reproduce.record import cores
+from spectroscope.pipeline.resources import cores
 
 ROOT = Path(__file__).parents[1]
 

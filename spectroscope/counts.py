@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from spectroscope.frequency.partitions import low_middle_high, partition
+from spectroscope.frequency.partitions import partition
 from spectroscope.frequency.passbands import Band, band_filter, band_mask
+from spectroscope.frequency.shell_ranges import low_middle_high
 from spectroscope.frequency.spectrum import shells
 from spectroscope.models.architectures import ARCHITECTURES, build
 from spectroscope.models.held_out import require_accuracy, split

@@ -1,6 +1,6 @@
 """Which frequencies does each network rely on?"""
 
-from spectroscope.attribution import compare
+from spectroscope.attribution import compare, tables
 from spectroscope.attribution.band_loss import band_losses
 from spectroscope.attribution.by_shell import occluded_by_shell
 from spectroscope.attribution.settings import AttributionSettings
@@ -36,7 +36,7 @@ def main(run: Name, weights: In, images: In, out: Out) -> None:
             found += [reliance, compared, checked]
 
         if processes.rank() == 0:
-            for name, table in compare.stacked(found).items():
+            for name, table in tables.stacked(found).items():
                 io.write_table(out / f"{name}.parquet", table)
 
 

@@ -6,14 +6,15 @@ from spectroscope.attacks.registry import AttackSettings, bounded
 from spectroscope.evaluation import EvaluationSettings, attacked_predictions, predictions
 from spectroscope.models import inference
 from spectroscope.pipeline import io, params
+from spectroscope.pipeline.machine import describe
 from spectroscope.pipeline.progress import track
 from spectroscope.pipeline.supervision import start
-from stages import In, Out
+from stages import In, Out, Record
 
 COLUMNS = ["image", "label", "cluster", "right", "run", "seed", "kind", "name"]
 
 
-def main(weights: In, images: In, bands: In, attacks: In, out: Out) -> None:
+def main(weights: In, images: In, bands: In, attacks: In, out: Out, machine: Record) -> None:
     n_images = params.load("evaluation", EvaluationSettings).n_images
     attacked = bounded(params.load("attacks", dict[str, AttackSettings]))
     study, test = params.read(), io.read_images(images)
@@ -33,6 +34,7 @@ def main(weights: In, images: In, bands: In, attacks: In, out: Out) -> None:
 
     rows = pd.concat(tables)
     io.write_table(out, rows.assign(cluster=test.clusters.numpy()[rows["image"]])[COLUMNS])
+    io.write_json(machine, describe())
 
 
 if __name__ == "__main__":

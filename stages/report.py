@@ -1,6 +1,6 @@
 """What did the study find? One page to look at."""
 
-from spectroscope.pipeline import io, params
+from spectroscope.pipeline import arrays, files, params  # not io, whose images and weights import torch
 from spectroscope.pipeline.supervision import start
 from spectroscope.report import charts, contents, page
 from spectroscope.report.chapters import evaluation
@@ -24,13 +24,13 @@ def main(
     settings = params.read()
     results = Results(
         settings=settings,
-        provenance=io.read_facts(images),
-        warnings=io.read_json(warnings),
+        provenance=arrays.read_facts(images),
+        warnings=files.read_json(warnings),
         tables=read_tables(tables),
-        rct_maps=io.read_table(maps),
-        attribution_maps={run: io.read_table(attribution / run / "maps.parquet") for run in settings["runs"]},
-        images=io.read_images(images),
-        bands={band: io.read_images(bands / band / "test.parquet") for band in settings["bands"]},
+        rct_maps=files.read_table(maps),
+        attribution_maps={run: files.read_table(attribution / run / "maps.parquet") for run in settings["runs"]},
+        images=arrays.read_images(images),
+        bands={band: arrays.read_images(bands / band / "test.parquet") for band in settings["bands"]},
         adversaries=read_adversaries(attacks, settings),
     )
 
@@ -38,9 +38,9 @@ def main(
     markdown = page.markdown(*evaluation.results_table(results))
     picture = draw_overview(results.tables["occluded_frequency"], results.tables["accuracy"], results.run_colours)
 
-    io.write_text(out, html)
-    io.write_text(summary, markdown)
-    io.write_text(overview, charts.svg(picture))
+    files.write_text(out, html)
+    files.write_text(summary, markdown)
+    files.write_text(overview, charts.svg(picture))
 
 
 if __name__ == "__main__":

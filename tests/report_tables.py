@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from spectroscope.pipeline import io
+from spectroscope.pipeline.arrays import ArrayImages
 from spectroscope.report import results, style
 
 RUNS = ["standard", "adversarial", "low_pass", "high_pass", "fifth", "sixth", "seventh", "eighth"]
@@ -146,17 +147,22 @@ def _validation_tables(table, runs: list[str]) -> dict[str, pd.DataFrame]:
     }
 
 
-def images() -> io.Images:
+def tensors() -> io.Images:
     pixels = torch.rand(N, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     return io.Images(pixels, torch.arange(N) % len(CLASSES), tuple(CLASSES))
 
 
-def cell(right: list[int], fooled: list[int]) -> tuple[torch.Tensor, pd.DataFrame]:
+def images() -> ArrayImages:
+    test = tensors()
+    return ArrayImages(test.pixels.numpy(), test.labels.numpy(), test.clusters.numpy(), test.classes)
+
+
+def cell(right: list[int], fooled: list[int]) -> tuple[np.ndarray, pd.DataFrame]:
     """An attack that fools the images `fooled` of a network that had the images `right` right."""
     test = images()
     rows = pd.DataFrame({"seed": 0, "image": range(N), "label": test.labels})
     rows["before"] = np.where(rows["image"].isin(right), rows["label"], (rows["label"] + 1) % len(CLASSES))
-    return torch.zeros_like(test.pixels), rows.assign(after=1, success=rows["image"].isin(fooled))
+    return np.zeros_like(test.pixels), rows.assign(after=1, success=rows["image"].isin(fooled))
 
 
 def rct_maps(n_runs: int = 4, attacks: list[str] = ATTACKS) -> pd.DataFrame:
@@ -203,7 +209,7 @@ def study(n_runs: int = 2, **changes) -> results.Results:
 
 def write_study(root: Path, n_runs: int = 4) -> None:
     """The same as files, where the pipeline leaves them."""
-    test = images()
+    test = tensors()
     io.write_images(root / "images.parquet", test, source="photos", digest="abc")
     for band in BANDS:
         kept = test.pixels if band == "full" else test.pixels - test.pixels.mean((2, 3), keepdim=True)

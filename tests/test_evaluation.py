@@ -36,7 +36,7 @@ def test_every_set_of_images_is_predicted_by_every_network(tmp_path, monkeypatch
     study = {"runs": {"one": {"model": "resnet8"}}, "bands": {"low": {}, "high": {}}, "attacks": attacks}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({**study, "evaluation": {"n_images": N}}, sort_keys=False))
 
-    paths = (tmp_path / name for name in ("models", "test.parquet", "bands", "attacks", "out.parquet"))
+    paths = (tmp_path / name for name in ("models", "test.parquet", "bands", "attacks", "out.parquet", "machine.json"))
     evaluation.main(*paths)
 
     table = io.read_table(tmp_path / "out.parquet")
@@ -54,3 +54,4 @@ def test_every_set_of_images_is_predicted_by_every_network(tmp_path, monkeypatch
     attacked = table[table["name"] == "pgd"]
     assert attacked["right"].tolist() == [True, False, True] and set(attacked["seed"]) == {4}
     assert set(attacked["kind"]) == {"attack"}
+    assert io.read_json(tmp_path / "machine.json") == machine.describe()

@@ -14,7 +14,7 @@ from spectroscope.attribution.inputs import checked_logits
 from spectroscope.attribution.scores import class_score
 from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.frequency.equal_energy import equal_energy, random_orders
-from spectroscope.frequency.partitions import low_middle_high
+from spectroscope.frequency.shell_ranges import low_middle_high
 from spectroscope.frequency.spectrum import analyse, shells, synthesise
 from spectroscope.pipeline import machine, memory, passes, processes
 from spectroscope.pipeline.checkpoint import Store
@@ -25,7 +25,7 @@ CHANGES = ("without", "only", "equal_energy")
 
 
 def band_losses(model: nn.Module, test: Images, settings: AttributionSettings, seed: int, store: Store) -> pd.DataFrame:
-    """One row for each band (`partitions.low_middle_high`), change of CHANGES and image.
+    """One row for each band (`shell_ranges.low_middle_high`), change of CHANGES and image.
 
     seed, image, label, band, change, right, right_after, lost (probability of the label, before - after), energy
     (share of the image's energy above DC that was removed). Removed coefficients are zero, whatever the baseline.

@@ -74,13 +74,6 @@ def tables(task: Task, attributions: dict[str, Attribution], settings: Attributi
     return {name: table.assign(seed=task.seed) if len(table) else table for name, table in found.items()}
 
 
-def stacked(found: list[dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
-    """The tables of each name one below the other; a name whose tables are all empty has an empty one."""
-    names = dict.fromkeys(name for tables in found for name in tables)
-    filled = {name: [tables[name] for tables in found if name in tables and len(tables[name])] for name in names}
-    return {name: pd.concat(tables or [pd.DataFrame()]) for name, tables in filled.items()}
-
-
 def value_rows(attribution: Attribution) -> pd.DataFrame:
     """One row for each image: band_0, band_1, ..., image, error, beyond (NaN for a method without a tolerance)."""
     rows = band_table(attribution.values)
@@ -93,11 +86,6 @@ def value_rows(attribution: Attribution) -> pd.DataFrame:
 def band_table(values: Tensor) -> pd.DataFrame:
     """Values (N, B) as columns band_0, band_1, ..."""
     return pd.DataFrame(values.cpu().double().numpy(), columns=[f"band_{k}" for k in range(values.shape[1])])
-
-
-def band_columns(table: pd.DataFrame) -> list[str]:
-    """The columns band_0, band_1, ... of a table."""
-    return [name for name in table if name.startswith("band_")]
 
 
 def band_index(images: Tensor, kind: Partition, bands: int | None, basis: Basis) -> Tensor:

@@ -3,22 +3,26 @@
 A band's position is its mean shell: the mean of its first and its last, whatever the number of coefficients in each.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PREFIX = "shell_"
 
 
-def column_names(index: Tensor, shell: Tensor) -> list[str]:
+def column_names(index: "Tensor", shell: "Tensor") -> list[str]:
     """A name for each band, `shell_3` or `shell_3-5`: index (H, W), whose bands hold the whole shells of shell (H, W).
 
+    >>> import torch
     >>> column_names(torch.tensor([[0, 1, 1], [1, 1, 1], [1, 1, 1]]), torch.tensor([[0, 1, 2], [1, 1, 2], [2, 2, 2]]))
     ['shell_0', 'shell_1-2']
     """
     names = []
     for band in range(int(index.max()) + 1):
-        first, last = (int(edge) for edge in torch.aminmax(shell[index == band]))
+        first, last = (int(edge) for edge in shell[index == band].aminmax())
         names.append(f"{PREFIX}{first}" if first == last else f"{PREFIX}{first}-{last}")
     return names
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from spectroscope.attribution.shell_bands import mean_shells
-from spectroscope.frequency.partitions import first_shell, low_middle_high
+from spectroscope.frequency.shell_ranges import first_shell, low_middle_high
 from spectroscope.statistics.estimates import ratio
 
 
@@ -55,7 +55,7 @@ def shell_summaries(
     centroid, centroid_abs, negative_share: of the mean over classes, in shells (0 = DC; Wang et al. 2020, Fig. 1, count
     k = shell + 1). hf_share, class_negative: means of the classes' high-frequency shares and negative shares, over the
     classes has_share (classes,); a mean over classes can hide that single classes are negative. dc, low_sum, mid_sum,
-    high_sum: of the mean over classes, signs kept, over DC and the bands of `partitions.low_middle_high`.
+    high_sum: of the mean over classes, signs kept, over DC and the bands of `shell_ranges.low_middle_high`.
     """
     mean, shell = class_mean(curves, -2), mean_shells(edges)
     low, middle, high = low_middle_high(_n_shells(edges), hf_from).values()

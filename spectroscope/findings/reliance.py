@@ -12,10 +12,9 @@ import numpy as np
 import pandas as pd
 
 from spectroscope.attribution import shell_bands, summaries
-from spectroscope.attribution.settings import AttributionSettings
 from spectroscope.findings.tables import Finding
-from spectroscope.pipeline import io
-from spectroscope.pipeline.io import Images
+from spectroscope.pipeline import files
+from spectroscope.pipeline.arrays import Labels
 from spectroscope.statistics import cells
 from spectroscope.statistics.cells import MOST_NEGATIVE
 from spectroscope.statistics.estimates import (
@@ -68,27 +67,29 @@ class ClassCurves:
 
 def of_runs(
     folders: dict[str, Path],
-    test: Images,
-    settings: AttributionSettings,
+    test: Labels,
+    images: str,
+    hf_from: float,
     at_chance: list[str],
     statistics: StatisticsSettings,
 ) -> tuple[list[Finding], dict[str, pd.DataFrame]]:
     """What is reported of reliance: the statistics that differences are taken of, and tables by the names in TABLES.
 
-    folders: of the stage `attribution`, for each run. at_chance: runs whose curves alone are reported.
+    folders: of the stage `attribution`, for each run. images, hf_from: of its settings. at_chance: runs whose curves
+    alone are reported.
     """
-    classes, clusters = list(test.classes), test.clusters.numpy()
+    classes, clusters = list(test.classes), test.clusters
     curves, losses = [], []
     for run, folder in folders.items():  # one table at a time: together they may not fit in memory
-        drops = io.read_table(folder / "occluded_frequency.parquet")
+        drops = files.read_table(folder / "occluded_frequency.parquet")
         curves += [
-            class_curves(run, str(score), rows, len(classes), clusters, settings.images, statistics)
+            class_curves(run, str(score), rows, len(classes), clusters, images, statistics)
             for score, rows in drops.groupby("score", sort=False)
         ]
         if run not in at_chance:
-            losses.append(band_loss(run, io.read_table(folder / "band_loss.parquet"), clusters, statistics))
+            losses.append(band_loss(run, files.read_table(folder / "band_loss.parquet"), clusters, statistics))
     compared = [each for each in curves if each.run not in at_chance]
-    relied, findings = reliance(compared, settings.hf_from, statistics)
+    relied, findings = reliance(compared, hf_from, statistics)
     found = {
         "occluded_frequency": [
             _rows(shell_estimates(each), statistics, shell=_shells(each)).assign(

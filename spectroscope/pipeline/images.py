@@ -11,15 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from spectroscope.pipeline.files import SCHEMA_METADATA, parquet_writer, reading, replacing, require_parquet_schema
-
-ROWS_PER_GROUP, BYTES_PER_GROUP = 1024, 2**30  # at most
-CONTENT = "images written by spectroscope"
-_METADATA_KEY = b"spectroscope"
+from spectroscope.pipeline import arrays as numpy_arrays
+from spectroscope.pipeline.arrays import METADATA_KEY, metadata, rows_per_group
+from spectroscope.pipeline.files import SCHEMA_METADATA, parquet_writer, replacing
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **fa
                 writer = open_file.enter_context(parquet_writer(temporary, schema))
             elif not chunk_schema.equals(schema, check_metadata=True):
                 raise ValueError(f"{path}: expected chunks of one schema, got {_difference(schema, chunk_schema)}")
-            n_rows = _rows_per_group(schema.field("pixels").type.byte_width)
+            n_rows = rows_per_group(schema.field("pixels").type.byte_width)
             for start in range(0, len(arrays), n_rows):
                 block = np.ascontiguousarray(arrays[start : start + n_rows].cpu().numpy())
                 buffers = [None, pa.py_buffer(block)]  # no validity bitmap: no array is missing
@@ -86,15 +83,10 @@ def write_chunks(path: Path, chunks: Iterable[tuple[Tensor, pd.DataFrame]], **fa
             raise ValueError(f"{path}: expected at least one chunk, got none")
 
 
-def _rows_per_group(n_bytes: int) -> int:
-    """Rows of arrays of so many bytes that are written and read at once: Arrow's batches end at 2 GiB."""
-    return max(1, min(ROWS_PER_GROUP, BYTES_PER_GROUP // n_bytes))
-
-
 def _difference(schema: pa.Schema, other: pa.Schema) -> str:
     """The first column in which two schemas differ, or their metadata."""
     one, two = ([f"column {field.name} ({field.type})" for field in fields] for fields in (schema, other))
-    pairs = zip_longest([*one, _metadata(schema)], [*two, _metadata(other)])
+    pairs = zip_longest([*one, metadata(schema)], [*two, metadata(other)])
     return next(f"{a} and {b}" for a, b in pairs if a != b)
 
 
@@ -106,47 +98,24 @@ def _schema_and_rows(
         raise ValueError(f"{path}: expected one table row for each of {len(arrays)} arrays, got {len(table)}")
     if arrays.dtype not in (torch.uint8, torch.float32):
         raise ValueError(f"{path}: expected uint8 or float32 arrays, got {arrays.dtype}")
-    metadata = {"shape": list(arrays.shape[1:]), "dtype": str(arrays.dtype).removeprefix("torch."), **facts}
+    known = {"shape": list(arrays.shape[1:]), "dtype": str(arrays.dtype).removeprefix("torch."), **facts}
     n_bytes = arrays[0].numel() * arrays.element_size() if len(arrays) else 1
     rows = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     schema = rows.schema.append(pa.field("pixels", pa.binary(n_bytes)))
-    facts_as_json = json.dumps(metadata, sort_keys=True).encode()
-    return schema.with_metadata({**SCHEMA_METADATA, _METADATA_KEY: facts_as_json}), rows
+    facts_as_json = json.dumps(known, sort_keys=True).encode()
+    return schema.with_metadata({**SCHEMA_METADATA, METADATA_KEY: facts_as_json}), rows
 
 
 def read_arrays(path: Path) -> tuple[Tensor, pd.DataFrame, dict[str, Any]]:
     """Arrays (N, ...), table and facts of a file of `write_arrays`; ValueError naming the file when it is another."""
-    require_parquet_schema(path, CONTENT)
-    with reading(path, CONTENT), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        facts = _metadata(file.schema_arrow)
-        shape, dtype = tuple(facts.pop("shape")), np.dtype(facts.pop("dtype"))
-        arrays = np.empty((file.metadata.num_rows, *shape), dtype)
-        tables, start = [file.schema_arrow.empty_table().drop_columns(["pixels"]).to_pandas()], 0
-        for batch in file.iter_batches(_rows_per_group(file.schema_arrow.field("pixels").type.byte_width)):
-            pixels = batch.column("pixels")
-            # A batch may be a slice of a larger buffer, which begins `offset` arrays before it.
-            flat = np.frombuffer(pixels.buffers()[1], dtype)[pixels.offset * arrays[0].size :]
-            arrays[start : start + len(batch)] = flat[: len(batch) * arrays[0].size].reshape(-1, *shape)
-            tables.append(batch.drop_columns(["pixels"]).to_pandas())
-            start += len(batch)
-    table = pd.concat(tables[1:] or tables, ignore_index=True)
+    arrays, table, facts = numpy_arrays.read_arrays(path)
     return torch.from_numpy(arrays), table, facts
 
 
 def read_attack(path: Path) -> dict[str, tuple[Tensor, pd.DataFrame]]:
     """Perturbations and rows of every attack in one cell's file, by name: the file's stem and the variant, if any."""
-    perturbations, table, _ = read_arrays(path)
-    rows_of_variants = table.groupby("variant", sort=False).indices
-    return {
-        f"{path.stem} {variant}".strip(): (perturbations[rows], table.iloc[rows].reset_index(drop=True))
-        for variant, rows in rows_of_variants.items()
-    }
-
-
-def _metadata(schema: pa.Schema) -> dict[str, Any]:
-    if _METADATA_KEY not in (schema.metadata or {}):
-        raise ValueError(f"its schema has no entry {_METADATA_KEY.decode()!r}")
-    return json.loads(schema.metadata[_METADATA_KEY])
+    found = numpy_arrays.read_attack(path)
+    return {name: (torch.from_numpy(perturbations), rows) for name, (perturbations, rows) in found.items()}
 
 
 def write_images(path: Path, images: Images, **facts: Any) -> None:
@@ -157,19 +126,6 @@ def write_images(path: Path, images: Images, **facts: Any) -> None:
 
 def read_images(path: Path) -> Images:
     """Images with float32 pixels: uint8 pixels divided by 255, float pixels as they were written."""
-    pixels, table, facts = read_arrays(path)
-    if not {"label", "cluster"} <= set(table) or "classes" not in facts:
-        raise ValueError(f"{path}: expected labelled images, got columns {list(table)} and facts {list(facts)}")
-    labels, clusters = (torch.from_numpy(table[name].to_numpy(np.int64, copy=True)) for name in ("label", "cluster"))
-    classes = tuple(facts["classes"])
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
-        raise ValueError(f"{path}: expected labels 0..{len(classes) - 1}, got {labels.min()}..{labels.max()}")
-    return Images(pixels.div(255) if pixels.dtype == torch.uint8 else pixels, labels, classes, clusters)
-
-
-def read_facts(path: Path) -> dict[str, Any]:
-    """The facts that the writer of a file of arrays or images added: without shape, dtype and class names."""
-    require_parquet_schema(path, CONTENT)
-    with reading(path, CONTENT):
-        metadata = _metadata(pq.read_schema(path))
-    return {key: value for key, value in metadata.items() if key not in ("shape", "dtype", "classes")}
+    found = numpy_arrays.read_images(path)
+    pixels, labels, clusters = (torch.from_numpy(array) for array in (found.pixels, found.labels, found.clusters))
+    return Images(pixels, labels, found.classes, clusters)

@@ -20,7 +20,8 @@ from spectroscope.attacks.registry import expand_variants, lookup
 from spectroscope.attribution.heat_map import half_plane
 from spectroscope.attribution.occlusion import drops_by_score
 from spectroscope.attribution.sampled_heat_map import draw_waves, ring_means, rings_of_waves, wave_effects, wave_signs
-from spectroscope.frequency.partitions import by_band, cycles_per_side, equal_width, low_middle_high, mean_power
+from spectroscope.frequency.partitions import by_band, cycles_per_side, equal_width, mean_power
+from spectroscope.frequency.shell_ranges import low_middle_high
 from spectroscope.frequency.spectrum import shells
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.memory import within_memory

@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
-from spectroscope.pipeline import io
+from spectroscope.pipeline import files
 from spectroscope.report import page
 
 if __name__ == "__main__":
-    io.write_text(Path(sys.argv[1]), page.plots_template())
+    files.write_text(Path(sys.argv[1]), page.plots_template())

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
-from torch import Tensor
 
 from spectroscope.report.style import DIVERGING, SEQUENTIAL
 
@@ -30,7 +30,7 @@ class Cell:
     note: str = ""
 
 
-def picture(pixels: np.ndarray | Tensor, text: str, height: int = 64) -> Picture:
+def picture(pixels: ArrayLike, text: str, height: int = 64) -> Picture:
     """Pixels (C, H, W), clipped to [0, 1], as a picture `height` CSS pixels high."""
     values = (np.clip(np.asarray(pixels, float), 0, 1) * 255).round().astype(np.uint8)  # (C, H, W)
     if len(values) == 1 or (values == values[:1]).all():

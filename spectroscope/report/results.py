@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from spectroscope.pipeline import io
+from spectroscope.pipeline import arrays, files
+from spectroscope.pipeline.arrays import ArrayImages
 from spectroscope.report import style
 
 CANDIDATES = 64  # attacked images of each cell among which one is chosen to be shown
@@ -67,9 +68,9 @@ class Results:
     tables: dict[str, pd.DataFrame]
     rct_maps: pd.DataFrame
     attribution_maps: dict[str, pd.DataFrame]
-    images: io.Images
-    bands: dict[str, io.Images]
-    adversaries: dict[tuple[str, str], tuple[Tensor, pd.DataFrame]]
+    images: ArrayImages
+    bands: dict[str, ArrayImages]
+    adversaries: dict[tuple[str, str], tuple[np.ndarray, pd.DataFrame]]
 
     @property
     def run_colours(self) -> style.RunColours:
@@ -108,7 +109,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     tables = {}
     for name, columns in {**TABLES, **OPTIONAL_TABLES}.items():
         path = folder / f"{name}.csv"
-        tables[name] = table = io.read_table(path)
+        tables[name] = table = files.read_table(path)
         if table.empty and name in OPTIONAL_TABLES:
             continue
         missing = [column for column in columns.split() if column not in table]
@@ -119,17 +120,17 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def read_adversaries(folder: Path, settings: dict[str, Any]) -> dict[tuple[str, str], tuple[Tensor, pd.DataFrame]]:
+def read_adversaries(folder: Path, settings: dict[str, Any]) -> dict[tuple[str, str], tuple[np.ndarray, pd.DataFrame]]:
     """Candidates to be shown of every run, attack and variant."""
     adversaries = {}
     for run in settings["runs"]:
         for attack in settings["attacks"]:
-            for variant, (perturbations, rows) in io.read_attack(folder / run / f"{attack}.parquet").items():
+            for variant, (perturbations, rows) in arrays.read_attack(folder / run / f"{attack}.parquet").items():
                 adversaries[run, variant] = candidates(perturbations, rows)
     return adversaries
 
 
-def candidates(perturbations: Tensor, rows: pd.DataFrame) -> tuple[Tensor, pd.DataFrame]:
+def candidates(perturbations: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
     """Perturbations and rows of the first CANDIDATES images of the lowest seed."""
     rows = rows[rows["seed"] == rows["seed"].min()].head(CANDIDATES)
     return perturbations[rows.index.to_list()], rows

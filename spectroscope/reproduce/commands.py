@@ -31,10 +31,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Exit:
-    """How a task ended: exit code, negative for a signal; largest resident memory of one of its processes in MB."""
+    """How a task ended: exit code, negative for a signal; largest resident memory of one of its processes in MB.
+
+    `reason`: of an end that is not the task's own, as an error of a cluster; else empty.
+    """
 
     code: int
     peak_mb: float
+    reason: str = ""
 
 
 def task(stage: Any, log: Path, extra: Mapping[str, str]) -> Task:

@@ -1,11 +1,11 @@
 """The command of a stage on a worker of a Dask cluster, whose workers see the folder of the project at the same path.
 
-A worker learns from a file in that folder whether the driver still wants the result: the driver counts in it, and
-removes it when it stops.
+A worker learns from a file in that folder, the lease, whether the driver still wants the result: the driver counts in
+it, and removes it when it stops. A worker that does not see the lease works in another folder.
 """
 
-import hashlib
 import os
+import platform
 import sys
 import threading
 import time
@@ -20,7 +20,6 @@ from spectroscope.reproduce.record import write_text
 SECONDS_BETWEEN_BEATS = 5
 SECONDS_WITHOUT_BEAT = 60  # then the driver counts as dead
 SECONDS_BETWEEN_LOOKS = 0.2
-COMPARED = ("params.yaml", "dvc.yaml")
 PASSED_ON = ("SPECTROSCOPE_", "OMP_NUM_THREADS", "DVC_ROOT", "DVC_STAGE")  # begin of variables that a worker is given
 
 
@@ -39,14 +38,19 @@ class Cluster:
             self.client = distributed.Client(address, timeout=20, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"--dask: expected the address of a scheduler, got {address!r} ({error})") from None
-        try:
-            self._compare_files(root)
-        except BaseException:
-            self.client.close()
-            raise
-        self.lease, self.number = folder / "lease", uuid.uuid4().hex
+        self.number = uuid.uuid4().hex
+        for old in folder.glob("lease-*"):  # of a driver that was killed
+            old.unlink()
+        # A new name: a network file system may remember for a while that a worker saw no file of an old one.
+        self.lease = folder / f"lease-{self.number}"
         self.stopping = threading.Event()
         self._beat(0)
+        try:
+            self._refuse_other_folders(root)
+        except BaseException:
+            self.lease.unlink(missing_ok=True)
+            self.client.close()
+            raise
         self.thread = threading.Thread(target=self._beats, daemon=True)
         self.thread.start()
 
@@ -67,21 +71,20 @@ class Cluster:
         self.stop()
         self.client.close()
 
-    def _compare_files(self, root: Path) -> None:
-        here = digests(str(root))
+    def _refuse_other_folders(self, root: Path) -> None:
         try:
-            workers = self.client.run(digests, str(root))
-        except ImportError as error:
-            raise ValueError(f"--dask: expected workers that can import spectroscope, got: {error}") from None
+            workers = self.client.run(sees, str(self.lease), self.number)
+        except (ImportError, AttributeError) as error:  # no such package there, or another version of it
+            raise ValueError(
+                f"--dask: expected workers that can import this version of spectroscope, got: {error}"
+            ) from None
         if not workers:
             raise ValueError("--dask: expected at least one worker, got none")
         for worker, there in sorted(workers.items()):
-            for name in here:
-                if here[name] != there[name]:
-                    raise ValueError(
-                        f"--dask: expected every worker to see the folder {root}, but at {worker} {name} is "
-                        f"{'another file' if there[name] else 'missing'}"
-                    )
+            if not there:
+                raise ValueError(
+                    f"--dask: expected every worker to see the folder {root}, got another folder or none at {worker}"
+                )
 
     def _beat(self, count: int) -> None:
         write_text(self.lease, f"{self.number} {count}")
@@ -101,11 +104,14 @@ class OnWorker:
         self.cluster, self.future = cluster, future
 
     def poll(self) -> Exit | None:
-        """How the task ended, None while it runs or waits; an error of the cluster counts as exit code 1."""
+        """How the task ended, None while it runs or waits; an error of the cluster has what the cluster said."""
         if not self.future.done():
             return None
-        if self.future.status != "finished":
-            return Exit(1, 0.0)
+        if self.future.status == "error":  # such as a worker that died, with the program that it ran
+            error = self.future.exception()
+            return Exit(1, 0.0, f"the cluster says {type(error).__name__}: {' '.join(str(error).split())}")
+        if self.future.status != "finished":  # cancelled, or lost with the scheduler
+            return Exit(1, 0.0, f"the cluster says that it is {self.future.status}")
         return Exit(*self.future.result())
 
     def ask(self) -> None:
@@ -121,16 +127,18 @@ class OnWorker:
         self.future.cancel()
 
 
-def digests(root: str) -> dict[str, str]:
-    """SHA-256 of the files COMPARED in a folder, "" for one that is not there."""
-    files = {name: Path(root) / name for name in COMPARED}
-    return {
-        name: hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else "" for name, file in files.items()
-    }
+def sees(lease: str, number: str) -> bool:
+    """On a worker: whether it sees the lease of this driver."""
+    try:
+        return Path(lease).read_text().startswith(number)
+    except OSError:
+        return False
 
 
-def run(task: Task, lease: str, number: str) -> tuple[int, float]:
-    """On a worker: run a task while the lease of this driver lives. Exit code and largest resident memory in MB."""
+def run(task: Task, lease: str, number: str) -> tuple[int, float, str]:
+    """On a worker: run a task while the lease of this driver lives. The fields of an `Exit`."""
+    if not sees(lease, number):  # a worker that came later, or a driver that stopped
+        return 1, 0.0, f"a worker on {platform.node()} does not see {lease}"
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     job = Local(Task(task.commands, task.folder, {**os.environ, "PATH": path, **task.environment}, task.log))
     seen, since = "", time.monotonic()
@@ -145,6 +153,6 @@ def run(task: Task, lease: str, number: str) -> tuple[int, float]:
             seen, since = text, time.monotonic()
         if not text.startswith(number) or time.monotonic() - since > SECONDS_WITHOUT_BEAT:
             job.end()
-            return 143, job.peak_mb
+            return 143, job.peak_mb, ""
         time.sleep(SECONDS_BETWEEN_LOOKS)
-    return end.code, end.peak_mb
+    return end.code, end.peak_mb, end.reason

@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spectroscope.reproduce import lockfile
 from spectroscope.reproduce.record import spoken
 
 REASONS_SHOWN = 6
@@ -12,47 +11,44 @@ MISSING = object()
 
 
 def lines(graph: Any, steps: list[Any], cells: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each stage that would run, in order: why, and how long it took last time; then the sum.
+    """A line for each stage that would run, in order: why, and how long it took last time; then the sums.
 
-    A stage whose inputs come out as they were is skipped by `repro`, and one whose result is in DVC's cache is not
-    computed: neither is known beforehand.
+    A stage without a reason of its own is named with those before it that have one: `repro` skips it where its inputs
+    come out as they were. That is not known beforehand, nor whether DVC's cache has the result of a stage.
     """
-    known = lockfile.names(Path("dvc.lock"))
-    run: dict[Any, str] = {}
+    sure: dict[Any, list[str]] = {}  # reasons
+    perhaps: dict[Any, list[Any]] = {}  # the stages before with reasons
     for stage in steps:
-        upstream = [other for other in graph.successors(stage) if other in run]
-        to_be_made = {out.fs_path for other in upstream for out in other.outs}
-        recorded = not hasattr(stage, "name") or stage.name in known
-        found = [] if stage.frozen else reasons(stage, recorded, to_be_made)
-        if not found and upstream:
-            found = [f"if the results of {_some([other.addressing for other in upstream])} change"]
-        if found:
-            run[stage] = _some(found)
-    seconds = {stage: cells[stage.addressing]["seconds"] for stage in run if stage.addressing in cells}
-    for stage, why in run.items():
+        before = [other for other in graph.successors(stage) if other in sure or other in perhaps]
+        if found := reasons(stage, {out.fs_path for other in before for out in other.outs}):
+            sure[stage] = found
+        elif before:
+            perhaps[stage] = list(dict.fromkeys(root for other in before for root in perhaps.get(other, [other])))
+    seconds = {stage: cells[stage.addressing]["seconds"] for stage in steps if stage.addressing in cells}
+    for stage in steps:
         took = f" ({spoken(seconds[stage])} last time)" if stage in seconds else ""
-        yield f"{stage.addressing}: {why}{took}"
-    if not run:
-        yield f"nothing to do: all of {_count(len(steps))} are up to date"
+        if stage in sure:
+            yield f"{stage.addressing}: {_some(sure[stage])}{took}"
+        elif stage in perhaps:
+            roots = _some([root.addressing for root in perhaps[stage]])
+            yield f"{stage.addressing}: if the results of {roots} change{took}"
+    if not sure:
+        yield f"nothing to do: {_count(len(steps))} up to date"
         return
-    total = f"{len(run)} of {_count(len(steps))} to look at"
-    if seconds:
-        missing = len(run) - len(seconds)
-        total += f", {spoken(sum(seconds.values()))} one after the other by last time's figures"
-        total += f" ({missing} never timed here)" if missing else ""
-    yield total
+    yield f"{len(sure)} of {_count(len(steps))} to run or to fetch from the cache{_sum(sure, seconds)}"
+    if perhaps:
+        yield f"{len(perhaps)} more if those results change{_sum(perhaps, seconds)}"
 
 
-def reasons(stage: Any, recorded: bool, to_be_made: Collection[str]) -> list[str]:
+def reasons(stage: Any, to_be_made: Collection[str]) -> list[str]:
     """Why a stage would run as things are now, without what the stages before it may change; [] if it would not.
 
-    `recorded`: whether dvc.lock has it. `to_be_made`: paths of outputs of stages that would run before it, which are no
-    reason where they are missing.
+    `to_be_made`: paths of outputs of stages that would run before it, which are no reason where they are missing.
     """
-    if not recorded:
+    if not any(entry.hash_info for entry in (*stage.deps, *stage.outs)):  # dvc.lock does not have it
         return ["never run"]
     found = ["its command changed"] if stage.changed_stage() else []
-    for dep in stage.deps:
+    for dep in () if stage.frozen else stage.deps:  # a frozen stage runs for none, but changed outputs are recorded
         if not (status := dep.status()):
             continue
         if hasattr(dep, "read_params"):
@@ -66,7 +62,7 @@ def reasons(stage: Any, recorded: bool, to_be_made: Collection[str]) -> list[str
     for out in stage.outs:
         if status := out.status():
             found.append(f"output {_state(str(out), status[str(out)])}")
-    if stage.is_callback or stage.always_changed:
+    if (stage.is_callback or stage.always_changed) and not stage.frozen:
         found.append("it runs every time")
     return found
 
@@ -102,6 +98,13 @@ def _short(value: Any) -> str:
 def _some(texts: list[str]) -> str:
     more = len(texts) - REASONS_SHOWN
     return ", ".join(texts[:REASONS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _sum(stages: Collection[Any], seconds: Mapping[Any, float]) -> str:
+    """How long stages took last time, one after the other; "" if none was timed."""
+    timed = [seconds[stage] for stage in stages if stage in seconds]
+    missing = f" ({len(stages) - len(timed)} never timed here)" if len(timed) < len(stages) else ""
+    return f", {spoken(sum(timed))} one after the other by last time's figures{missing}" if timed else ""
 
 
 def _count(n: int) -> str:

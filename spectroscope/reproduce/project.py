@@ -56,8 +56,8 @@ def locked() -> Iterator[Any]:
 def steps(repo: Any, targets: Sequence[str]) -> tuple[Any, list[Any]]:
     """DVC's graph, whose edges lead from a stage to those it needs, and what `dvc repro` looks at, in its order.
 
-    `targets`: names of stages, cells or outputs; none means the whole dvc.yaml. ValueError for an unknown one, naming
-    the nearest, and for a damaged dvc.yaml or dvc.lock.
+    `targets`: names of stages or cells, outputs, files of one, or folders of several; none means the whole dvc.yaml.
+    ValueError for an unknown one, naming the nearest, and for a damaged dvc.yaml or dvc.lock.
     """
     from dvc.exceptions import DvcException
     from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -73,12 +73,24 @@ def steps(repo: Any, targets: Sequence[str]) -> tuple[Any, list[Any]]:
         except DvcException as error:
             if target == "dvc.yaml":
                 raise ValueError(_message(error)) from None
+            if makers := _makers(graph, Path(target).absolute()):
+                stages += makers
+                continue
             cells = [stage.addressing for stage in graph]
             known = {*cells, *(cell.partition("@")[0] for cell in cells), *(str(o) for s in graph for o in s.outs)}
             near = difflib.get_close_matches(target, sorted(known), n=3, cutoff=0.4)
             advice = f"; nearest: {', '.join(near)}" if near else ""
             raise ValueError(f"expected a stage, a cell or an output, got {target!r}{advice}") from None
     return graph, list(plan_repro(graph, stages))
+
+
+def _makers(graph: Any, path: Path) -> list[Any]:
+    """The stages of which a path is an output, or within one, or a folder that holds one."""
+
+    def among(output: Path) -> bool:
+        return path == output or output in path.parents or path in output.parents
+
+    return [stage for stage in graph if any(among(Path(out.fs_path)) for out in stage.outs)]
 
 
 def lock_differs_from_commit() -> bool:

@@ -24,11 +24,16 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """`seconds`, `peak_mb`, `threads` and `jobs` of the last run of each cell that has run here; {} if none has."""
+    """`seconds`, `peak_mb`, `threads` and `jobs` of the last run of each cell that has run here.
+
+    {} if none has, or if the file is damaged: it only serves to expect.
+    """
     try:
-        return json.loads((folder / CELLS).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        cells = json.loads((folder / CELLS).read_text())
+    except (FileNotFoundError, ValueError):
         return {}
+    whole = isinstance(cells, dict) and all(isinstance(cell, dict) and "seconds" in cell for cell in cells.values())
+    return cells if whole else {}
 
 
 def write(folder: Path, cells: Mapping[str, Mapping[str, Any]]) -> None:

@@ -5,6 +5,7 @@ by this process, in one thread, between two looks at the processes: the parts of
 after the command, in its order.
 """
 
+import glob
 import os
 import signal
 import time
@@ -73,6 +74,15 @@ class Outcome:
         return len(self.up_to_date) + len(self.cached) + len(self.ran)
 
 
+@dataclass(frozen=True)
+class Running:
+    """A cell whose command runs. `read`: what its dependencies were when it began."""
+
+    job: Job
+    began: float
+    read: list[Any]
+
+
 @dataclass
 class Work:
     """How far the work is. `before`: entries that dvc.lock had when it began."""
@@ -82,7 +92,7 @@ class Work:
     before: set[str]
     waiting: list[Any]  # not looked at yet
     changed: list[Any] = field(default_factory=list)  # to be run
-    running: dict[Any, tuple[Job, float]] = field(default_factory=dict)  # with the time of their begin
+    running: dict[Any, "Running"] = field(default_factory=dict)
     outcome: Outcome = field(default_factory=Outcome)
 
     def stops(self) -> bool:
@@ -105,10 +115,10 @@ def reproduce(pipeline: Pipeline, signals: Sequence[int]) -> Outcome:
     work = Work(pipeline, signals, _entries_before(pipeline), _by_urgency(pipeline))
     try:
         while work.waiting or work.changed or work.running:
-            for stage, (job, began) in list(work.running.items()):
-                if (end := job.poll()) is not None:
+            for stage, running in list(work.running.items()):
+                if (end := running.job.poll()) is not None:
                     del work.running[stage]
-                    _settle(work, stage, end, time.monotonic() - began)
+                    _settle(work, stage, end, running)
             if signals:
                 work.outcome.ended = [stage.addressing for stage in work.running]
                 _end_all(work)
@@ -162,10 +172,10 @@ def _ready(work: Work) -> list[Any]:
 
 
 def _end_all(work: Work) -> None:
-    for job, _ in work.running.values():
-        job.ask()
+    for running in work.running.values():
+        running.job.ask()
     while work.running:
-        work.running.popitem()[1][0].end()
+        work.running.popitem()[1].job.end()
 
 
 def _look_at(work: Work, stage: Any) -> None:
@@ -193,12 +203,13 @@ def _begin(work: Work, stage: Any) -> None:
 
     try:
         stage.remove_outs(ignore_remove=False, force=False)
+        _remove_parts(stage)
         try:
-            stage.repo.stage_cache.restore(stage, run_cache=True, pull=False)
+            _restore(stage)
         except RunCacheNotFoundError:
             stage.save_deps()
             job = work.pipeline.start(commands.task(stage, _log(work, stage), work.pipeline.extra))
-            work.running[stage] = job, time.monotonic()
+            work.running[stage] = Running(job, time.monotonic(), [dep.hash_info for dep in stage.deps])
             work.say(stage, "started", _time_left(work))
             return
         _save(work, stage)
@@ -208,14 +219,44 @@ def _begin(work: Work, stage: Any) -> None:
         _fail(work, stage, str(error))
 
 
-def _settle(work: Work, stage: Any, end: Exit, seconds: float) -> None:
-    """Record a stage whose command has ended."""
+def _restore(stage: Any) -> None:
+    """Check the result of a stage out of DVC's cache; RunCacheNotFoundError when it is not there."""
+    from dvc.stage.cache import RunCacheNotFoundError, _get_stage_hash
+
+    runs = stage.repo.stage_cache
+    try:
+        runs.restore(stage, run_cache=True, pull=False)
+    except TypeError:
+        # A kill between two steps of DVC leaves the folder of an entry empty, at which DVC fails from then on.
+        folder = Path(runs._get_cache_dir(_get_stage_hash(stage)))
+        if any(folder.iterdir()):
+            raise
+        folder.rmdir()
+        raise RunCacheNotFoundError(stage) from None
+
+
+def _remove_parts(stage: Any) -> None:
+    """Remove what a killed process left half written beside an output: the temporary files of `pipeline.files`."""
+    for path in (Path(out.fs_path) for out in stage.outs):
+        for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+            part.unlink()
+
+
+def _settle(work: Work, stage: Any, end: Exit, running: Running) -> None:
+    """Record a stage whose command has ended, unless a dependency is no longer what it was at the begin."""
+    seconds = time.monotonic() - running.began
     if end.code:
         text = f"exit code {end.code}" if end.code > 0 else f"ended by signal {-end.code}"
-        _fail(work, stage, text, _log(work, stage))
+        _fail(work, stage, end.reason or text, _log(work, stage))
         return
     try:
         stage.repo._reset()  # as `dvc repro` does at a command, which may have changed what DVC has read
+        stage.save_deps()
+        pairs = zip(stage.deps, running.read, strict=True)
+        if changed := [str(dep) for dep, before in pairs if dep.hash_info != before]:
+            # DVC would record the new dependency with the result of the old one.
+            _fail(work, stage, f"{', '.join(changed)} changed while it ran: its result is not recorded")
+            return
         _save(work, stage)
     except Exception as error:  # of DVC, git or the system: the cell is named, the others are finished
         _fail(work, stage, str(error), _log(work, stage))
@@ -258,7 +299,7 @@ def _time_left(work: Work) -> float:
         return 0.0
     now = time.monotonic()
     left = {stage: seconds[stage.addressing] for stage in (*work.waiting, *work.changed)}
-    left |= {stage: max(0.0, seconds[stage.addressing] - now + began) for stage, (_, began) in work.running.items()}
+    left |= {stage: max(0.0, seconds[stage.addressing] - now + cell.began) for stage, cell in work.running.items()}
     longest = max(_longest_paths(work.pipeline, left).values(), default=0.0)
     return max(longest, sum(left.values()) / work.pipeline.jobs)
 

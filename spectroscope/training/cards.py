@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from spectroscope.pipeline import io
-
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
+
+    from spectroscope.pipeline.images import Images
 
 TASK = "image-classification"  # the hub's name of it
 
 
 def describe(
-    run: str, settings: dict[str, Any], images: io.Images, facts: dict[str, Any], epochs: pd.DataFrame
+    run: str, settings: dict[str, Any], images: "Images", facts: dict[str, Any], epochs: pd.DataFrame
 ) -> dict[str, Any]:
     """The card that training writes: settings, data with its digest, held-out accuracies of each seed's kept epoch.
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from spectroscope.attribution.compare import band_columns
+from spectroscope.attribution.tables import band_columns
 from spectroscope.statistics.cells import CELLS
 from spectroscope.statistics.estimates import (
     Estimates,

@@ -1,26 +1,33 @@
 """Recovery: does each method name the frequencies of a planted cue, and does removing what it names hurt?"""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
-from spectroscope.attribution.compare import band_columns
-from spectroscope.dataset.planted import PlantedSettings
-from spectroscope.dataset.registry import DatasetSettings
-from spectroscope.frequency.partitions import positions
-from spectroscope.frequency.spectrum import shells
+from spectroscope.attribution.tables import band_columns
+from spectroscope.pipeline import params
 from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.validation.tables import compared_positions
 
 Positions = list[tuple[float, float]]
 
 
-def planted_positions(dataset: DatasetSettings) -> Positions:
-    """Position of the lowest and of the highest shell of each planted cue; none for other data sets."""
-    if not isinstance(dataset, PlantedSettings):
+def planted_positions(dataset: dict[str, Any]) -> Positions:
+    """Position of the lowest and of the highest shell of each planted cue; none for other data sets.
+
+    dataset: the section of params.yaml, whose class would import torch for every data set.
+    """
+    if dataset["name"] != "planted":
         return []
-    of_shell = positions(shells(dataset.size, dataset.size), "dct").tolist()
-    return [(of_shell[cue.low], of_shell[cue.high - 1]) for cue in dataset.cues]
+    from spectroscope.dataset.planted import PlantedSettings
+    from spectroscope.frequency.partitions import positions
+    from spectroscope.frequency.spectrum import shells
+
+    planted = params.validate(dataset, PlantedSettings, "dataset")
+    of_shell = positions(shells(planted.size, planted.size), "dct").tolist()
+    return [(of_shell[cue.low], of_shell[cue.high - 1]) for cue in planted.cues]
 
 
 def recovery(

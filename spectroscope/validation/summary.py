@@ -5,7 +5,6 @@ import pandas as pd
 
 from spectroscope.statistics.estimates import StatisticsSettings
 from spectroscope.validation import agreement, choices, tables
-from spectroscope.validation.checks import ValidationSettings
 from spectroscope.validation.recovery import Positions, recovery
 
 # Tables of the stage `attribution` that are read for each run.
@@ -32,7 +31,6 @@ def across_runs(
     reference: str,
     planted: Positions,
     hf_from: float,
-    checks: ValidationSettings,
     clusters: np.ndarray,
     settings: StatisticsSettings,
     rng: np.random.Generator,
@@ -41,7 +39,7 @@ def across_runs(
 
     rng: for `agreement.concordance`. choices: of `choices.by_choice`, only with a multiverse. sanity: the reference
     against its counterparts of the same seed that learned permuted labels, on the images of the check `sanity` where it
-    was made. planted: see `recovery.planted_positions`.
+    was made. planted: see `recovery.planted_positions`. The tables of a check that was not made are empty.
     """
     relabelled = [_before(runs[run]).assign(shuffled="labels", share=1.0) for run in permuted]
     before = _before(runs[reference])
@@ -55,7 +53,7 @@ def across_runs(
         "multiverse": pd.DataFrame(),
         "signs": pd.DataFrame(),
     }
-    if checks.multiverse:
+    if len(runs[reference]["multiverse"]):
         multiverse, bands = {run: read["multiverse"] for run, read in runs.items()}, runs[reference]["multiverse_bands"]
         found["choices"] = choices.by_choice(multiverse, bands, hf_from, clusters, settings)
         found["multiverse"] = choices.contrasts(found["choices"], reference, settings)

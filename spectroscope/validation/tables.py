@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
 
-from spectroscope.attribution.compare import band_columns
 from spectroscope.attribution.summaries import centroid, hf_share
+from spectroscope.attribution.tables import band_columns
 from spectroscope.statistics.estimates import (
     Estimates,
     StatisticsSettings,

@@ -1,16 +1,13 @@
 """Class curves and their summaries, worked out by hand; what is compared, left out and marked."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from findings_cases import CLASSES, SETTINGS, attribution
 
 from spectroscope.findings import reliance
 from spectroscope.pipeline import io
-from spectroscope.pipeline.io import Images
+from spectroscope.pipeline.arrays import Labels
 from spectroscope.statistics.estimates import SUMMARY
 
 CURVES = {0: [5.0, 1.0, 0.0, 3.0], 2: [3.0, 2.0, 2.0, -1.0]}  # mean 4, 1.5, 1, 1; shells 0..3
@@ -37,10 +34,9 @@ def of_runs(tmp_path):
             io.write_table(folders[run] / "occluded_frequency.parquet", table)
             io.write_table(folders[run] / "band_loss.parquet", losses(table) if without is None else without)
         n = 1 + int(table["image"].max())
-        clusters = None if clusters is None else torch.tensor(clusters)
-        test = Images(torch.zeros(n, 1, 4, 4), torch.zeros(n, dtype=torch.int64), tuple(classes), clusters)
-        settings = SimpleNamespace(images=images, hf_from=0.5)
-        return reliance.of_runs(folders, test, settings, list(at_chance), SETTINGS)
+        clusters = np.arange(n) if clusters is None else np.array(clusters)
+        test = Labels(np.zeros(n, np.int64), clusters, tuple(classes))
+        return reliance.of_runs(folders, test, images, 0.5, list(at_chance), SETTINGS)
 
     return compute
 

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from spectroscope.pipeline import io
-from spectroscope.pipeline.images import ROWS_PER_GROUP
+from spectroscope.pipeline import arrays, io
+from spectroscope.pipeline.arrays import ROWS_PER_GROUP
 
 
 def images(n=7, dtype=torch.float32, shape=(3, 4, 5), seed=0):
@@ -36,7 +36,7 @@ def test_arrays_survive_a_round_trip_over_any_number_of_row_groups(tmp_path, n, 
 def test_arrays_in_row_groups_of_another_size_are_read(tmp_path, monkeypatch, rows_per_group):
     written = images(3000)
     with monkeypatch.context() as patch:
-        patch.setattr("spectroscope.pipeline.images.ROWS_PER_GROUP", rows_per_group)
+        patch.setattr("spectroscope.pipeline.arrays.ROWS_PER_GROUP", rows_per_group)
         io.write_images(tmp_path / "a.parquet", written)
     found = io.read_images(tmp_path / "a.parquet")
     assert torch.equal(found.pixels, written.pixels) and torch.equal(found.labels, written.labels)
@@ -204,9 +204,36 @@ def test_arrays_without_labels_are_refused_as_images(tmp_path):
     io.write_arrays(tmp_path / "a.parquet", torch.zeros(2, 3), pd.DataFrame({"seed": [0, 1]}))
     with pytest.raises(ValueError, match=r"a\.parquet: expected labelled images, got columns \['seed'\]"):
         io.read_images(tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet: expected labelled images, got columns \[\]"):
+        arrays.read_labels(tmp_path / "a.parquet")
 
 
-READERS = (io.read_images, io.read_arrays, io.read_facts)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_numpy_and_torch_read_the_same_images(tmp_path, dtype):
+    # 256 pixels an image: every value of uint8, over 255 to the last bit
+    pixels = torch.arange(256).reshape(1, 1, 16, 16).repeat(5, 3, 1, 1).to(dtype)
+    written = io.Images(pixels, torch.tensor([2, 0, 1, 1, 0]), ("ant", "bee", "cat"), torch.tensor([7, 7, 3, 0, 0]))
+    io.write_images(tmp_path / "a.parquet", written)
+    tensors, read, labels = (
+        reader(tmp_path / "a.parquet") for reader in (io.read_images, arrays.read_images, arrays.read_labels)
+    )
+    expected = pixels.div(255) if dtype == torch.uint8 else pixels
+    for found in (tensors.pixels.numpy(), read.pixels):
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, expected.numpy())
+    for found in (tensors, read, labels):
+        assert found.labels.tolist() == [2, 0, 1, 1, 0] and found.clusters.tolist() == [7, 7, 3, 0, 0]
+        assert found.classes == ("ant", "bee", "cat")
+
+
+def test_labels_out_of_range_are_refused_by_every_reader(tmp_path):
+    io.write_images(tmp_path / "a.parquet", replace(images(), classes=("ant", "bee")))
+    for reader in (io.read_images, arrays.read_images, arrays.read_labels):
+        with pytest.raises(ValueError, match=r"a\.parquet: expected labels 0\.\.1, got 0\.\.2"):
+            reader(tmp_path / "a.parquet")
+
+
+READERS = (io.read_images, io.read_arrays, io.read_facts, arrays.read_images, arrays.read_labels)
 
 
 def test_a_table_is_refused_as_images(tmp_path):
@@ -235,12 +262,12 @@ def test_images_of_another_schema_version_are_refused_with_the_remedy(tmp_path, 
 
 
 def test_large_arrays_are_written_and_read_a_few_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr("spectroscope.pipeline.images.BYTES_PER_GROUP", 700)  # an image has 240 bytes
+    monkeypatch.setattr("spectroscope.pipeline.arrays.BYTES_PER_GROUP", 700)  # an image has 240 bytes
     written = images(7)
     io.write_images(tmp_path / "a.parquet", written)
     assert pq.ParquetFile(tmp_path / "a.parquet").num_row_groups == 4
     assert torch.equal(io.read_images(tmp_path / "a.parquet").pixels, written.pixels)
-    monkeypatch.setattr("spectroscope.pipeline.images.BYTES_PER_GROUP", 1)
+    monkeypatch.setattr("spectroscope.pipeline.arrays.BYTES_PER_GROUP", 1)
     assert torch.equal(io.read_images(tmp_path / "a.parquet").pixels, written.pixels)
 
 

@@ -135,7 +135,7 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from spectroscope.pipeline import io
-from spectroscope.pipeline.images import ROWS_PER_GROUP
+from spectroscope.pipeline.arrays import ROWS_PER_GROUP
 import pandas as pd, pyarrow.parquet as pq, torch
 
 def hang(writer, *arguments):

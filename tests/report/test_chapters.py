@@ -3,18 +3,18 @@
 import io as memory
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import report_tables
-import torch
 import vl_convert
 from report_pages import decoded
 from report_tables import ATTACKS, LAYERS, RUNS, SHELLS, cell, study, tables
 
-from spectroscope.pipeline import io
+from spectroscope.pipeline.arrays import ArrayImages
 from spectroscope.report import page
 from spectroscope.report.chapters import (
     attack_checks,
@@ -232,11 +232,11 @@ def test_a_cell_of_a_matrix_without_a_number_is_empty(table):
 
 
 def test_a_band_without_dc_is_shown_around_mid_grey(monkeypatch):
-    wave = torch.tensor([[0.1, -0.1], [-0.1, 0.1]]).expand(1, 1, 2, 2)
-    images = io.Images(torch.full((1, 1, 2, 2), 0.25), torch.tensor([0]), ("moon",))
+    wave = np.array([[[[0.1, -0.1], [-0.1, 0.1]]]], np.float32)
+    images = ArrayImages(np.full((1, 1, 2, 2), 0.25, np.float32), np.array([0]), np.array([0]), ("moon",))
     columns, ((_, (original, high)),), *_ = grids(
         monkeypatch,
-        lambda: bands.samples(images, {"full": images, "high": io.Images(wave, images.labels, images.classes)}),
+        lambda: bands.samples(images, {"full": images, "high": replace(images, pixels=wave)}),
     )
     assert columns == ["original", "high"]  # a band that keeps everything is not shown twice
     assert (decoded(original.pictures[0]) == 64).all()  # the image itself is not moved

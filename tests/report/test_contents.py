@@ -5,6 +5,7 @@ import itertools
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,7 +117,7 @@ def test_a_class_named_like_markup_leaves_the_page_whole():
         tables = {
             name: rows.replace({"class": dict(zip(CLASSES, classes, strict=True))}) for name, rows in tables.items()
         }
-        images = io.Images(report_tables.images().pixels, report_tables.images().labels, tuple(classes))
+        images = replace(report_tables.images(), classes=tuple(classes))
         results = report_tables.study(1, images=images, bands=dict.fromkeys(BANDS, images), tables=tables)
         shown = [chapter.blocks(results) for chapter in (attacks, attribution, bands, dataset, information)]
         return Elements("".join(itertools.chain(*shown))).tags

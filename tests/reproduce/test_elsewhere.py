@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("dvc")
 
-from spectroscope.reproduce import command
+from spectroscope.reproduce import command, commands, dask_cluster, project
 from tests import toy_study
 
 pytestmark = [
@@ -94,7 +95,7 @@ def test_a_cluster_leaves_the_bytes_of_dvc_repro(study, cluster, at, tmp_path):
     assert lines[-1] == "12 ran, 0 from the cache, 0 up to date"
     assert toy_study.call(tmp_path / "twin", "dvc", "repro").returncode == 0
     assert toy_study.state(study) == toy_study.state(tmp_path / "twin")
-    assert not (study / ".dvc" / "tmp" / "spectroscope" / "lease").exists()
+    assert not list((study / ".dvc" / "tmp" / "spectroscope").glob("lease*"))
 
 
 def test_a_cell_that_fails_on_a_cluster_is_named_with_what_it_printed(study, cluster, at):
@@ -106,13 +107,40 @@ def test_a_cell_that_fails_on_a_cluster_is_named_with_what_it_printed(study, clu
 
 
 def test_a_cluster_that_sees_other_files_is_refused_before_any_work(study, cluster, at, monkeypatch):
-    dask_cluster = pytest.importorskip("spectroscope.reproduce.dask_cluster")
     at(study)
-    here = dask_cluster.digests(str(study))
-    monkeypatch.setattr(dask_cluster, "digests", lambda root: {**here, "params.yaml": str(os.getpid())})
-    with pytest.raises(ValueError, match=r"see the folder .*study, but at tcp://.* params\.yaml is another file"):
+    # Workers are told of another folder, as where a path is another folder on another machine.
+    monkeypatch.setattr(dask_cluster.Cluster, "_beat", lambda self, count: None)
+    with pytest.raises(ValueError, match=r"see the folder .*study, got another folder or none at tcp://"):
         command.repro([], 2, cluster, print)
     assert toy_study.began(study) == []
+
+
+def test_a_worker_that_does_not_see_the_lease_begins_nothing(study, at):
+    at(study)
+    task = commands.Task((["touch", "begun"],), str(study), dict(os.environ), study / "log")
+    code, _, reason = dask_cluster.run(task, str(study / "lease-1"), "1")
+    assert code == 1 and reason.endswith(f" does not see {study / 'lease-1'}") and not (study / "begun").exists()
+
+
+def test_what_the_cluster_says_of_a_worker_that_died_is_the_reason(study, at):
+    distributed = pytest.importorskip("distributed")
+    toy_study.edit(study, "study: 0", "study: 60")
+    at(study)
+
+    def kill():
+        while not toy_study.began(study):
+            time.sleep(0.05)
+        os.kill(next(iter(own.workers.values())).pid, signal.SIGKILL)
+
+    options = {"n_workers": 1, "threads_per_worker": 1, "processes": True, "dashboard_address": ":0"}
+    with distributed.LocalCluster(**options) as own, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own.scheduler, "allowed_failures", 0)
+        threading.Thread(target=kill, daemon=True).start()
+        lines = []
+        assert command.repro(["study"], 1, own.scheduler_address, lines.append) == 1
+    project.end_orphans(str(study))  # a cell of a toy does not end with its worker, as that of a stage does
+    (failed,) = [line for line in lines if line.startswith("study failed: ")]
+    assert failed.startswith("study failed: the cluster says KilledWorker: ") and "exit code" not in failed
 
 
 def test_nobody_at_the_address_is_one_sentence(study, at, monkeypatch):

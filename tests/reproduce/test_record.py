@@ -28,11 +28,12 @@ def test_as_many_jobs_as_the_largest_cells_leave_room_for(peaks, jobs, available
     assert record.affordable(peaks, jobs, available) == fit
 
 
-def test_what_is_known_comes_back_and_a_damaged_record_counts_as_none(tmp_path):
+@pytest.mark.parametrize("damaged", [b"{", b"\xff\xfe", b"[1]", b'{"a": 3}', b'{"a": {}}', b""])
+def test_what_is_known_comes_back_and_a_damaged_record_counts_as_none(tmp_path, damaged):
     cells = {"a": {"seconds": 1.5, "peak_mb": 20, "jobs": 2, "threads": "1"}}
     record.write(tmp_path / "new", cells)
     assert record.read(tmp_path / "new") == cells
-    (tmp_path / "new" / record.CELLS).write_text("{")
+    (tmp_path / "new" / record.CELLS).write_bytes(damaged)
     assert record.read(tmp_path / "new") == {}
 
 

@@ -9,6 +9,7 @@ from spectroscope.attribution import compare
 from spectroscope.attribution.occlusion import occluded_frequency
 from spectroscope.attribution.registry import attribute
 from spectroscope.attribution.settings import AttributionSettings
+from spectroscope.attribution.tables import stacked
 from spectroscope.frequency.partitions import partition
 from spectroscope.pipeline import checkpoint, io, params
 from spectroscope.validation import faithfulness
@@ -29,7 +30,7 @@ def tables(pictures, checks: dict, seed: int, store: checkpoint.Store) -> dict:
     attributions = compare.attribute_all(task, settings.methods, store)
     checks = params.validate(checks, ValidationSettings, "validation")
     found = [compare.tables(task, attributions, settings), of_checks(task, attributions, settings, checks)]
-    return compare.stacked(found)
+    return stacked(found)
 
 
 def test_one_network_gives_every_table(pictures, tmp_path, monkeypatch):

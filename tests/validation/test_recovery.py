@@ -7,8 +7,7 @@ import pytest
 from scipy.stats import binom
 from validation_cases import BAND_TABLE, STATISTICS, values
 
-from spectroscope.dataset.registry import DatasetSettings
-from spectroscope.pipeline.params import read, validate
+from spectroscope.pipeline.params import read
 from spectroscope.statistics.estimates import SUMMARY
 from spectroscope.validation.recovery import planted_positions, recovery
 
@@ -56,10 +55,9 @@ def test_what_the_control_finds_stands_beside_what_the_networks_find():
 
 def test_cues_are_planted_between_their_lowest_and_highest_shell():
     dataset = read(ROOT / "studies" / "planted.yaml")["dataset"]
-    planted = validate(
-        dataset | {"size": 32, "cues": [dataset["cues"][0] | {"low": 8, "high": 17}]}, DatasetSettings, "d"
-    )
+    planted = dataset | {"size": 32, "cues": [dataset["cues"][0] | {"low": 8, "high": 17}]}
     assert planted_positions(planted) == [(0.25, 0.5)]
-    photos = validate(read(ROOT / "studies" / "smoke.yaml")["dataset"], DatasetSettings, "d")
-    assert planted_positions(photos) == []
+    assert planted_positions(read(ROOT / "studies" / "smoke.yaml")["dataset"]) == []
+    with pytest.raises(ValueError, match=r"dataset\.size: expected"):
+        planted_positions(planted | {"size": 0})
     assert recovery({"standard": tables({"a": [FINDS]})}, [], [], STATISTICS).empty

@@ -3,13 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from validation_cases import BAND_TABLE, CHECKS, CLUSTERS, STATISTICS, assert_points_lie_in_their_intervals, values
+from validation_cases import BAND_TABLE, CLUSTERS, STATISTICS, assert_points_lie_in_their_intervals, values
 
-from spectroscope.pipeline import params
 from spectroscope.validation import summary
-from spectroscope.validation.checks import ValidationSettings
 
 CURVES = {"a": [9.0, 1.0, 2.0, 3.0], "b": [9.0, 2.0, 1.0, 3.0]}
+ACROSS = (["permuted"], "standard", [(0.5, 0.7)], 0.5, CLUSTERS, STATISTICS)
 CHOICE = {"basis": "dct", "shape": "linf", "baseline": "zero", "score": "logit", "clip": False}
 
 
@@ -38,11 +37,9 @@ def read(seeds: int) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, pd.DataFrame]:
-    checks = params.validate(CHECKS, ValidationSettings, "validation")
     runs = {"standard": read(4), "short": read(3), "permuted": read(5)}
     of_runs = [summary.of_run(run, tables, 0.5, CLUSTERS, STATISTICS) for run, tables in runs.items()]
-    across = (["permuted"], "standard", [(0.5, 0.7)], 0.5, checks, CLUSTERS, STATISTICS)
-    of_runs.append(summary.across_runs(runs, *across, np.random.default_rng(0)))
+    of_runs.append(summary.across_runs(runs, *ACROSS, np.random.default_rng(0)))
     names = {name for tables in of_runs for name in tables}
     return {name: pd.concat([tables[name] for tables in of_runs if name in tables]) for name in names}
 
@@ -65,3 +62,9 @@ def test_the_control_is_found_by_its_band(found):
     recovery = found["recovery"].set_index(["run", "method"])
     assert recovery.loc[("standard", "a"), "control"] == recovery.loc[("permuted", "a"), "mean"]
     np.testing.assert_allclose(recovery["chance"], 1 / 3)
+
+
+def test_a_multiverse_that_was_not_computed_has_no_rows_and_no_signs():
+    runs = {run: read(3) | {"multiverse": pd.DataFrame(), "multiverse_bands": pd.DataFrame()} for run in ("a", "b")}
+    found = summary.across_runs(runs, [], "a", *ACROSS[2:], np.random.default_rng(0))
+    assert found["multiverse"].empty and found["signs"].empty and len(found["concordance"])

@@ -1,9 +1,9 @@
 """Adversaries: one image under every attack on every run, and its perturbation."""
 
+import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from spectroscope.pipeline import io
+from spectroscope.pipeline.arrays import ArrayImages
 from spectroscope.questions import QUESTIONS
 from spectroscope.report import page, pictures, words
 from spectroscope.report.pictures import Cell
@@ -20,7 +20,7 @@ CAPTION = (
     "attack succeeds: see evaluation and attack checks. "
 )
 
-Adversaries = dict[tuple[str, str], tuple[Tensor, pd.DataFrame]]
+Adversaries = dict[tuple[str, str], tuple[np.ndarray, pd.DataFrame]]
 
 
 def blocks(results: Results) -> page.Blocks:
@@ -28,7 +28,7 @@ def blocks(results: Results) -> page.Blocks:
 
 
 def pictures_of_attacks(
-    test: io.Images, adversaries: Adversaries, attacks: list[str], run_colours: RunColours
+    test: ArrayImages, adversaries: Adversaries, attacks: list[str], run_colours: RunColours
 ) -> page.Markup:
     """The original image, then a row for each attack and a column for each run."""
     image = most_fooled(adversaries)

@@ -1,10 +1,10 @@
 """What each band keeps of an image, and the accuracy of every run on the test images of each band."""
 
 import altair as alt
+import numpy as np
 import pandas as pd
-from torch import Tensor
 
-from spectroscope.pipeline import io
+from spectroscope.pipeline.arrays import ArrayImages
 from spectroscope.questions import QUESTIONS
 from spectroscope.report import charts, page, pictures, style, words
 from spectroscope.report.pictures import Cell
@@ -29,10 +29,12 @@ def blocks(results: Results) -> page.Blocks:
     return samples(results.images, results.bands), page.chart(matrix)
 
 
-def samples(test: io.Images, bands: dict[str, io.Images]) -> page.Markup:
+def samples(test: ArrayImages, bands: dict[str, ArrayImages]) -> page.Markup:
     """The first image of each of N_CLASSES classes, and what the bands keep of it unless it is everything."""
-    first = [int((test.labels == label).nonzero()[0]) for label in test.labels.unique()[:N_CLASSES]]
-    shown = {"original": test} | {name: kept for name, kept in bands.items() if not kept.pixels.equal(test.pixels)}
+    first = [int((test.labels == label).argmax()) for label in np.unique(test.labels)[:N_CLASSES]]
+    shown = {"original": test} | {
+        name: kept for name, kept in bands.items() if not np.array_equal(kept.pixels, test.pixels)
+    }
     rows = [
         (
             test.classes[test.labels[at]],
@@ -43,9 +45,9 @@ def samples(test: io.Images, bands: dict[str, io.Images]) -> page.Markup:
     return page.grid(list(shown), rows, LOOKS)
 
 
-def _visible(pixels: Tensor) -> Tensor:
+def _visible(pixels: np.ndarray) -> np.ndarray:
     """A band without DC, known by its mean of zero, is moved to mid grey."""
-    return pixels + 0.5 * (pixels.mean().abs() < 1e-4)
+    return pixels + np.float32(0.5) * (abs(pixels.mean()) < 1e-4)
 
 
 def accuracy(table: pd.DataFrame, run_colours: RunColours, chance: float) -> alt.TopLevelMixin:

@@ -1,5 +1,7 @@
 """The data set: its source, its size, and one image of each class."""
 
+import numpy as np
+
 from spectroscope.questions import QUESTIONS
 from spectroscope.report import page, pictures, words
 from spectroscope.report.pictures import Cell
@@ -22,11 +24,11 @@ def blocks(results: Results) -> page.Blocks:
     channels, height, width = images.pixels.shape[1:]
     facts = {
         "source": source,
-        "test images": f"{len(images):,}",
+        "test images": f"{len(images.labels):,}",
         "classes": f"{len(images.classes):,}",
         "size": f"{height} x {width} pixels, {words.count(channels, 'channel')}",
     }
-    first = {int(label): int((images.labels == label).nonzero()[0]) for label in images.labels.unique()[:MOST]}
+    first = {int(label): int((images.labels == label).argmax()) for label in np.unique(images.labels)[:MOST]}
     cells = [Cell((pictures.picture(images.pixels[at], images.classes[label]),)) for label, at in first.items()]
     grid = page.grid([images.classes[label] for label in first], [("", cells)], CAPTION)
     overlap = [page.prose(OVERLAP)] if source == "photos" else []
