@@ -1,7 +1,6 @@
 """The page of a profile, of one network or of several: what to know first, then each measurement, then its limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -12,13 +11,14 @@ import torch
 
 from spectroscope.frequency.spectrum import dct2, idct2
 from spectroscope.probing.layers import NETWORKS
-from spectroscope.profile import labels as labels_
 from spectroscope.profile import measure
-from spectroscope.profile.preflight import Finding, Ready, in_batches
+from spectroscope.profile.checks import Finding
+from spectroscope.profile.preflight import Ready
+from spectroscope.profile.prepared import in_batches
+from spectroscope.profile.summary import Profile, sentences
 from spectroscope.report import charts, page, pictures, style, words
 from spectroscope.report.pictures import Cell
 from spectroscope.report.style import RunColours
-from spectroscope.statistics.intervals import mean_interval
 
 TITLE = "What does {} look at?"
 SEEN = {"changed": "put right", "warning": "for you to put right", "note": "to know"}
@@ -59,40 +59,10 @@ LIMITS = (
 )
 
 
-@dataclass
-class Profile:
-    """What was measured of one network: tables by name, maps, what is missing and why."""
-
-    ready: Ready
-    plan: measure.Plan
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    heat_map: np.ndarray | None = None
-    missing: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.ready.network.name
-
-    @property
-    def accuracy(self) -> tuple[float, float, float] | None:
-        """Share of images that are right, among all outputs; None without labels."""
-        if not self.ready.labelled:
-            return None
-        return mean_interval((self.ready.logits.argmax(1) == self.ready.labels).double().numpy())
-
-    @property
-    def accuracy_among(self) -> tuple[float, float, float] | None:
-        """The same among the outputs that are classes of the images, where there are fewer."""
-        present = self.ready.present
-        if not self.ready.labelled or not present or len(present) == self.ready.logits.shape[1]:
-            return None
-        return mean_interval(labels_.among(self.ready.logits, self.ready.labels, present).double().numpy())
-
-
 def render(profiles: Sequence[Profile]) -> str:
     """The whole page."""
     colours = style.assign_colours([each.name for each in profiles])
-    lead = sentences(profiles[0]) if len(profiles) == 1 else [text for each in profiles for text in sentences(each)[:2]]
+    lead = sentences(profiles[0]) if len(profiles) == 1 else [text for each in profiles for text in sentences(each)[:3]]
     chapters = [
         page.Chapter("setup", "Is it set up correctly?", tuple(setup(profiles))),
         page.Chapter("reliance", "Which frequencies does it rely on?", tuple(reliance(profiles, colours))),
@@ -106,83 +76,6 @@ def render(profiles: Sequence[Profile]) -> str:
     ]
     title = TITLE.format(profiles[0].name) if len(profiles) == 1 else "Networks side by side"
     return page.render(title, lead, chapters)
-
-
-def sentences(profile: Profile) -> list[str]:
-    """What to know about this network, made from its numbers."""
-    ready, found = profile.ready, []
-    accuracy, among = profile.accuracy, profile.accuracy_among
-    n = words.count(len(ready.pixels), "image")
-    if accuracy is None:
-        sure = mean_interval(ready.logits.softmax(1).amax(1).double().numpy())
-        found.append(
-            f"{profile.name}: no labels are used; on {n} its own prediction has a probability of "
-            f"{words.number(*sure, True)}, and everything below is about that prediction."
-        )
-    else:
-        chance = 1 / ready.logits.shape[1]
-        found.append(
-            f"{profile.name} has {words.number(*accuracy, True)} of {n} right (chance is {chance:.1%})"
-            + (
-                f", {words.number(*among, True)} among the {len(ready.present or ())} classes they have."
-                if among
-                else "."
-            )
-        )
-    found.append(_about_reliance(profile))
-    found.append(_about_attacks(profile))
-    found.append(_about_waves(profile))
-    warnings = [finding.check for finding in ready.findings if finding.level == "warning"]
-    changed = [finding.check for finding in ready.findings if finding.level == "changed"]
-    if warnings:
-        found.append(f"Look first at how it is set up: {', '.join(dict.fromkeys(warnings))} (next section).")
-    elif changed:
-        found.append(f"Put right before measuring: {', '.join(dict.fromkeys(changed))} (next section).")
-    else:
-        found.append("Nothing was found wrong in how it is set up.")
-    return found
-
-
-def _about_reliance(profile: Profile) -> str:
-    table = profile.tables.get("whole_bands")
-    if table is None:
-        return "Its reliance was not measured."
-    rows = table[(table["statistic"] == "accuracy") & (table["band"] != "DC")]
-    lost = ", ".join(f"{row.band} {_points(row)}" for row in rows.itertuples())
-    what = "accuracy" if profile.ready.labelled else "agreement with its own prediction"
-    return f"Without all shells of a band it loses, in points of {what}: {lost}."
-
-
-def _points(row: Any) -> str:
-    ends = f" [{row.low * 100:+.0f}, {row.high * 100:+.0f}]" if np.isfinite(row.low) else ""
-    return f"{row.mean * 100:.0f}{ends}"
-
-
-def _about_attacks(profile: Profile) -> str:
-    table = profile.tables.get("attacks")
-    if table is None:
-        return "Attacks were not run."
-    equal = table[table["dimension"] == "equal dimension"]
-    shares = ", ".join(f"{row.band} {row.mean:.0%}" for row in equal.itertuples())
-    whole = table[(table["dimension"] == "whole band") & (table["band"] == "all")].iloc[0]
-    return (
-        f"A perturbation of l2 norm {whole['eps']:.2g} fools {whole['mean']:.0%} of the {whole['n_images']} images "
-        f"attacked; confined to {equal['coefficients'].iloc[0]} coefficients of one band, {shares}."
-    )
-
-
-def _about_waves(profile: Profile) -> str:
-    table = profile.tables.get("heat_map")
-    if table is None or not len(table):
-        return "Single waves were not tried."
-    above = table[table["ring"] > 0]
-    worst = above.loc[above["mean"].idxmax()]
-    if worst["mean"] <= 0:
-        return "Single waves of the usual size cost it no accuracy."
-    return (
-        f"Of single waves, those of about {worst['cycles']:.0f} cycles per image cost most: {worst['mean'] * 100:.0f} "
-        f"points of accuracy [{worst['low'] * 100:.0f}, {worst['high'] * 100:.0f}]."
-    )
 
 
 def setup(profiles: Sequence[Profile]) -> list[page.Markup]:

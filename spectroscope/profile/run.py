@@ -16,8 +16,10 @@ from spectroscope import __version__
 from spectroscope.pipeline import io, machine
 from spectroscope.pipeline.progress import quiet
 from spectroscope.profile import images, measure, networks, page, preflight
-from spectroscope.profile.networks import Options
-from spectroscope.profile.page import Profile
+from spectroscope.profile import plan as planning
+from spectroscope.profile.network import Network, Options
+from spectroscope.profile.preflight import FEWEST
+from spectroscope.profile.summary import Profile, sentences
 
 RESULT = "profile.json"
 OVERHEAD = 6.0  # seconds that the page takes, out of the time that is given
@@ -42,13 +44,13 @@ def profile(  # as many arguments as the command has
     """
     if minutes <= 0:
         raise ValueError(f"--minutes: expected more than 0, got {minutes:g}")
-    if n_images < measure.FEWEST:
-        raise ValueError(f"--images: expected at least {measure.FEWEST}, got {n_images}")
+    if n_images < FEWEST:
+        raise ValueError(f"--images: expected at least {FEWEST}, got {n_images}")
     check_folder(out)
     chosen = images.choose(where, n_images, seed)
     found = len(chosen.encoded if chosen.encoded is not None else chosen.array)  # type: ignore[arg-type]
-    if found < measure.FEWEST:
-        raise ValueError(f"{where}: expected at least {measure.FEWEST} images, as many as bands, got {found}")
+    if found < FEWEST:
+        raise ValueError(f"{where}: expected at least {FEWEST} images, as many as bands, got {found}")
     read = _different([networks.read(*pair) for pair in zip(specs, _each(options, len(specs)), strict=True)])
     profiles: list[Profile] = []
     report = Report(began + minutes * 60)
@@ -56,10 +58,12 @@ def profile(  # as many arguments as the command has
         prepared = []
         for network in read:  # all of them before the first is measured: a fault of the last costs no work
             report.say(f"{network.name}: checking how it is set up", 0.0)
-            prepared.append(preflight.prepare(network, chosen, options))
+            prepared.append(preflight.prepare(network, chosen, options, minutes * 60 / len(read)))
+            for finding in (each for each in prepared[-1].findings if each.level == "warning"):
+                report.tell(f"{network.name}, {finding.check}: {finding.text}")
         for number, ready in enumerate(prepared):
             left = max(1.0, began + minutes * 60 - OVERHEAD - time.monotonic()) / (len(read) - number)
-            profiles.append(Profile(ready, measure.plan(ready, left)))
+            profiles.append(Profile(ready, planning.plan(ready, left)))
             measured(profiles[-1], left, report)
     except KeyboardInterrupt:
         if not any(each.tables for each in profiles):
@@ -72,7 +76,7 @@ def profile(  # as many arguments as the command has
         for name in dict.fromkeys(name for each in profiles for name in each.tables):
             io.write_table(folder / f"{name}.csv", _front(page.stacked(profiles, name)))
         content = {
-            "networks": [facts(each, spec, options) for each, spec in zip(profiles, specs, strict=False)],
+            "networks": [facts(each, spec) for each, spec in zip(profiles, specs, strict=False)],
             "images": {"source": str(Path(where).resolve()) if Path(where).exists() else where, "seed": seed},
             "dataset": chosen.dataset,
             "made_by": {"spectroscope": __version__, **machine.describe()},
@@ -80,7 +84,7 @@ def profile(  # as many arguments as the command has
         }
         io.write_json(folder / RESULT, content)
     report.end()
-    return [text for each in profiles for text in page.sentences(each)]
+    return [text for each in profiles for text in sentences(each)]
 
 
 def measured(profile: Profile, seconds: float, report: "Report") -> None:
@@ -109,7 +113,7 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
                 profile.tables |= measure.layers(ready, seconds, told("spectra by layer"))
         except (ValueError, RuntimeError) as error:  # the other measurements stand without it
             why = str(error).splitlines()[0][:160]
-            profile.missing.append(f"{name}: {measure.SHOWN[kind]} were left out ({why}).")
+            profile.missing.append(f"{name}: {planning.SHOWN[kind]} were left out ({why}).")
 
     any_right = bool((ready.logits.argmax(1) == ready.labels).any())
     if not any_right:  # no time is enough
@@ -120,7 +124,7 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
         for kind in (each for each in plan.shares if each != "reliance"):
             if kind != "attacks" or any_right:
                 make(kind, until(kind))
-        while more := measure.with_more(ready.pixels.shape, profile.plan, left := began + seconds - time.monotonic()):
+        while more := planning.with_more(ready.pixels.shape, profile.plan, left := began + seconds - time.monotonic()):
             kind, profile.plan = more
             make(kind, left)
     if not ready.network.gradient or not any_right:
@@ -129,11 +133,11 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
     if not ready.network.gradient:
         profile.missing.append(f"{name}: its layers cannot be read from outside.")
     for kind, needed in profile.plan.dropped.items():
-        why = f"for lack of time ({measure.LEAST} images take about {needed:.0f} s)"
-        profile.missing.append(f"{name}: {measure.SHOWN[kind]} were left out {why}.")
+        why = f"for lack of time ({planning.LEAST} images take about {needed:.0f} s)"
+        profile.missing.append(f"{name}: {planning.SHOWN[kind]} were left out {why}.")
 
 
-def facts(profile: Profile, spec: str, options: Options) -> dict[str, Any]:
+def facts(profile: Profile, spec: str) -> dict[str, Any]:
     """What `profile.json` says of a network."""
     ready, plan = profile.ready, profile.plan
     name, mean, std = ready.normalisation
@@ -152,7 +156,7 @@ def facts(profile: Profile, spec: str, options: Options) -> dict[str, Any]:
         "size": list(ready.pixels.shape[1:]),
         "cutoff_shell": ready.cutoff,
         "findings": [{"check": f.check, "level": f.level, "text": f.text} for f in ready.findings],
-        "sentences": page.sentences(profile),
+        "sentences": sentences(profile),
         "left_out": [*plan.left_out, *profile.missing],
         "plan": {"bands": plan.bands, "steps": plan.steps, "seconds_of_a_forward_pass": plan.forward},
         "run": None if run is None else {**run, "mean": list(mean), "std": list(std)},
@@ -177,7 +181,7 @@ def _each(options: Options, n: int) -> list[Options]:
     return [replace(options, architecture=name) for name in (names * n if len(names) == 1 else names)]
 
 
-def _different(read: list[networks.Network]) -> list[networks.Network]:
+def _different(read: list[Network]) -> list[Network]:
     """Networks whose names differ: the second of a name is `name-2`."""
     seen: dict[str, int] = {}
     named = []
@@ -239,6 +243,11 @@ class Report:
             file=sys.stderr,
             flush=True,
         )
+
+    def tell(self, line: str) -> None:
+        """A line that stays."""
+        self.end()
+        print(line, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self._terminal:

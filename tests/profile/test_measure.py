@@ -11,6 +11,7 @@ from spectroscope.attribution.heat_map import fourier_heat_map
 from spectroscope.frequency.partitions import equal_width
 from spectroscope.pipeline import machine
 from spectroscope.profile import measure
+from spectroscope.profile import plan as planning
 from spectroscope.profile.batches import BatchSize
 
 N = 24
@@ -35,8 +36,8 @@ def ready():
 
 
 def plan(waves):
-    angles, count = measure._angles(32, 32, 8, waves)
-    return measure.Plan(32, N, 0, 10, 8, angles, count, N, 1e-4, 0.0, {})
+    angles, count = planning._angles(32, 32, 8, waves)
+    return planning.Plan(32, N, 0, 10, 8, angles, count, N, 1e-4, 0.0, {})
 
 
 def told(_):

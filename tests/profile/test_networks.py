@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from spectroscope.models.architectures import build
-from spectroscope.profile import networks
-from spectroscope.profile.networks import Options
+from spectroscope.profile import libraries, networks, programs
+from spectroscope.profile.network import Options
 
 NONE = Options(None, None, None, None, None)
 SHAPE = (3, 32, 32)
@@ -132,7 +132,7 @@ def test_the_last_layer_of_a_random_transformer_is_not_zeros():
     head = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
     nn.init.zeros_(head[1].weight)
     before = head[0].weight.clone()
-    networks._without_zeros(head)
+    libraries._without_zeros(head)
     assert head[1].weight.std() > 0.005 and torch.equal(head[0].weight, before)
 
 
@@ -197,5 +197,5 @@ def test_mean_and_std_go_together():
 
 
 def test_a_plain_function_becomes_a_module():
-    module = networks.Function(lambda x: x.flatten(1))
+    module = programs.Function(lambda x: x.flatten(1))
     assert isinstance(module, nn.Module) and module(torch.ones(2, 3, 2, 2)).shape == (2, 12)

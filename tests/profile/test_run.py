@@ -19,8 +19,8 @@ from spectroscope import cli
 from spectroscope.cli import app
 from spectroscope.models.architectures import build
 from spectroscope.pipeline import io, params
-from spectroscope.profile import images, measure, networks, run
-from spectroscope.profile.networks import Options
+from spectroscope.profile import images, measure, networks, plan, run
+from spectroscope.profile.network import Options
 from stages import counts, dataset, training
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -74,6 +74,17 @@ def test_a_network_and_its_images_become_a_page_that_says_what_was_found(place):
         assert f'<section id="{name}">' in text
     assert "http" not in text.split("<main>")[1].replace("https://vega.github.io/schema", "")
     assert {path.name for path in place.iterdir()} - {"__pycache__"} == {"mine.py", "x.pt", "out"}
+
+
+def test_a_network_that_is_held_wrongly_is_told_at_once_and_in_the_second_sentence(place):
+    (place / "held.py").write_text("import held_wrong\ndef net():\n    return held_wrong.Window(0.5, 0.5)\n")
+    done = command("profile", "held.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    told = "Accuracy is 25% on 32 images, but with the normalisation to [-1, 1]"
+    assert f"net, normalisation: {told}" in done.stderr and told in found["sentences"][1]
+    assert found["normalisation"] == {"name": "none", "mean": [0.0] * 3, "std": [1.0] * 3}
+    assert found["accuracy"]["mean"] == 0.25
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch.export, about itself
@@ -181,22 +192,22 @@ def test_a_failure_while_writing_leaves_the_earlier_profile(tmp_path):
 @pytest.mark.parametrize("seconds", [60, 600])
 def test_a_plan_takes_at_most_its_time_unless_the_fewest_images_take_longer(shape, seconds):
     forward, gradient = 1e-4 * (shape[-1] / 32) ** 2, 3e-4 * (shape[-1] / 32) ** 2
-    chosen = measure.planned(shape, forward, gradient, seconds)
+    chosen = plan.planned(shape, forward, gradient, seconds)
     passes = chosen.images * (chosen.bands + 5) + chosen.waves * chosen.waved
-    total = passes * forward + chosen.attacked * 10 * measure.STEPS * gradient
-    assert total * measure.SLACK <= 1.25 * seconds
+    total = passes * forward + chosen.attacked * 10 * plan.STEPS * gradient
+    assert total * plan.SLACK <= 1.25 * seconds
     assert chosen.bands == (32 if shape[-1] == 32 else 16)
 
 
 def test_images_of_the_heat_map_come_before_waves_beyond_six_a_ring():
-    chosen = measure.planned((300, 3, 32, 32), 0.002, 0.006, 110)
+    chosen = plan.planned((300, 3, 32, 32), 0.002, 0.006, 110)
     assert chosen.waved == 64 and 100 < chosen.waves <= 143  # every wave would leave 17 images
-    chosen = measure.planned((300, 3, 32, 32), 0.002, 0.006, 600)
+    chosen = plan.planned((300, 3, 32, 32), 0.002, 0.006, 600)
     assert chosen.waved == 64 and chosen.waves == 514
 
 
 def test_what_a_plan_leaves_out_is_named():
-    chosen = measure.planned((200, 3, 32, 32), 0.01, 0.03, 30)
+    chosen = plan.planned((200, 3, 32, 32), 0.01, 0.03, 30)
     assert any(text.startswith("images of reliance") for text in chosen.left_out)
     assert any(text.startswith("waves of the heat map") for text in chosen.left_out)
 
@@ -211,30 +222,30 @@ def test_what_a_plan_leaves_out_is_named():
     ],
 )
 def test_of_a_slow_network_what_does_not_fit_is_left_out_and_the_rest_keeps_to_the_time(seconds, measured, images):
-    chosen = measure.planned((20, 3, 224, 224), 1.0, 3.0, seconds)  # a large transformer on one busy core
+    chosen = plan.planned((20, 3, 224, 224), 1.0, 3.0, seconds)  # a large transformer on one busy core
     assert set(chosen.shares) == measured and sum(chosen.shares.values()) == pytest.approx(1)
     assert chosen.images == images and chosen.bands == (16 if seconds == 1200 else 8) and chosen.attacked == 0
     passes = chosen.images * (chosen.bands + 5) + chosen.waves * chosen.waved
-    assert passes * measure.SLACK <= max(1.25 * seconds, 63)
+    assert passes * plan.SLACK <= max(1.25 * seconds, 63)
     needed = {"attacks": 1440, "heat map": 43.2, "layers": 144}  # seconds of four images
     assert chosen.dropped == pytest.approx({name: each for name, each in needed.items() if name not in measured})
 
 
 def test_what_was_dropped_is_measured_where_the_others_leave_its_time_over():
     shape = (20, 3, 224, 224)
-    chosen = measure.planned(shape, 1.0, 3.0, 40)
-    assert measure.with_more(shape, chosen, 40) is None
-    name, more = measure.with_more(shape, chosen, 50)
+    chosen = plan.planned(shape, 1.0, 3.0, 40)
+    assert plan.with_more(shape, chosen, 40) is None
+    name, more = plan.with_more(shape, chosen, 50)
     assert name == "heat map" and (more.rings, more.waved) == (4, 4) and more.waves >= 9
-    name, more = measure.with_more(shape, more, 144.1)
+    name, more = plan.with_more(shape, more, 144.1)
     assert name == "layers" and list(more.dropped) == ["attacks"]
-    name, more = measure.with_more(shape, more, 2000)
+    name, more = plan.with_more(shape, more, 2000)
     assert name == "attacks" and more.attacked == 5 and more.dropped == {}
 
 
 def test_a_profile_without_time_for_it_has_reliance_alone_and_says_so(place, monkeypatch):
-    own = measure.planned
-    monkeypatch.setattr(measure, "planned", lambda shape, *_: own(shape, 1.0, 3.0, 60))
+    own = plan.planned
+    monkeypatch.setattr(plan, "planned", lambda shape, *_: own(shape, 1.0, 3.0, 60))
     done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
     assert done.exit_code == 0, done.output
     assert {file.stem for file in (place / "profile").glob("*.csv")} == {"power", "reliance", "whole_bands"}
