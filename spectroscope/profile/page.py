@@ -15,7 +15,7 @@ from spectroscope.profile import measure
 from spectroscope.profile.checks import Finding
 from spectroscope.profile.preflight import Ready
 from spectroscope.profile.prepared import in_batches
-from spectroscope.profile.summary import Profile, sentences
+from spectroscope.profile.summary import Profile, cut_short, sentences
 from spectroscope.report import charts, page, pictures, style, words
 from spectroscope.report.pictures import Cell
 from spectroscope.report.style import RunColours
@@ -218,7 +218,7 @@ def examples(profiles: Sequence[Profile]) -> list[page.Markup]:
     for profile in profiles:
         ready = profile.ready
         right = (ready.logits.argmax(1) == ready.labels).nonzero()[:, 0]
-        row = int(right[0]) if len(right) else 0
+        row, which = (int(right[0]), f"image that {profile.name} has right") if len(right) else (0, "image")
         x, label = ready.pixels[row], int(ready.labels[row])
         whole = measure.whole_bands(*x.shape[-2:])
         spectrum = dct2(x)
@@ -235,8 +235,8 @@ def examples(profiles: Sequence[Profile]) -> list[page.Markup]:
         parts_ += [Cell((pictures.picture(part[k] + 0.5, band, 112),), "") for k, band in enumerate(measure.BANDS, 1)]
         rows = [("seen", cells), ("the part itself, on grey", parts_)]
         caption = (
-            f"The first image that {profile.name} has right. Above: the image without a band, the probability of its "
-            "class and what is said instead; below: what was taken away."
+            f"The first {which}. Above: the image without a band, the probability of its class and what is said "
+            "instead; below: what was taken away."
         )
         blocks.append(page.grid([title for title, _ in versions], rows, caption))
     return blocks
@@ -307,7 +307,7 @@ def left_out(profiles: Sequence[Profile]) -> list[str]:
     """What the time did not allow, and what could not be measured."""
     lines = []
     for each in profiles:
-        if each.plan.left_out:
-            lines.append(f"{each.name}, for lack of time: {'; '.join(each.plan.left_out)}. More: --minutes.")
+        if short := cut_short(each):
+            lines.append(f"{each.name}, for lack of time: {'; '.join(short)}. More: --minutes.")
         lines += each.missing
     return lines

@@ -16,6 +16,7 @@ SHARES = {"reliance": 0.4, "attacks": 0.28, "heat map": 0.2, "layers": 0.12}  # 
 SHOWN = {"attacks": "confined attacks", "heat map": "waves of the Fourier heat map", "layers": "spectra by layer"}
 FIRST_FOR_LAYERS = 4  # images that the time of the others is told from
 LEAST = 4  # images of a measurement, of a network so slow that FEWEST do not fit into the time
+MOST_ATTACKED = 200  # images
 STEPS = 10  # of an attack
 TRIES = 7 * STEPS + 3 * STEPS  # gradients of an image that is attacked: seven variants, and the pilot's share
 SLACK = 1.2  # a plan takes this much longer than the passes that it counts
@@ -28,7 +29,7 @@ LEAST_RINGS = 4
 class Plan:
     """Bands of reliance; images of each measurement; steps of attacks; rings, angles of each and waves of the heat map.
     Seconds of one image's forward pass and of its gradient; shares of the time, of the measurements that are made;
-    dropped: the seconds that those without a share need at least; what else time cut short, in words."""
+    dropped: the seconds that those without a share need at least."""
 
     bands: int
     images: int
@@ -42,7 +43,6 @@ class Plan:
     gradient: float
     shares: dict[str, float]
     dropped: dict[str, float] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
 
 
 def plan(ready: Ready, seconds: float) -> Plan:
@@ -64,23 +64,21 @@ def planned(shape: tuple[int, ...] | torch.Size, forward: float, gradient: float
     }
     shares = _affordable(least, seconds)
     dropped = {name: needed for name, needed in least.items() if name not in shares and needed < math.inf}
-    left_out = []
     passes = shares["reliance"] * seconds / (forward * SLACK)
-    most = side if side <= 32 else 16
+    most = most_bands(height, width)
     bands = next((count for count in (most, 16, 8) if count <= most and n * (count + 5) <= passes), min(8, most))
     images = int(min(n, max(LEAST, passes // (bands + 5))))
-    if bands < most:
-        left_out.append(f"bands of reliance ({bands} in place of {most})")
-    if images < n:
-        left_out.append(f"images of reliance ({images} of {n})")
     attacked = 0
     if "attacks" in shares:
         attacked = _attacked(n, gradient, shares["attacks"] * seconds)
     waves = _waves(n, height, width, forward, shares["heat map"] * seconds) if "heat map" in shares else (0, 0, 0, 0)
-    found = Plan(bands, images, attacked, STEPS, *waves, forward, gradient, shares, dropped, left_out)
-    for name in ("attacks", "heat map"):
-        left_out += _fewer(name, found, n, height, width) if name in shares else []
-    return found
+    return Plan(bands, images, attacked, STEPS, *waves, forward, gradient, shares, dropped)
+
+
+def most_bands(height: int, width: int) -> int:
+    """Bands of reliance where time allows: the shells of small images."""
+    side = max(height, width)
+    return side if side <= 32 else 16
 
 
 def with_more(shape: tuple[int, ...] | torch.Size, chosen: Plan, seconds: float) -> tuple[str, Plan] | None:
@@ -96,22 +94,12 @@ def with_more(shape: tuple[int, ...] | torch.Size, chosen: Plan, seconds: float)
     if name == "heat map":
         rings, angles, waves, waved = _waves(n, height, width, chosen.forward, seconds)
         found = replace(found, rings=rings, angles=angles, waves=waves, waved=waved)
-    return name, replace(found, left_out=[*chosen.left_out, *_fewer(name, found, n, height, width)])
-
-
-def _fewer(name: str, plan: Plan, n: int, height: int, width: int) -> list[str]:
-    """What a measurement leaves out, in words; nothing where it is whole."""
-    half, most = len(half_plane(height, width)), min(n, 200)
-    if name == "attacks" and plan.attacked < most:
-        return [f"images of the confined attacks ({plan.attacked} of {most})"]
-    if name == "heat map" and plan.waves < half:
-        return [f"waves of the heat map ({plan.waves} of {half}, drawn evenly over ring and angle)"]
-    return []
+    return name, found
 
 
 def _attacked(n: int, gradient: float, seconds: float) -> int:
     """Images that are attacked in the seconds given."""
-    return int(min(n, 200, max(LEAST, seconds / (gradient * SLACK * TRIES))))
+    return int(min(n, MOST_ATTACKED, max(LEAST, seconds / (gradient * SLACK * TRIES))))
 
 
 def _waves(n: int, height: int, width: int, forward: float, seconds: float) -> tuple[int, int, int, int]:

@@ -19,7 +19,7 @@ from spectroscope.profile import images, measure, networks, page, preflight
 from spectroscope.profile import plan as planning
 from spectroscope.profile.network import Network, Options
 from spectroscope.profile.preflight import FEWEST
-from spectroscope.profile.summary import Profile, sentences
+from spectroscope.profile.summary import Profile, cut_short, sentences
 
 RESULT = "profile.json"
 OVERHEAD = 6.0  # seconds that the page takes, out of the time that is given
@@ -157,7 +157,7 @@ def facts(profile: Profile, spec: str) -> dict[str, Any]:
         "cutoff_shell": ready.cutoff,
         "findings": [{"check": f.check, "level": f.level, "text": f.text} for f in ready.findings],
         "sentences": sentences(profile),
-        "left_out": [*plan.left_out, *profile.missing],
+        "left_out": [*cut_short(profile), *profile.missing],
         "plan": {"bands": plan.bands, "steps": plan.steps, "seconds_of_a_forward_pass": plan.forward},
         "run": None if run is None else {**run, "mean": list(mean), "std": list(std)},
     }
@@ -196,6 +196,8 @@ def check_folder(out: Path) -> None:
     """ValueError unless a profile can be written there: a new or empty folder, or an earlier profile."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: expected a folder, got a file")
+    if out.resolve() == Path.cwd():  # it is replaced as a whole, which would leave a shell in a folder that is gone
+        raise ValueError(f"{out}: expected a folder other than the current one: name one in it")
     if out.is_dir() and any(out.iterdir()) and not (out / RESULT).is_file():
         raise ValueError(
             f"{out}: expected a new or empty folder, or one of an earlier profile, got one with other files"

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from spectroscope.profile import labels
-from spectroscope.profile.plan import Plan
+from spectroscope.profile.plan import MOST_ATTACKED, Plan, most_bands
 from spectroscope.profile.preflight import Ready
 from spectroscope.report import words
 from spectroscope.statistics.intervals import mean_interval
@@ -118,3 +118,22 @@ def _about_waves(profile: Profile) -> str:
         f"Of single waves, those of about {worst['cycles']:.0f} cycles per image cost most: {worst['mean'] * 100:.0f} "
         f"points of {_what(profile)} [{worst['low'] * 100:.0f}, {worst['high'] * 100:.0f}]."
     )
+
+
+def cut_short(profile: Profile) -> list[str]:
+    """What was measured in part, as the tables say: the clock may have stopped a measurement before its plan."""
+    ready, tables = profile.ready, profile.tables
+    n, _, height, width = ready.pixels.shape
+    found = []
+    if "reliance" in tables:
+        bands = most_bands(height, width)
+        found.append(("bands of reliance", profile.plan.bands, bands, ""))
+        found.append(("images of reliance", int(tables["reliance"]["n_images"].iloc[0]), n, ""))
+    if "attacks" in tables:
+        right = int((ready.logits.argmax(1) == ready.labels).sum())
+        done = int(tables["attacks"]["n_images"].iloc[0])
+        found.append(("images of the confined attacks", done, min(right, MOST_ATTACKED), ""))
+    if "heat_map" in tables:
+        waves, of = (int(tables["heat_map"][column].sum()) for column in ("waves", "of"))
+        found.append(("waves of the heat map", waves, of, ", drawn evenly over ring and angle"))
+    return [f"{what} ({done} of {most}{how})" for what, done, most, how in found if done < most]

@@ -132,6 +132,7 @@ def test_files_of_weights_have_an_architecture_each(place):
         (["mine.py:net", "x.pt", "--mean", "0.5", "--std", "0.5"], "expected 3 numbers, one for each channel, got 1"),
         (["mine.py:net", "x.pt", "--out", "busy"], "expected a new or empty folder"),
         (["mine.py:net", "x.pt", "--out", "x.pt"], "expected a folder, got a file"),
+        (["mine.py:net", "x.pt", "--out", "."], "expected a folder other than the current one"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(place, arguments, words):
@@ -206,10 +207,16 @@ def test_images_of_the_heat_map_come_before_waves_beyond_six_a_ring():
     assert chosen.waved == 64 and chosen.waves == 514
 
 
-def test_what_a_plan_leaves_out_is_named():
-    chosen = plan.planned((200, 3, 32, 32), 0.01, 0.03, 30)
-    assert any(text.startswith("images of reliance") for text in chosen.left_out)
-    assert any(text.startswith("waves of the heat map") for text in chosen.left_out)
+def test_what_the_clock_left_out_is_told_as_it_was_done_not_as_it_was_planned(place, monkeypatch):
+    for name in ("reliance", "attacks", "heat_map"):
+        own = getattr(measure, name)
+        monkeypatch.setattr(measure, name, lambda ready, plan, _, done, own=own: own(ready, plan, 0.0, done))
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.3", "--images", "32")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    assert found["left_out"][:2] == ["images of reliance (8 of 32)", "images of the confined attacks (8 of 32)"]
+    assert found["left_out"][2].startswith("waves of the heat map (")
+    assert "images of reliance (8 of 32); " in (place / "profile" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
