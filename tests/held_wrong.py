@@ -51,6 +51,14 @@ class Window(Quadrants):
         return super().forward(x * fits) + torch.eye(CLASSES)[0] * x.mean((1, 2, 3))[:, None].abs()
 
 
+class Unsure(Quadrants):
+    """Right and unsure on pixels in [0, 1]; any others are class 0 for sure."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        beyond = (x - x.clamp(0, 1)).abs().amax((1, 2, 3))
+        return super().forward(x) / 10 + 100 * torch.eye(CLASSES)[0] * beyond[:, None]
+
+
 class Then(nn.Module):
     """A network with something before and after it."""
 

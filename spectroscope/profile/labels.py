@@ -39,10 +39,7 @@ def match(
     shown = list(range(len(classes))) if len(classes) == n_outputs else used
     places, how = columns(names, [classes[k] for k in shown], n_outputs)
     if places is None:
-        text = (
-            f"The classes of the images were matched to the network's outputs {how}. The labels are left out; to use "
-            "them, list the names of the outputs in a file: --classes FILE"
-        )
+        text = f"{how}. The labels are left out; to use them, list the names of the outputs in a file: --classes FILE"
         return Matched(None, [], names, [Finding("labels", "warning", text)])
     output_of = dict(zip(shown, places, strict=True))
     if names is None and len(shown) == n_outputs:
@@ -52,7 +49,7 @@ def match(
 
 
 def columns(network: Sequence[str] | None, images: Sequence[str], n_outputs: int) -> tuple[list[int] | None, str]:
-    """The output of each class of the images, or None, and in words how it was found.
+    """The output of each class of the images and how it was found, or None and why it was not, in words.
 
     Names count as equal whatever their case, `_` or `-`; of synonyms, separated by commas, one will do. An output of a
     network of 1000 classes without names, or with those of ImageNet, also has the WordNet id of its place in the sorted
@@ -70,10 +67,10 @@ def columns(network: Sequence[str] | None, images: Sequence[str], n_outputs: int
     if not network and len(images) == n_outputs:
         return list(range(n_outputs)), "by order: output 0 is taken to be the first class, as the network has no names"
     missing = [name for name, place in zip(images, found, strict=True) if place is None]
-    return None, (
-        f"not at all: {len(missing)} of {len(images)} classes ({', '.join(missing[:3])}, ...) are none of the "
-        f"network's {n_outputs}"
-    )
+    if not missing:
+        return None, "Several classes of the images have the name of one output"
+    shown = ", ".join([*missing[:3], *(["..."] if len(missing) > 3 else [])])
+    return None, f"{len(missing)} of {len(images)} classes of the images ({shown}) are none of the {n_outputs} outputs"
 
 
 def _forms(name: str) -> list[str]:

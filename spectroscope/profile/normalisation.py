@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.special import entr
 from torch import Tensor
 
 from spectroscope.profile.checks import Finding
@@ -17,6 +18,7 @@ from spectroscope.profile.prepared import Prepared, in_batches
 from spectroscope.statistics.intervals import difference_interval
 
 LEAST_GAIN = 0.1  # in accuracy or in the largest probability, by which another normalisation must be better
+LESS_VARIED = 0.2  # nats: by which the entropy of the classes predicted may lie below the largest of all trials
 GRID = 0.1  # grey levels: how far pixels whose normalisation is undone may lie from whole ones, on average
 Trial = tuple[str, tuple[float, ...], tuple[float, ...]]  # name, mean, std of a normalisation
 COLOURS: tuple[Trial, ...] = (
@@ -65,14 +67,20 @@ def unit_pixels(pixels: Tensor, network: Network) -> tuple[Tensor, list[Finding]
 
 
 def better(network: Network, model: Prepared, pixels: Tensor, labels: Tensor | None) -> list[Finding]:
-    """Normalisations that are better than the network's own, or without labels make it surer; none is applied."""
+    """Normalisations that are better than the network's own; none is applied.
+
+    Without labels, those that make it surer, among those with which it predicts classes as varied as with any: larger
+    numbers alone make a network surer, of one class or of a few.
+    """
     channels = pixels.shape[1]
-    own = _right(model, pixels, labels)
+    own, varied = _right(model, pixels, labels)
     mean, std = (tuple(values.flatten().tolist()) for values in (model.mean, model.std))
     trials: list[Trial] = [("none", (0.0,) * channels, (1.0,) * channels), *_of_channels(channels)]
     trials = [trial for trial in trials if not np.allclose(trial[1:], (mean, std), atol=0.02)]
-    tried = [(trial, _right(_with(model, trial[1], trial[2], model.bgr), pixels, labels)) for trial in trials]
-    found = sorted((pair for pair in tried if _is_better(pair[1], own)), key=lambda pair: -pair[1].mean())
+    tried = [(trial, *_right(_with(model, trial[1], trial[2], model.bgr), pixels, labels)) for trial in trials]
+    least = max([varied, *(entropy for *_, entropy in tried)]) - LESS_VARIED
+    found = [(trial, values) for trial, values, entropy in tried if entropy >= least and _is_better(values, own)]
+    found.sort(key=lambda pair: -pair[1].mean())
     if not found:
         return []
     ((name, *_), best), *_ = found
@@ -98,7 +106,7 @@ def better(network: Network, model: Prepared, pixels: Tensor, labels: Tensor | N
 def swapped_colours(model: Prepared, pixels: Tensor, labels: Tensor | None) -> list[Finding]:
     """Whether the network is better with red and blue exchanged."""
     mean, std = (tuple(values.flatten().tolist()) for values in (model.mean, model.std))
-    swapped, own = (_right(each, pixels, labels) for each in (_with(model, mean, std, not model.bgr), model))
+    swapped, own = (_right(each, pixels, labels)[0] for each in (_with(model, mean, std, not model.bgr), model))
     if not _is_better(swapped, own):
         return []
     flag = "leave --bgr out" if model.bgr else "--bgr"
@@ -125,10 +133,13 @@ def _with(model: Prepared, mean: tuple[float, ...], std: tuple[float, ...], bgr:
     return other
 
 
-def _right(model: Prepared, pixels: Tensor, labels: Tensor | None) -> np.ndarray:
-    """Whether each image is right or, without labels, its largest probability: (N,)."""
+def _right(model: Prepared, pixels: Tensor, labels: Tensor | None) -> tuple[np.ndarray, float]:
+    """Whether each image is right (N,) and 0; without labels its largest probability and the entropy of the classes."""
     logits = in_batches(model, pixels)
-    return (logits.softmax(1).amax(1) if labels is None else (logits.argmax(1) == labels).double()).numpy()
+    if labels is not None:
+        return (logits.argmax(1) == labels).double().numpy(), 0.0
+    shares = torch.bincount(logits.argmax(1)) / len(logits)
+    return logits.softmax(1).amax(1).numpy(), float(entr(shares.numpy()).sum())
 
 
 def _is_better(other: np.ndarray, own: np.ndarray) -> bool:

@@ -77,7 +77,7 @@ def prepare(network: Network, chosen: Chosen, options: Options, seconds: float) 
             f"{network.name}: expected outputs that differ between images, got the same for all {len(logits)}: {cause}"
         )
     if order and not setup:  # what makes a network right says that the labels are
-        matched, setup = Matched(None, [], network.classes), order
+        matched, setup = Matched(None, [], network.classes), [] if network.random else order
     findings += setup
     if matched.labels is None:
         text = "Everything below is about the network's own prediction: no labels are used."

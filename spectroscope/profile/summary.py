@@ -13,7 +13,13 @@ from spectroscope.report import words
 from spectroscope.statistics.intervals import mean_interval
 
 LEVELS = ("warning", "changed")
-MAKE_OTHERS_WRONG = ("normalisation", "colours", "order", "accuracy")  # checks whose warning is about all that follows
+MAKE_OTHERS_WRONG = (
+    "weights",
+    "normalisation",
+    "colours",
+    "order",
+    "accuracy",
+)  # checks whose warning is about all that follows
 
 
 @dataclass

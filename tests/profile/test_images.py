@@ -107,6 +107,10 @@ def test_classes_are_matched_by_names_ids_and_order():
     assert labels.columns(None, ("a", "b"), 2)[0] == [0, 1]
     assert labels.columns(None, ("a", "b"), 3)[0] is None
     assert labels.columns(("p", "q"), ("a", "b"), 2)[0] is None
+    assert labels.columns(("p, q", "r"), ("p", "q"), 2) == (
+        None,
+        "Several classes of the images have the name of one output",
+    )
 
 
 def test_the_ids_of_imagenet_are_a_thousand_sorted_ones():

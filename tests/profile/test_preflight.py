@@ -155,6 +155,13 @@ def test_a_network_that_normalises_by_itself_is_left_alone(module):
     assert not found(ready, "normalisation") and ready.normalisation[0] == "none" and accuracy(ready) == 1.0
 
 
+def test_without_labels_a_normalisation_that_makes_the_network_sure_of_one_class_is_not_called_better():
+    ready = prepared(wrong.Unsure(), labelled=False)
+    assert float(ready.logits.softmax(1).amax(1).mean()) < 0.8 and not found(ready, "normalisation")
+    ((_, text),) = found(prepared(wrong.Window(0, 1 / 255), labelled=False), "normalisation")
+    assert "mean largest probability is" in text and "0..255 (--mean 0,0,0" in text
+
+
 def test_a_normalisation_that_is_made_twice_is_found_and_left_to_the_user():
     _, mean, std = normalisation.COLOURS[0]
     ready = prepared(wrong.Window(0, 1), mean=mean, std=std, normalisation="--mean and --std")
@@ -269,10 +276,18 @@ def test_a_network_at_chance_is_profiled_by_its_own_prediction():
     assert level == "warning" and "no better than chance" in text and not ready.labelled
 
 
+def test_that_random_weights_are_at_chance_is_no_second_warning():
+    ready = prepared(wrong.Then(after=lambda y: y.roll(1, 1)), random=True)
+    assert [f.check for f in ready.findings if f.level == "warning"] == ["weights"] and not ready.labelled
+
+
 def test_classes_that_the_network_does_not_know_leave_the_labels_out():
     ready = prepared(wrong.Quadrants(), classes=("p", "q", "r", "s"))
     (first, _) = found(ready, "labels")
-    assert first[0] == "warning" and "--classes FILE" in first[1] and not ready.labelled
+    assert first[0] == "warning" and first[1].startswith(
+        "4 of 4 classes of the images (a, b, c, ...) are none of the 4 outputs. The labels are left out"
+    )
+    assert first[1].endswith("--classes FILE") and not ready.labelled
 
 
 def test_without_labels_the_networks_own_prediction_is_profiled_and_said_so():
