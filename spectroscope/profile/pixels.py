@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, JpegImagePlugin
+from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from spectroscope.dataset.decode import decode as decode_one
@@ -70,7 +70,9 @@ def decode(chosen: Chosen, channels: int, size: tuple[int, int], crop: float) ->
                     half += JpegImagePlugin.get_sampling(image) in (1, 2)
             array = decode_one(encoded, channels, None, origin)  # (C, H, W) uint8
         except Exception as error:
-            unreadable.append(f"{origin} ({(str(error) or type(error).__name__).splitlines()[0][:80]})")
+            unknown = isinstance(error, UnidentifiedImageError)  # it names an object in memory
+            reason = "no known format" if unknown else (str(error) or type(error).__name__).splitlines()[0][:80]
+            unreadable.append(f"{origin} ({reason})")
             continue
         pixels.append(torch.tensor(resized(array, size, crop)))
         rows.append(row)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pandas as pd
@@ -203,10 +204,13 @@ def check_folder(out: Path) -> None:
             f"{out}: expected a new or empty folder, or one of an earlier profile, got one with other files"
         )
     above = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    if not os.access(above if not out.exists() else out.absolute().parent, os.W_OK):
+    try:  # permissions do not tell of a file system that takes no files
+        Path(mkdtemp(dir=out.absolute().parent if out.exists() else above)).rmdir()
+    except OSError as error:
+        reason = (error.strerror or "an error").lower()
         raise ValueError(
-            f"{out}: expected a folder that can be written, got one without permission: choose another --out"
-        )
+            f"{out}: expected a folder that can be written, got {reason!r}: choose another --out"
+        ) from None
 
 
 @contextmanager

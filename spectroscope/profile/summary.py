@@ -1,7 +1,6 @@
 """What was measured of one network, and the five sentences to know about it, made from the numbers."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -86,7 +85,7 @@ def _about_reliance(profile: Profile) -> str:
     if table is None:
         return "Its reliance was not measured."
     rows = table[(table["statistic"] == "accuracy") & (table["band"] != "DC")]
-    lost = ", ".join(f"{row.band} {_points(row)}" for row in rows.itertuples())
+    lost = ", ".join(f"{row.band} {_points(row.mean, row.low, row.high)}" for row in rows.itertuples())
     return f"Without all shells of a band it loses, in points of {_what(profile)}: {lost}."
 
 
@@ -94,9 +93,9 @@ def _what(profile: Profile) -> str:
     return "accuracy" if profile.ready.labelled else "agreement with its own prediction"
 
 
-def _points(row: Any) -> str:
-    ends = f" [{row.low * 100:+.0f}, {row.high * 100:+.0f}]" if np.isfinite(row.low) else ""
-    return f"{row.mean * 100:.0f}{ends}"
+def _points(mean: float, low: float, high: float) -> str:
+    ends = f" [{low * 100:+.0f}, {high * 100:+.0f}]" if np.isfinite(low) else ""
+    return f"{mean * 100:.0f}{ends}"
 
 
 def _about_attacks(profile: Profile) -> str:
@@ -120,10 +119,8 @@ def _about_waves(profile: Profile) -> str:
     worst = above.loc[above["mean"].idxmax()]
     if worst["mean"] <= 0:
         return f"Single waves of the usual size cost it no {_what(profile)}."
-    return (
-        f"Of single waves, those of about {worst['cycles']:.0f} cycles per image cost most: {worst['mean'] * 100:.0f} "
-        f"points of {_what(profile)} [{worst['low'] * 100:.0f}, {worst['high'] * 100:.0f}]."
-    )
+    cycles, lost = words.count(round(worst["cycles"]), "cycle"), _points(*worst[["mean", "low", "high"]])
+    return f"Of single waves, those of about {cycles} per image cost most, in points of {_what(profile)}: {lost}."
 
 
 def cut_short(profile: Profile) -> list[str]:

@@ -1,5 +1,6 @@
 """Files of tensors: where the weights lie in them, and of what architecture they are."""
 
+import warnings
 from functools import partial
 from pathlib import Path
 
@@ -61,11 +62,14 @@ def _entry(path: Path, entry: str | None) -> str | None:
     faults = []
     for name in ENTRIES:
         try:
-            loading.tensors_of(path, name)
+            with warnings.catch_warnings(action="ignore"):  # about other versions of pickle
+                loading.tensors_of(path, name)
         except ValueError as error:
             faults.append(error)
         else:
             return name
+    if "Weights only" in str(faults[0]):  # torch goes on to advise loading it with its code
+        raise ValueError(f"{path}: expected tensors that load without running code, got other objects, maybe code")
     raise faults[0]
 
 

@@ -4,13 +4,14 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from spectroscope.attribution.heat_map import fourier_heat_map
 from spectroscope.frequency.partitions import equal_width
 from spectroscope.pipeline import machine
-from spectroscope.profile import measure
+from spectroscope.profile import measure, summary
 from spectroscope.profile import plan as planning
 from spectroscope.profile.batches import BatchSize
 
@@ -81,3 +82,10 @@ def test_bands_of_reliance_are_of_equal_width_in_cycles():
     assert rows.index.tolist() == ["0", "1-4", "5-9", "10-13", "14-18", "19-22", "23-27", "28-31"]
     index = equal_width(32, 32, 8, "dct")
     assert [int(index[0, first]) for first in rows["first"]] == list(range(8))
+
+
+def test_the_worst_waves_are_told_without_an_interval_where_there_is_none():
+    rows = {"ring": [0, 1, 2], "cycles": [0.0, 1.2, 3.4], "mean": [0.9, 0.1, 0.3], "low": np.nan, "high": np.nan}
+    own = SimpleNamespace(tables={"heat_map": pd.DataFrame(rows)}, ready=SimpleNamespace(labelled=True))
+    text = "Of single waves, those of about 3 cycles per image cost most, in points of accuracy: 30."
+    assert summary._about_waves(own) == text

@@ -149,7 +149,14 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(place, arguments, word
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(place):
     (place / "shut").mkdir(mode=0o500)
-    assert "without permission" in command("profile", "mine.py:net", "x.pt", "--out", "shut/out").output
+    assert "got 'permission denied'" in command("profile", "mine.py:net", "x.pt", "--out", "shut/out").output
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that even root cannot write")
+def test_a_file_system_that_takes_no_files_is_refused_before_the_work(place):
+    done = command("profile", "mine.py:net", "x.pt", "--out", "/proc/profile")
+    assert done.exit_code == 2 and "/proc/profile: expected a folder that can be written, got" in done.output
+    assert "checking" not in done.output
 
 
 def test_an_interrupt_keeps_what_is_finished(place, monkeypatch):
