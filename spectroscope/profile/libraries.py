@@ -31,9 +31,15 @@ def of_timm(rest: str, options: Options) -> Network:
     if not weights:
         _without_zeros(model)
     return Network(
-        rest, "timm", lambda *_: model, channels, (height, width), facts["crop_pct"], tuple(facts["mean"]),
+        _called(rest), "timm", lambda *_: model, channels, (height, width), facts["crop_pct"], tuple(facts["mean"]),
         tuple(facts["std"]), "timm's configuration", classes, random=not weights,
     )  # fmt: skip
+
+
+def _called(rest: str) -> str:
+    """`NAME@file`, without the folders of the file."""
+    name, at, weights = rest.partition("@")
+    return name + at + Path(weights).name
 
 
 def _timm_classes(timm: Any, name: str, tensors: dict[str, Tensor]) -> int:
@@ -68,7 +74,7 @@ def of_torchvision(rest: str, options: Options) -> Network:
     n_classes = next((len(w) for w in reversed([*model.parameters()]) if w.ndim == 2), 0)
     classes = tuple(facts.meta["categories"])
     return Network(
-        rest, "torchvision", lambda *_: model, 3, (side, side), min(1.0, side / whole), tuple(shown.mean),
+        _called(rest), "torchvision", lambda *_: model, 3, (side, side), min(1.0, side / whole), tuple(shown.mean),
         tuple(shown.std), "torchvision's configuration", classes if len(classes) == n_classes else None, random=random,
     )  # fmt: skip
 

@@ -12,7 +12,7 @@ import torch
 from spectroscope.frequency.spectrum import dct2, idct2
 from spectroscope.probing.layers import NETWORKS
 from spectroscope.profile import measure
-from spectroscope.profile.checks import Finding
+from spectroscope.profile.plan import SHOWN
 from spectroscope.profile.preflight import Ready
 from spectroscope.profile.prepared import in_batches
 from spectroscope.profile.summary import Profile, cut_short, sentences
@@ -21,7 +21,7 @@ from spectroscope.report.pictures import Cell
 from spectroscope.report.style import RunColours
 
 TITLE = "What does {} look at?"
-SEEN = {"changed": "put right", "warning": "for you to put right", "note": "to know"}
+SEEN = {"changed": "put right", "note": "to know"}
 RELIANCE = (
     "What each network loses when one band of frequencies is set to zero in every image: probability of the label and "
     "accuracy; below zero, it gains. Higher shells hold more coefficients. One band removed at a time does not show "
@@ -84,20 +84,17 @@ def setup(profiles: Sequence[Profile]) -> list[page.Markup]:
     for profile in profiles:
         if len(profiles) > 1:
             blocks.append(page.heading(profile.name))
-        rows = [{"check": f.check, "": SEEN[f.level], "found": f.text} for f in _sorted(profile.ready.findings)]
-        for finding in (f for f in profile.ready.findings if f.level == "warning"):
-            blocks.append(page.prose(finding.text, kind="warning"))
+        findings = profile.ready.findings
+        warnings = [f"{f.check.capitalize()}: {f.text}" for f in findings if f.level == "warning"]
+        blocks += [page.prose(text, kind="warning") for text in warnings]
         facts = {"Network": f"{profile.name} ({profile.ready.network.kind})", **profile.ready.facts}
         blocks.append(page.facts(facts))
-        if rows:
-            blocks.append(page.items(*(f"{row['check'].capitalize()}, {row['']}: {row['found']}" for row in rows)))
-        else:
+        rest = [f"{f.check.capitalize()}, {SEEN[f.level]}: {f.text}" for f in findings if f.level in SEEN]
+        if rest:
+            blocks.append(page.items(*rest))
+        elif not warnings:
             blocks.append(page.prose("Nothing was found wrong."))
     return blocks
-
-
-def _sorted(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: list(SEEN).index(finding.level))
 
 
 def stacked(profiles: Sequence[Profile], name: str) -> pd.DataFrame:
@@ -106,14 +103,17 @@ def stacked(profiles: Sequence[Profile], name: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _none(profiles: Sequence[Profile]) -> list[page.Markup]:
-    return [page.prose(*(dict.fromkeys(text for each in profiles for text in each.missing) or ["Not measured."]))]
+def _none(profiles: Sequence[Profile], kind: str) -> list[page.Markup]:
+    """Why none of the networks has a measurement, by its name in `plan.SHOWN`; why the work stopped where none says."""
+    lines = list(dict.fromkeys(text for each in profiles for text in each.missing))
+    own = [text for text in lines if SHOWN[kind] in text]
+    return [page.prose(*(own or [text for text in lines if "stopped" in text] or ["Not measured."]))]
 
 
 def reliance(profiles: Sequence[Profile], colours: RunColours) -> list[page.Markup]:
     table, whole = stacked(profiles, "reliance"), stacked(profiles, "whole_bands")
     if not len(table):
-        return _none(profiles)
+        return [page.prose("Not measured.")]
     rows = table[table["statistic"].isin(["probability", "accuracy"]) & (table["band"] != "0")]
     base = alt.Chart().encode(style.shell_axis("shell (DC is below)"), style.run_colour(colours))
     y = alt.Y("mean:Q", title=None, axis=alt.Axis(format="%", tickCount=6))
@@ -133,7 +133,7 @@ def _over(rows: pd.DataFrame) -> str:
 def attacks(profiles: Sequence[Profile], colours: RunColours) -> list[page.Markup]:
     table = stacked(profiles, "attacks")
     if not len(table):
-        return _none(profiles)
+        return _none(profiles, "attacks")
     table = table.assign(place=table["band"] + ", " + table["coefficients"].astype(str) + " coefficients")
     blocks = []
     radii = ", ".join(f"{run} {eps:.3g}" for run, eps in table.groupby("run", sort=False)["eps"].first().items())
@@ -165,7 +165,7 @@ def _little_room(profiles: Sequence[Profile]) -> str:
 def heat_maps(profiles: Sequence[Profile], colours: RunColours) -> list[page.Markup]:
     shown = [each for each in profiles if each.heat_map is not None]
     if not shown:
-        return _none(profiles)
+        return _none(profiles, "heat map")
     norm = measure.wave_norm(*shown[0].ready.pixels.shape[-2:])
     cells = []
     for each in shown:
@@ -190,7 +190,7 @@ def layers(profiles: Sequence[Profile]) -> list[page.Markup]:
     """Spectra of some layers and what reaches them, beside their nulls: two charts for each network."""
     shown = [each for each in profiles if "layers" in each.tables]
     if not shown:
-        return _none(profiles)
+        return _none(profiles, "layers")
     blocks = []
     colours = style.assign_colours(list(NETWORKS))
     for each in shown:

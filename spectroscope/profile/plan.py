@@ -23,6 +23,7 @@ SLACK = 1.2  # a plan takes this much longer than the passes that it counts
 ANGLES = 6  # waves of each ring that come before more images: intervals are wide because of the images
 MOST_RINGS = 16  # of the heat map, above DC; one for 4 pixels of smaller images
 LEAST_RINGS = 4
+TIMING = 0.01  # of the time for one forward pass that is timed
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class Plan:
 
 def plan(ready: Ready, seconds: float) -> Plan:
     """What fits into the seconds given, told from a measured forward pass and a measured gradient."""
-    batch = ready.model.batch
-    forward = within_memory(lambda size: _timed(ready, size, False), batch)
-    gradient = within_memory(lambda size: _timed(ready, size, True), batch) if ready.network.gradient else 0.0
+    batch, most = ready.model.batch, max(1, min(16, int(TIMING * seconds / ready.seconds)))
+    forward = within_memory(lambda size: _timed(ready, min(size, most), False), batch)
+    timed = ready.network.gradient
+    gradient = within_memory(lambda size: _timed(ready, min(size, most), True), batch) if timed else 0.0
     return planned(ready.pixels.shape, forward, gradient, seconds)
 
 
@@ -144,7 +146,7 @@ def _angles(height: int, width: int, rings: int, most: int) -> tuple[int, int]:
 
 def _timed(ready: Ready, size: int, gradient: bool) -> float:
     """Seconds that one image takes: the faster of two batches, each of the given number of images at most."""
-    x = ready.pixels[: min(16, size)].to(ready.model.device)
+    x = ready.pixels[:size].to(ready.model.device)
     found = []
     for _ in range(2):
         start = time.perf_counter()

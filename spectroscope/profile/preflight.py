@@ -18,6 +18,7 @@ from spectroscope.profile.pixels import Decoded, decode, sides_and_channels
 from spectroscope.profile.prepared import Prepared, in_batches
 
 FEWEST = 16  # images of a profile
+CHECKED = 4  # images whose outputs are looked at twice
 TRIED = 64  # images in the trials of other normalisations
 TRIALS = 8  # forward passes of an image in the trials
 SHARE = 0.1  # of the time for the forward passes of all images, and the same for the trials
@@ -30,7 +31,8 @@ class Ready:
 
     pixels (N, C, H, W); labels (N,): outputs, those of the images or (not labelled) the network's own predictions;
     logits (N, K): of the images as they are; present: outputs that are classes of the images, none without labels.
-    cutoff: shell above which the images hold nothing, None where there is none. facts: what was done, in words.
+    cutoff: shell above which the images hold nothing, None where there is none. seconds: of one image's forward pass, a
+    first look. facts: what was done, in words.
     """
 
     network: Network
@@ -42,6 +44,7 @@ class Ready:
     present: list[int]
     names: tuple[str, ...] | None
     cutoff: int | None
+    seconds: float
     normalisation: tuple[str, tuple[float, ...], tuple[float, ...]]
     facts: dict[str, str]
     findings: list[Finding] = field(default_factory=list)
@@ -57,7 +60,7 @@ def prepare(network: Network, chosen: Chosen, options: Options, seconds: float) 
     findings += found
     model = _wrapped(module, network, pixels.shape[1], options)
     model.batch = batches.bounded(module, pixels[:2])
-    each, found = within_memory(lambda size: _outputs(model, pixels[: min(size, FEWEST)]), model.batch)
+    each, found = within_memory(lambda size: _outputs(model, pixels[: min(size, CHECKED)]), model.batch)
     findings += found
     kept = max(FEWEST, int(SHARE * seconds / each))
     if kept < len(pixels):
@@ -100,7 +103,7 @@ def prepare(network: Network, chosen: Chosen, options: Options, seconds: float) 
     own, labelled = matched.labels, matched.labels is not None
     return Ready(
         network, model, pixels, logits.argmax(1) if own is None else own, logits, labelled, matched.present,
-        matched.names, cutoff, used, facts, findings,
+        matched.names, cutoff, each, used, facts, findings,
     )  # fmt: skip
 
 

@@ -132,7 +132,9 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
         why = "it has no gradient" if not ready.network.gradient else "no image is right"
         profile.missing.append(f"{name}: confined attacks were left out, since {why}.")
     if not ready.network.gradient:
-        profile.missing.append(f"{name}: its layers cannot be read from outside.")
+        profile.missing.append(
+            f"{name}: {planning.SHOWN['layers']} were left out, since its layers cannot be read from outside."
+        )
     for kind, needed in profile.plan.dropped.items():
         why = f"for lack of time ({planning.LEAST} images take about {needed:.0f} s)"
         profile.missing.append(f"{name}: {planning.SHOWN[kind]} were left out {why}.")

@@ -45,6 +45,15 @@ def told(_):
     pass
 
 
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0001, 16), (0.11, 5), (2.0, 1)])
+def test_of_a_slow_network_few_images_are_timed(seconds, shown):
+    own, sizes = ready(), []
+    own.model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    own.network, own.seconds = SimpleNamespace(gradient=True), seconds
+    planning.plan(own, 60.0)
+    assert sizes == [shown] * 4
+
+
 @pytest.mark.parametrize(("waves", "count", "angles"), [(514, 514, 207), (51, 49, 6), (0, 17, 2)])
 def test_the_most_angles_are_planned_that_fit_the_waves(waves, count, angles):
     assert (plan(waves).waves, plan(waves).angles) == (count, angles)

@@ -150,6 +150,7 @@ def test_timm_gives_its_own_configuration(tmp_path):
     torch.save(model.state_dict(), tmp_path / "w.pth")
     network = networks.read(f"timm:vit_tiny_patch16_224@{tmp_path / 'w.pth'}", NONE)
     assert network.mean == (0.5, 0.5, 0.5) and network.size == (224, 224) and not network.random
+    assert network.name == "vit_tiny_patch16_224@w.pth"
     x, found = logits(network, (3, 224, 224))
     torch.testing.assert_close(found, model(x).detach())
 

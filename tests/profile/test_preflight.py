@@ -82,7 +82,7 @@ def test_the_logits_of_another_container_are_taken_and_the_field_is_named(wrap, 
 
 def test_an_output_without_a_vector_of_classes_is_refused():
     with pytest.raises(
-        ValueError, match=r"expected a network that returns a vector of two or more classes.*\(16, 3, 8, 8\)"
+        ValueError, match=r"expected a network that returns a vector of two or more classes.*\(4, 3, 8, 8\)"
     ):
         prepared(nn.Conv2d(3, 3, 3, 2, 1))
 
