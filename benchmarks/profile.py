@@ -77,6 +77,7 @@ def main(folder: Path) -> None:
         print(occlusion(side), flush=True)
     print("\n| profile | minutes given | taken | in passes of all images | GiB | left out |\n|---|---|---|---|---|---|")
     weights = [str(folder / "networks" / "resnet20-12fca82f.th"), "--architecture", "resnet20", "--images", "300"]
+    weights += ["--mean", "0.485,0.456,0.406", "--std", "0.229,0.224,0.225"]
     print(profile("ResNet-20, 300 images of CIFAR-10", [*weights, str(folder / "cifar10-exact")], 2), flush=True)
     random = ["torchvision:resnet18", str(folder / "imagenet-sample"), "--images", "100"]
     print(profile("ResNet-18, random weights, 100 images of 224 pixels", random, 5), flush=True)

@@ -97,8 +97,8 @@ def profile(  # as many as there are options
 ) -> None:
     """Profile networks on test images: a page, its tables, and a warning where a network is set up wrongly."""
     from spectroscope.profile import run  # here: torch takes seconds to import
-    from spectroscope.profile.images import class_list
-    from spectroscope.profile.networks import Options
+    from spectroscope.profile.labels import class_list
+    from spectroscope.profile.network import Options
 
     with _one_sentence():
         if len(models_and_images) < 2:
@@ -115,7 +115,7 @@ def profile(  # as many as there are options
 def demo(out: Out = Path("demo"), minutes: float = 1.0) -> None:
     """Profile a small network, trained in a few seconds, on photographs that come with the package."""
     from spectroscope.profile import demo, run
-    from spectroscope.profile.networks import Options
+    from spectroscope.profile.network import Options
 
     with _one_sentence():
         spec, options = f"{demo.__name__}:trained", Options(None, None, None, None, None)

@@ -30,7 +30,7 @@ def html(revisions: Sequence[Revision], root: Path) -> str:
     runs = list(dict.fromkeys(key.run for key in found))
 
     def side_by_side(table: tables.Table) -> page.Blocks:
-        return (page.side_by_side(*table, colours),)
+        return (page.table(*table, colours, side_by_side=True),)
 
     changed, claims = tables.settings_table(revisions), tables.claims_table(revisions)
     notes = tables.notes(revisions, _changed_code(revisions, root))

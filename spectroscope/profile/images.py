@@ -1,27 +1,22 @@
 """Images to profile a network on: a folder, Parquet, arrays in a file, or a data set by name; test images only.
 
-Labels are read where there are any. `choose` finds the images and picks some of them; `decode` brings them to the size
-and channels that a network wants, and records what that did to them.
+Labels are read where there are any. `choose` finds the images and picks some of them; `pixels.decode` reads them.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from PIL import Image, ImageOps, JpegImagePlugin
 from torch import Tensor
 
 from spectroscope.dataset import registry
-from spectroscope.dataset.decode import decode as decode_one
 from spectroscope.dataset.parquet import IMAGE_COLUMNS, LABEL_COLUMNS, class_names
 from spectroscope.dataset.splits import class_balanced_order
 from spectroscope.pipeline import machine, params
@@ -49,24 +44,6 @@ class Chosen:
     total: int
     notes: list[str] = field(default_factory=list)
     dataset: dict[str, Any] | None = None  # its section of a study: whole, or name, test and, where known, train
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """pixels (N, C, H, W) float32; rows (N,): which of the chosen images could be read.
-
-    sides (N, 2): height and width in the file. formats: how many of each. quality: median quality of the JPEG files;
-    half_colour: share of files that store colour at half the resolution. facts in words: what was done.
-    """
-
-    pixels: Tensor
-    rows: Tensor
-    sides: Tensor
-    formats: dict[str, int]
-    quality: float | None
-    half_colour: float
-    unreadable: list[str]
-    done: str
 
 
 def choose(spec: str, n: int, seed: int) -> Chosen:
@@ -268,134 +245,3 @@ def _data_set(name: str, root: str, n: int, seed: int) -> Chosen:
     test = loaded.test
     own = (test.pixels[:n], test.labels[:n], test.classes)
     return Chosen(name, "data set", None, *own, len(test), dataset=study)
-
-
-def sides_and_channels(chosen: Chosen) -> tuple[set[tuple[int, int]], int]:
-    """Heights and widths that occur among the chosen images, and their channels, without decoding them."""
-    if chosen.array is not None:
-        array = _channels_first(chosen.array)
-        return {(int(array.shape[2]), int(array.shape[3]))}, int(array.shape[1])
-    sizes, grey = set(), True
-    for encoded, _ in chosen.encoded or []:
-        try:
-            with Image.open(BytesIO(encoded)) as image:
-                sizes.add((image.height, image.width))
-                grey &= image.mode in ("1", "L", "LA")
-        except Exception:  # counted and named by `decode`
-            continue
-    return sizes, 1 if grey else 3
-
-
-def decode(chosen: Chosen, channels: int, size: tuple[int, int], crop: float) -> Decoded:
-    """The images with `channels` and of `size` (height, width).
-
-    Of an image of another shape, the largest central part of the size's aspect ratio, `crop` of it along each side, is
-    resized (bicubic, antialiased). Arrays keep their values where they need no resizing. ValueError where no image can
-    be read.
-    """
-    if chosen.array is not None:
-        return _from_array(chosen, channels, size)
-    pixels, rows, sides, unreadable, qualities, half = [], [], [], [], [], 0
-    formats: dict[str, int] = {}
-    for row, (encoded, origin) in enumerate(chosen.encoded or []):
-        try:
-            with Image.open(BytesIO(encoded)) as image:
-                found, form = (image.height, image.width), image.format or "?"
-                if isinstance(image, JpegImagePlugin.JpegImageFile):
-                    qualities.append(jpeg_quality(image))
-                    half += JpegImagePlugin.get_sampling(image) in (1, 2)
-            array = decode_one(encoded, channels, None, origin)  # (C, H, W) uint8
-        except Exception as error:
-            unreadable.append(f"{origin} ({(str(error) or type(error).__name__).splitlines()[0][:80]})")
-            continue
-        pixels.append(torch.tensor(resized(array, size, crop)))
-        rows.append(row)
-        sides.append(found)
-        formats[form] = formats.get(form, 0) + 1
-    if not pixels:
-        raise ValueError(
-            f"{chosen.name}: expected images that can be read, got none of {len(unreadable)}: {unreadable[0]}"
-        )
-    found_sides = torch.tensor(sides)
-    return Decoded(
-        torch.stack(pixels).float() / 255, torch.tensor(rows), found_sides, formats,
-        float(np.median(qualities)) if qualities else None, half / len(pixels), unreadable,
-        _done(found_sides, size, crop),
-    )  # fmt: skip
-
-
-def resized(array: np.ndarray, size: tuple[int, int], crop: float) -> np.ndarray:
-    """(C, H, W) uint8 -> (C, *size) uint8; unchanged where it has that size."""
-    if array.shape[1:] == size:
-        return array
-    image = Image.fromarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0))
-    fitted = ImageOps.fit(image, (size[1], size[0]), Image.Resampling.BICUBIC, bleed=(1 - crop) / 2)
-    return np.asarray(fitted).reshape(*size, len(array)).transpose(2, 0, 1).copy()
-
-
-def _done(sides: Tensor, size: tuple[int, int], crop: float) -> str:
-    if bool((sides == torch.tensor(size)).all()):
-        return f"shown as they are, {size[0]} x {size[1]} pixels"
-    part = "the largest central part" if crop == 1 else f"the central {crop:.1%} of the largest central part"
-    return f"{part} resized to {size[0]} x {size[1]} pixels (bicubic, antialiased)"
-
-
-def jpeg_quality(image: Any) -> float:
-    """Quality of a JPEG file as libjpeg counts it, from the sum of its table of luminance.
-
-    The tables of quality q are the standard ones times 50 / q below 50 and 2 - q / 50 above.
-    """
-    scale = sum(image.quantization[0]) / LUMINANCE_SUM
-    return float(np.clip(50 / scale if scale > 1 else 100 - 50 * scale, 1, 100))
-
-
-LUMINANCE_SUM = 3688  # of the standard table of luminance (ITU-T T.81, Annex K)
-
-
-def _channels_first(array: Tensor) -> Tensor:
-    """(N, C, H, W) of an array (N, H, W), (N, C, H, W) or (N, H, W, C)."""
-    if array.ndim == 3:
-        return array[:, None]
-    return array if array.shape[1] in (1, 3) or array.shape[3] not in (1, 3) else array.permute(0, 3, 1, 2)
-
-
-def _from_array(chosen: Chosen, channels: int, size: tuple[int, int]) -> Decoded:
-    assert chosen.array is not None
-    array = _channels_first(chosen.array)
-    sides = torch.tensor(array.shape[2:]).expand(len(array), 2)
-    pixels = array.float() / 255 if array.dtype == torch.uint8 else array.float()
-    if array.shape[1] != channels:
-        weights = torch.tensor([0.299, 0.587, 0.114])
-        pixels = (
-            pixels.expand(-1, channels, -1, -1)
-            if array.shape[1] == 1
-            else (pixels * weights[:, None, None]).sum(1, True)
-        )
-    if tuple(array.shape[2:]) != size:
-        pixels = torch.nn.functional.interpolate(pixels, size, mode="bicubic", antialias=True)
-        pixels = (
-            pixels.clamp(float(array.min()), float(array.max())) if array.dtype != torch.uint8 else pixels.clamp(0, 1)
-        )
-    return Decoded(
-        pixels.contiguous(), torch.arange(len(pixels)), sides, {str(array.dtype).removeprefix("torch."): len(array)},
-        None, 0.0, [], _done(sides, size, 1.0),
-    )  # fmt: skip
-
-
-def class_list(path: Path) -> tuple[str, ...]:
-    """Names of a network's classes, in the order of its outputs: a CSV with a column `class`, or a name a line."""
-    if not path.is_file():
-        raise ValueError(f"{path}: expected a file with a class on each line, found none")
-    if path.suffix == ".csv":
-        table = pd.read_csv(path, dtype=str)
-        if "class" not in table:
-            raise ValueError(f"{path}: expected a column class, got {', '.join(table.columns)}")
-        if "index" in table:
-            table = table.sort_values("index", key=lambda column: column.astype(int))
-        return tuple(table["class"])
-    return tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
-
-
-def names_of(values: Sequence[str]) -> str:
-    """The first few of many names."""
-    return ", ".join(values[:5]) + (f" and {len(values) - 5} more" if len(values) > 5 else "")

@@ -1,7 +1,6 @@
 """The page of a profile, of one network or of several: what to know first, then each measurement, then its limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
 
@@ -12,16 +11,17 @@ import torch
 
 from spectroscope.frequency.spectrum import dct2, idct2
 from spectroscope.probing.layers import NETWORKS
-from spectroscope.profile import labels as labels_
 from spectroscope.profile import measure
-from spectroscope.profile.preflight import Finding, Ready, in_batches
+from spectroscope.profile.plan import SHOWN
+from spectroscope.profile.preflight import Ready
+from spectroscope.profile.prepared import in_batches
+from spectroscope.profile.summary import Profile, cut_short, sentences
 from spectroscope.report import charts, page, pictures, style, words
 from spectroscope.report.pictures import Cell
 from spectroscope.report.style import RunColours
-from spectroscope.statistics.intervals import mean_interval
 
 TITLE = "What does {} look at?"
-SEEN = {"changed": "put right", "warning": "for you to put right", "note": "to know"}
+SEEN = {"changed": "put right", "note": "to know"}
 RELIANCE = (
     "What each network loses when one band of frequencies is set to zero in every image: probability of the label and "
     "accuracy; below zero, it gains. Higher shells hold more coefficients. One band removed at a time does not show "
@@ -59,40 +59,10 @@ LIMITS = (
 )
 
 
-@dataclass
-class Profile:
-    """What was measured of one network: tables by name, maps, what is missing and why."""
-
-    ready: Ready
-    plan: measure.Plan
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-    heat_map: np.ndarray | None = None
-    missing: list[str] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        return self.ready.network.name
-
-    @property
-    def accuracy(self) -> tuple[float, float, float] | None:
-        """Share of images that are right, among all outputs; None without labels."""
-        if not self.ready.labelled:
-            return None
-        return mean_interval((self.ready.logits.argmax(1) == self.ready.labels).double().numpy())
-
-    @property
-    def accuracy_among(self) -> tuple[float, float, float] | None:
-        """The same among the outputs that are classes of the images, where there are fewer."""
-        present = self.ready.present
-        if not self.ready.labelled or not present or len(present) == self.ready.logits.shape[1]:
-            return None
-        return mean_interval(labels_.among(self.ready.logits, self.ready.labels, present).double().numpy())
-
-
 def render(profiles: Sequence[Profile]) -> str:
     """The whole page."""
     colours = style.assign_colours([each.name for each in profiles])
-    lead = sentences(profiles[0]) if len(profiles) == 1 else [text for each in profiles for text in sentences(each)[:2]]
+    lead = sentences(profiles[0]) if len(profiles) == 1 else [text for each in profiles for text in sentences(each)[:3]]
     chapters = [
         page.Chapter("setup", "Is it set up correctly?", tuple(setup(profiles))),
         page.Chapter("reliance", "Which frequencies does it rely on?", tuple(reliance(profiles, colours))),
@@ -108,103 +78,23 @@ def render(profiles: Sequence[Profile]) -> str:
     return page.render(title, lead, chapters)
 
 
-def sentences(profile: Profile) -> list[str]:
-    """What to know about this network, made from its numbers."""
-    ready, found = profile.ready, []
-    accuracy, among = profile.accuracy, profile.accuracy_among
-    n = words.count(len(ready.pixels), "image")
-    if accuracy is None:
-        sure = mean_interval(ready.logits.softmax(1).amax(1).double().numpy())
-        found.append(
-            f"{profile.name}: no labels are used; on {n} its own prediction has a probability of "
-            f"{words.number(*sure, True)}, and everything below is about that prediction."
-        )
-    else:
-        chance = 1 / ready.logits.shape[1]
-        found.append(
-            f"{profile.name} has {words.number(*accuracy, True)} of {n} right (chance is {chance:.1%})"
-            + (
-                f", {words.number(*among, True)} among the {len(ready.present or ())} classes they have."
-                if among
-                else "."
-            )
-        )
-    found.append(_about_reliance(profile))
-    found.append(_about_attacks(profile))
-    found.append(_about_waves(profile))
-    warnings = [finding.check for finding in ready.findings if finding.level == "warning"]
-    changed = [finding.check for finding in ready.findings if finding.level == "changed"]
-    if warnings:
-        found.append(f"Look first at how it is set up: {', '.join(dict.fromkeys(warnings))} (next section).")
-    elif changed:
-        found.append(f"Put right before measuring: {', '.join(dict.fromkeys(changed))} (next section).")
-    else:
-        found.append("Nothing was found wrong in how it is set up.")
-    return found
-
-
-def _about_reliance(profile: Profile) -> str:
-    table = profile.tables.get("whole_bands")
-    if table is None:
-        return "Its reliance was not measured."
-    rows = table[(table["statistic"] == "accuracy") & (table["band"] != "DC")]
-    lost = ", ".join(f"{row.band} {_points(row)}" for row in rows.itertuples())
-    what = "accuracy" if profile.ready.labelled else "agreement with its own prediction"
-    return f"Without all shells of a band it loses, in points of {what}: {lost}."
-
-
-def _points(row: Any) -> str:
-    ends = f" [{row.low * 100:+.0f}, {row.high * 100:+.0f}]" if np.isfinite(row.low) else ""
-    return f"{row.mean * 100:.0f}{ends}"
-
-
-def _about_attacks(profile: Profile) -> str:
-    table = profile.tables.get("attacks")
-    if table is None:
-        return "Attacks were not run."
-    equal = table[table["dimension"] == "equal dimension"]
-    shares = ", ".join(f"{row.band} {row.mean:.0%}" for row in equal.itertuples())
-    whole = table[(table["dimension"] == "whole band") & (table["band"] == "all")].iloc[0]
-    return (
-        f"A perturbation of l2 norm {whole['eps']:.2g} fools {whole['mean']:.0%} of the {whole['n_images']} images "
-        f"attacked; confined to {equal['coefficients'].iloc[0]} coefficients of one band, {shares}."
-    )
-
-
-def _about_waves(profile: Profile) -> str:
-    table = profile.tables.get("heat_map")
-    if table is None or not len(table):
-        return "Single waves were not tried."
-    above = table[table["ring"] > 0]
-    worst = above.loc[above["mean"].idxmax()]
-    if worst["mean"] <= 0:
-        return "Single waves of the usual size cost it no accuracy."
-    return (
-        f"Of single waves, those of about {worst['cycles']:.0f} cycles per image cost most: {worst['mean'] * 100:.0f} "
-        f"points of accuracy [{worst['low'] * 100:.0f}, {worst['high'] * 100:.0f}]."
-    )
-
-
 def setup(profiles: Sequence[Profile]) -> list[page.Markup]:
     """What the preflight found, and what was measured on."""
     blocks = []
     for profile in profiles:
         if len(profiles) > 1:
             blocks.append(page.heading(profile.name))
-        rows = [{"check": f.check, "": SEEN[f.level], "found": f.text} for f in _sorted(profile.ready.findings)]
-        for finding in (f for f in profile.ready.findings if f.level == "warning"):
-            blocks.append(page.prose(finding.text, kind="warning"))
+        findings = profile.ready.findings
+        warnings = [f"{f.check.capitalize()}: {f.text}" for f in findings if f.level == "warning"]
+        blocks += [page.prose(text, kind="warning") for text in warnings]
         facts = {"Network": f"{profile.name} ({profile.ready.network.kind})", **profile.ready.facts}
         blocks.append(page.facts(facts))
-        if rows:
-            blocks.append(page.items(*(f"{row['check'].capitalize()}, {row['']}: {row['found']}" for row in rows)))
-        else:
+        rest = [f"{f.check.capitalize()}, {SEEN[f.level]}: {f.text}" for f in findings if f.level in SEEN]
+        if rest:
+            blocks.append(page.items(*rest))
+        elif not warnings:
             blocks.append(page.prose("Nothing was found wrong."))
     return blocks
-
-
-def _sorted(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: list(SEEN).index(finding.level))
 
 
 def stacked(profiles: Sequence[Profile], name: str) -> pd.DataFrame:
@@ -213,14 +103,17 @@ def stacked(profiles: Sequence[Profile], name: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-def _none(profiles: Sequence[Profile]) -> list[page.Markup]:
-    return [page.prose(*(dict.fromkeys(text for each in profiles for text in each.missing) or ["Not measured."]))]
+def _none(profiles: Sequence[Profile], kind: str) -> list[page.Markup]:
+    """Why none of the networks has a measurement, by its name in `plan.SHOWN`; why the work stopped where none says."""
+    lines = list(dict.fromkeys(text for each in profiles for text in each.missing))
+    own = [text for text in lines if SHOWN[kind] in text]
+    return [page.prose(*(own or [text for text in lines if "stopped" in text] or ["Not measured."]))]
 
 
 def reliance(profiles: Sequence[Profile], colours: RunColours) -> list[page.Markup]:
     table, whole = stacked(profiles, "reliance"), stacked(profiles, "whole_bands")
     if not len(table):
-        return _none(profiles)
+        return [page.prose("Not measured.")]
     rows = table[table["statistic"].isin(["probability", "accuracy"]) & (table["band"] != "0")]
     base = alt.Chart().encode(style.shell_axis("shell (DC is below)"), style.run_colour(colours))
     y = alt.Y("mean:Q", title=None, axis=alt.Axis(format="%", tickCount=6))
@@ -240,7 +133,7 @@ def _over(rows: pd.DataFrame) -> str:
 def attacks(profiles: Sequence[Profile], colours: RunColours) -> list[page.Markup]:
     table = stacked(profiles, "attacks")
     if not len(table):
-        return _none(profiles)
+        return _none(profiles, "attacks")
     table = table.assign(place=table["band"] + ", " + table["coefficients"].astype(str) + " coefficients")
     blocks = []
     radii = ", ".join(f"{run} {eps:.3g}" for run, eps in table.groupby("run", sort=False)["eps"].first().items())
@@ -272,7 +165,7 @@ def _little_room(profiles: Sequence[Profile]) -> str:
 def heat_maps(profiles: Sequence[Profile], colours: RunColours) -> list[page.Markup]:
     shown = [each for each in profiles if each.heat_map is not None]
     if not shown:
-        return _none(profiles)
+        return _none(profiles, "heat map")
     norm = measure.wave_norm(*shown[0].ready.pixels.shape[-2:])
     cells = []
     for each in shown:
@@ -297,7 +190,7 @@ def layers(profiles: Sequence[Profile]) -> list[page.Markup]:
     """Spectra of some layers and what reaches them, beside their nulls: two charts for each network."""
     shown = [each for each in profiles if "layers" in each.tables]
     if not shown:
-        return _none(profiles)
+        return _none(profiles, "layers")
     blocks = []
     colours = style.assign_colours(list(NETWORKS))
     for each in shown:
@@ -325,7 +218,7 @@ def examples(profiles: Sequence[Profile]) -> list[page.Markup]:
     for profile in profiles:
         ready = profile.ready
         right = (ready.logits.argmax(1) == ready.labels).nonzero()[:, 0]
-        row = int(right[0]) if len(right) else 0
+        row, which = (int(right[0]), f"image that {profile.name} has right") if len(right) else (0, "image")
         x, label = ready.pixels[row], int(ready.labels[row])
         whole = measure.whole_bands(*x.shape[-2:])
         spectrum = dct2(x)
@@ -342,8 +235,8 @@ def examples(profiles: Sequence[Profile]) -> list[page.Markup]:
         parts_ += [Cell((pictures.picture(part[k] + 0.5, band, 112),), "") for k, band in enumerate(measure.BANDS, 1)]
         rows = [("seen", cells), ("the part itself, on grey", parts_)]
         caption = (
-            f"The first image that {profile.name} has right. Above: the image without a band, the probability of its "
-            "class and what is said instead; below: what was taken away."
+            f"The first {which}. Above: the image without a band, the probability of its class and what is said "
+            "instead; below: what was taken away."
         )
         blocks.append(page.grid([title for title, _ in versions], rows, caption))
     return blocks
@@ -414,7 +307,7 @@ def left_out(profiles: Sequence[Profile]) -> list[str]:
     """What the time did not allow, and what could not be measured."""
     lines = []
     for each in profiles:
-        if each.plan.left_out:
-            lines.append(f"{each.name}, for lack of time: {'; '.join(each.plan.left_out)}. More: --minutes.")
+        if short := cut_short(each):
+            lines.append(f"{each.name}, for lack of time: {'; '.join(short)}. More: --minutes.")
         lines += each.missing
     return lines

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pandas as pd
@@ -16,8 +17,10 @@ from spectroscope import __version__
 from spectroscope.pipeline import io, machine
 from spectroscope.pipeline.progress import quiet
 from spectroscope.profile import images, measure, networks, page, preflight
-from spectroscope.profile.networks import Options
-from spectroscope.profile.page import Profile
+from spectroscope.profile import plan as planning
+from spectroscope.profile.network import Network, Options
+from spectroscope.profile.preflight import FEWEST
+from spectroscope.profile.summary import Profile, cut_short, sentences
 
 RESULT = "profile.json"
 OVERHEAD = 6.0  # seconds that the page takes, out of the time that is given
@@ -42,13 +45,13 @@ def profile(  # as many arguments as the command has
     """
     if minutes <= 0:
         raise ValueError(f"--minutes: expected more than 0, got {minutes:g}")
-    if n_images < measure.FEWEST:
-        raise ValueError(f"--images: expected at least {measure.FEWEST}, got {n_images}")
+    if n_images < FEWEST:
+        raise ValueError(f"--images: expected at least {FEWEST}, got {n_images}")
     check_folder(out)
     chosen = images.choose(where, n_images, seed)
     found = len(chosen.encoded if chosen.encoded is not None else chosen.array)  # type: ignore[arg-type]
-    if found < measure.FEWEST:
-        raise ValueError(f"{where}: expected at least {measure.FEWEST} images, as many as bands, got {found}")
+    if found < FEWEST:
+        raise ValueError(f"{where}: expected at least {FEWEST} images, as many as bands, got {found}")
     read = _different([networks.read(*pair) for pair in zip(specs, _each(options, len(specs)), strict=True)])
     profiles: list[Profile] = []
     report = Report(began + minutes * 60)
@@ -56,10 +59,12 @@ def profile(  # as many arguments as the command has
         prepared = []
         for network in read:  # all of them before the first is measured: a fault of the last costs no work
             report.say(f"{network.name}: checking how it is set up", 0.0)
-            prepared.append(preflight.prepare(network, chosen, options))
+            prepared.append(preflight.prepare(network, chosen, options, minutes * 60 / len(read)))
+            for finding in (each for each in prepared[-1].findings if each.level == "warning"):
+                report.tell(f"{network.name}, {finding.check}: {finding.text}")
         for number, ready in enumerate(prepared):
             left = max(1.0, began + minutes * 60 - OVERHEAD - time.monotonic()) / (len(read) - number)
-            profiles.append(Profile(ready, measure.plan(ready, left)))
+            profiles.append(Profile(ready, planning.plan(ready, left)))
             measured(profiles[-1], left, report)
     except KeyboardInterrupt:
         if not any(each.tables for each in profiles):
@@ -72,7 +77,7 @@ def profile(  # as many arguments as the command has
         for name in dict.fromkeys(name for each in profiles for name in each.tables):
             io.write_table(folder / f"{name}.csv", _front(page.stacked(profiles, name)))
         content = {
-            "networks": [facts(each, spec, options) for each, spec in zip(profiles, specs, strict=False)],
+            "networks": [facts(each, spec) for each, spec in zip(profiles, specs, strict=False)],
             "images": {"source": str(Path(where).resolve()) if Path(where).exists() else where, "seed": seed},
             "dataset": chosen.dataset,
             "made_by": {"spectroscope": __version__, **machine.describe()},
@@ -80,7 +85,7 @@ def profile(  # as many arguments as the command has
         }
         io.write_json(folder / RESULT, content)
     report.end()
-    return [text for each in profiles for text in page.sentences(each)]
+    return [text for each in profiles for text in sentences(each)]
 
 
 def measured(profile: Profile, seconds: float, report: "Report") -> None:
@@ -109,7 +114,7 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
                 profile.tables |= measure.layers(ready, seconds, told("spectra by layer"))
         except (ValueError, RuntimeError) as error:  # the other measurements stand without it
             why = str(error).splitlines()[0][:160]
-            profile.missing.append(f"{name}: {measure.SHOWN[kind]} were left out ({why}).")
+            profile.missing.append(f"{name}: {planning.SHOWN[kind]} were left out ({why}).")
 
     any_right = bool((ready.logits.argmax(1) == ready.labels).any())
     if not any_right:  # no time is enough
@@ -120,20 +125,22 @@ def measured(profile: Profile, seconds: float, report: "Report") -> None:
         for kind in (each for each in plan.shares if each != "reliance"):
             if kind != "attacks" or any_right:
                 make(kind, until(kind))
-        while more := measure.with_more(ready.pixels.shape, profile.plan, left := began + seconds - time.monotonic()):
+        while more := planning.with_more(ready.pixels.shape, profile.plan, left := began + seconds - time.monotonic()):
             kind, profile.plan = more
             make(kind, left)
     if not ready.network.gradient or not any_right:
         why = "it has no gradient" if not ready.network.gradient else "no image is right"
         profile.missing.append(f"{name}: confined attacks were left out, since {why}.")
     if not ready.network.gradient:
-        profile.missing.append(f"{name}: its layers cannot be read from outside.")
+        profile.missing.append(
+            f"{name}: {planning.SHOWN['layers']} were left out, since its layers cannot be read from outside."
+        )
     for kind, needed in profile.plan.dropped.items():
-        why = f"for lack of time ({measure.LEAST} images take about {needed:.0f} s)"
-        profile.missing.append(f"{name}: {measure.SHOWN[kind]} were left out {why}.")
+        why = f"for lack of time ({planning.LEAST} images take about {needed:.0f} s)"
+        profile.missing.append(f"{name}: {planning.SHOWN[kind]} were left out {why}.")
 
 
-def facts(profile: Profile, spec: str, options: Options) -> dict[str, Any]:
+def facts(profile: Profile, spec: str) -> dict[str, Any]:
     """What `profile.json` says of a network."""
     ready, plan = profile.ready, profile.plan
     name, mean, std = ready.normalisation
@@ -152,8 +159,8 @@ def facts(profile: Profile, spec: str, options: Options) -> dict[str, Any]:
         "size": list(ready.pixels.shape[1:]),
         "cutoff_shell": ready.cutoff,
         "findings": [{"check": f.check, "level": f.level, "text": f.text} for f in ready.findings],
-        "sentences": page.sentences(profile),
-        "left_out": [*plan.left_out, *profile.missing],
+        "sentences": sentences(profile),
+        "left_out": [*cut_short(profile), *profile.missing],
         "plan": {"bands": plan.bands, "steps": plan.steps, "seconds_of_a_forward_pass": plan.forward},
         "run": None if run is None else {**run, "mean": list(mean), "std": list(std)},
     }
@@ -177,7 +184,7 @@ def _each(options: Options, n: int) -> list[Options]:
     return [replace(options, architecture=name) for name in (names * n if len(names) == 1 else names)]
 
 
-def _different(read: list[networks.Network]) -> list[networks.Network]:
+def _different(read: list[Network]) -> list[Network]:
     """Networks whose names differ: the second of a name is `name-2`."""
     seen: dict[str, int] = {}
     named = []
@@ -192,15 +199,20 @@ def check_folder(out: Path) -> None:
     """ValueError unless a profile can be written there: a new or empty folder, or an earlier profile."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: expected a folder, got a file")
+    if out.resolve() == Path.cwd():  # it is replaced as a whole, which would leave a shell in a folder that is gone
+        raise ValueError(f"{out}: expected a folder other than the current one: name one in it")
     if out.is_dir() and any(out.iterdir()) and not (out / RESULT).is_file():
         raise ValueError(
             f"{out}: expected a new or empty folder, or one of an earlier profile, got one with other files"
         )
     above = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.exists())
-    if not os.access(above if not out.exists() else out.absolute().parent, os.W_OK):
+    try:  # permissions do not tell of a file system that takes no files
+        Path(mkdtemp(dir=out.absolute().parent if out.exists() else above)).rmdir()
+    except OSError as error:
+        reason = (error.strerror or "an error").lower()
         raise ValueError(
-            f"{out}: expected a folder that can be written, got one without permission: choose another --out"
-        )
+            f"{out}: expected a folder that can be written, got {reason!r}: choose another --out"
+        ) from None
 
 
 @contextmanager
@@ -239,6 +251,11 @@ class Report:
             file=sys.stderr,
             flush=True,
         )
+
+    def tell(self, line: str) -> None:
+        """A line that stays."""
+        self.end()
+        print(line, file=sys.stderr, flush=True)
 
     def end(self) -> None:
         if self._terminal:

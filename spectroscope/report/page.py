@@ -66,16 +66,15 @@ def chart(figure: alt.TopLevelMixin) -> Markup:
     return _filled("chart.html", spec=spec, caption=caption)
 
 
-def table(frame: pd.DataFrame, caption: str, run_colours: RunColours | None = None) -> Markup:
-    """A table of text, the first column as row heads; a run's name carries its colour, intervals stand small below."""
-    rows = frame.astype(str).to_numpy().tolist()
-    return _filled("table.html", head=list(frame.columns), rows=rows, caption=caption, run_colours=run_colours or {})
+def table(
+    frame: pd.DataFrame, caption: str, run_colours: RunColours | None = None, side_by_side: bool = False
+) -> Markup:
+    """A table of text, the first column as row heads; a run's name carries its colour, intervals stand small below.
 
-
-def side_by_side(frame: pd.DataFrame, caption: str, colours: dict[str, str]) -> Markup:
-    """A table of text like `table`, whose rows become blocks on a narrow screen, each cell below its column's name."""
-    rows = frame.astype(str).to_numpy().tolist()
-    return _filled("side_by_side.html", head=list(frame.columns), rows=rows, caption=caption, colours=colours)
+    side_by_side: a row becomes a block on a narrow screen, each cell below its column's name.
+    """
+    names = {"head": list(frame.columns), "rows": frame.astype(str).to_numpy().tolist(), "side": side_by_side}
+    return _filled("table.html", **names, caption=caption, run_colours=run_colours or {})
 
 
 def beside(blocks: Sequence[Markup]) -> Markup:

@@ -3,9 +3,9 @@
 import held_wrong as wrong
 import torch
 
-from spectroscope.profile import measure, preflight
+from spectroscope.profile import measure, plan, preflight
 from spectroscope.profile.images import Chosen
-from spectroscope.profile.networks import Network, Options
+from spectroscope.profile.network import Network, Options
 
 
 class Small(wrong.Quadrants):
@@ -23,8 +23,8 @@ def test_a_profile_in_little_memory_has_the_same_numbers():
         network = Network("net", "function", lambda *_, module=module: module)
         x, y = wrong.images()
         chosen = Chosen("made", "array of pixels", None, x, y, tuple("abcd"), len(x))
-        ready = preflight.prepare(network, chosen, Options(None, None, None, None, None))
-        given = (ready, measure.planned(ready.pixels.shape, 1e-5, 1e-5, 4), 60.0, lambda _: None)
+        ready = preflight.prepare(network, chosen, Options(None, None, None, None, None), 60.0)
+        given = (ready, plan.planned(ready.pixels.shape, 1e-5, 1e-5, 4), 60.0, lambda _: None)
         tables = measure.reliance(*given) | {
             "attacks": measure.attacks(*given),
             "heat_map": measure.heat_map(*given)[1],

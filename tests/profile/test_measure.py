@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -11,7 +12,8 @@ from spectroscope.attribution.heat_map import fourier_heat_map
 from spectroscope.frequency.partitions import equal_width
 from spectroscope.pipeline import machine
 from spectroscope.pipeline.memory import BatchSize
-from spectroscope.profile import measure
+from spectroscope.profile import measure, summary
+from spectroscope.profile import plan as planning
 
 N = 24
 
@@ -35,12 +37,21 @@ def ready():
 
 
 def plan(waves):
-    angles, count = measure._angles(32, 32, 8, waves)
-    return measure.Plan(32, N, 0, 10, 8, angles, count, N, 1e-4, 0.0, {})
+    angles, count = planning._angles(32, 32, 8, waves)
+    return planning.Plan(32, N, 0, 10, 8, angles, count, N, 1e-4, 0.0, {})
 
 
 def told(_):
     pass
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0001, 16), (0.11, 5), (2.0, 1)])
+def test_of_a_slow_network_few_images_are_timed(seconds, shown):
+    own, sizes = ready(), []
+    own.model.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+    own.network, own.seconds = SimpleNamespace(gradient=True), seconds
+    planning.plan(own, 60.0)
+    assert sizes == [shown] * 4
 
 
 @pytest.mark.parametrize(("waves", "count", "angles"), [(514, 514, 207), (51, 49, 6), (0, 17, 2)])
@@ -80,3 +91,10 @@ def test_bands_of_reliance_are_of_equal_width_in_cycles():
     assert rows.index.tolist() == ["0", "1-4", "5-9", "10-13", "14-18", "19-22", "23-27", "28-31"]
     index = equal_width(32, 32, 8, "dct")
     assert [int(index[0, first]) for first in rows["first"]] == list(range(8))
+
+
+def test_the_worst_waves_are_told_without_an_interval_where_there_is_none():
+    rows = {"ring": [0, 1, 2], "cycles": [0.0, 1.2, 3.4], "mean": [0.9, 0.1, 0.3], "low": np.nan, "high": np.nan}
+    own = SimpleNamespace(tables={"heat_map": pd.DataFrame(rows)}, ready=SimpleNamespace(labelled=True))
+    text = "Of single waves, those of about 3 cycles per image cost most, in points of accuracy: 30."
+    assert summary._about_waves(own) == text

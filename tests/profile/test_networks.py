@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from spectroscope.models.architectures import build
-from spectroscope.profile import networks
-from spectroscope.profile.networks import Options
+from spectroscope.profile import libraries, networks, programs
+from spectroscope.profile.network import Options
 
 NONE = Options(None, None, None, None, None)
 SHAPE = (3, 32, 32)
@@ -58,8 +58,9 @@ class Malicious:
 @pytest.mark.parametrize("name", ["net.pt", "net.pt2"])
 def test_a_file_with_code_is_refused_and_its_code_is_not_run(tmp_path, capsys, name):
     torch.save({"state_dict": Malicious()}, tmp_path / name)
-    with pytest.raises(ValueError, match=r"net\.pt2?: expected"):
+    with pytest.raises(ValueError, match=r"net\.pt2?: expected") as caught:
         networks.read(str(tmp_path / name), options(architecture="cnn-a"))
+    assert "weights_only" not in str(caught.value)  # torch's advice to load it with its code
     assert "ran" not in capsys.readouterr().out
 
 
@@ -132,7 +133,7 @@ def test_the_last_layer_of_a_random_transformer_is_not_zeros():
     head = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
     nn.init.zeros_(head[1].weight)
     before = head[0].weight.clone()
-    networks._without_zeros(head)
+    libraries._without_zeros(head)
     assert head[1].weight.std() > 0.005 and torch.equal(head[0].weight, before)
 
 
@@ -149,6 +150,7 @@ def test_timm_gives_its_own_configuration(tmp_path):
     torch.save(model.state_dict(), tmp_path / "w.pth")
     network = networks.read(f"timm:vit_tiny_patch16_224@{tmp_path / 'w.pth'}", NONE)
     assert network.mean == (0.5, 0.5, 0.5) and network.size == (224, 224) and not network.random
+    assert network.name == "vit_tiny_patch16_224@w.pth"
     x, found = logits(network, (3, 224, 224))
     torch.testing.assert_close(found, model(x).detach())
 
@@ -197,5 +199,5 @@ def test_mean_and_std_go_together():
 
 
 def test_a_plain_function_becomes_a_module():
-    module = networks.Function(lambda x: x.flatten(1))
+    module = programs.Function(lambda x: x.flatten(1))
     assert isinstance(module, nn.Module) and module(torch.ones(2, 3, 2, 2)).shape == (2, 12)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from spectroscope.profile import preflight
+from spectroscope.profile import normalisation, preflight
 from spectroscope.profile.images import Chosen, choose
-from spectroscope.profile.networks import Network, Options
+from spectroscope.profile.network import Network, Options
 
 NONE = Options(None, None, None, None, None)
 
@@ -24,6 +24,7 @@ def prepared(module, pixels=None, labels=None, options=NONE, labelled=True, **fa
         Network("net", "function", lambda *_: module, **facts),
         chosen(x, y, ("a", "b", "c", "d") if labelled else None),
         options,
+        60.0,
     )
 
 
@@ -81,7 +82,7 @@ def test_the_logits_of_another_container_are_taken_and_the_field_is_named(wrap, 
 
 def test_an_output_without_a_vector_of_classes_is_refused():
     with pytest.raises(
-        ValueError, match=r"expected a network that returns a vector of two or more classes.*\(16, 3, 8, 8\)"
+        ValueError, match=r"expected a network that returns a vector of two or more classes.*\(4, 3, 8, 8\)"
     ):
         prepared(nn.Conv2d(3, 3, 3, 2, 1))
 
@@ -97,7 +98,7 @@ def test_pixels_of_0_to_255_are_divided():
 def test_pixels_that_were_normalised_already_are_brought_back():
     x, _ = wrong.images()
     x[0, :, 0, :2] = torch.tensor([0.0, 1.0])
-    _, mean, std = preflight.COLOURS[0]
+    _, mean, std = normalisation.COLOURS[0]
     ready = prepared(
         wrong.Quadrants(), pixels=(x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
     )
@@ -108,30 +109,97 @@ def test_pixels_that_were_normalised_already_are_brought_back():
 
 def test_pixels_of_no_known_range_are_refused():
     with pytest.raises(ValueError, match=r"expected pixels in \[0, 1\], 0\.\.255 or normalised.*got -40"):
-        preflight.unit_pixels(
+        normalisation.unit_pixels(
             torch.tensor([-40.0, 900.0]).expand(2, 3, 4, 2), Network("net", "function", lambda *_: None)
         )
 
 
-def test_a_missing_normalisation_is_found_by_its_accuracy_and_used():
+def test_a_missing_normalisation_is_found_by_its_accuracy_and_nothing_is_changed():
     ready = prepared(wrong.Window(0.5, 0.5))
     ((level, text),) = found(ready, "normalisation")
-    assert level == "changed" and "to [-1, 1]" in text and "normalisation is missing" in text
-    assert "--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5" in text
-    assert accuracy(ready) == 1.0 and ready.normalisation[1] == (0.5, 0.5, 0.5)
+    assert level == "warning" and "normalisation is missing. Nothing was changed" in text
+    assert "25% on 64 images, but with the normalisation to [-1, 1] (--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5) 100%" in text
+    assert accuracy(ready) == 0.25 and ready.normalisation == ("none", (0.0,) * 3, (1.0,) * 3)
+    assert ready.labelled and not found(ready, "accuracy")  # one cause is enough: the labels are right
+    told = Options(None, None, (0.5,) * 3, (0.5,) * 3, None)
+    held = prepared(wrong.Window(0.5, 0.5), mean=told.mean, std=told.std, options=told)
+    assert accuracy(held) == 1.0 and not found(held, "normalisation")
 
 
 def test_a_network_of_pixels_of_0_to_255_is_found():
     ready = prepared(wrong.Window(0, 1 / 255))
     ((_, text),) = found(ready, "normalisation")
-    assert "wants pixels 0..255" in text and accuracy(ready) == 1.0
+    assert "wants pixels 0..255" in text and accuracy(ready) == 0.25
+
+
+def test_a_normalisation_that_is_none_of_the_trials_is_not_put_right_by_the_best_of_them():
+    module = wrong.Window(0.1, 1 / 255, most_green=0.4)  # pixels 0..255 less a mean
+    ready = prepared(module)
+    ((level, text),) = found(ready, "normalisation")
+    tried, (low, _, _) = 0.62, ready.normalisation[1]
+    assert level == "warning" and f"(--mean 0,0,0 --std 0.003922,0.003922,0.003922) {tried:.0%}" in text
+    assert low == 0 and accuracy(ready) == 0.25  # a trial is far better than none, and far from right
+    assert accuracy(prepared(module, mean=(0.1,) * 3, std=(1 / 255,) * 3)) == 1.0
+
+
+def test_trials_that_are_as_right_as_each_other_are_all_named():
+    _, mean, std = normalisation.COLOURS[0]
+    ((_, text),) = found(prepared(wrong.Window(mean, std)), "normalisation")
+    assert all(f"{name} (--mean" in text for name in ("ImageNet's", "CIFAR-10's", "to [-1, 1]"))
+    assert text.count("100%") == 3
+
+
+@pytest.mark.parametrize("module", [wrong.Window(0, 1), wrong.Then(nn.BatchNorm2d(3).eval())], ids=["window", "layer"])
+def test_a_network_that_normalises_by_itself_is_left_alone(module):
+    ready = prepared(module)
+    assert not found(ready, "normalisation") and ready.normalisation[0] == "none" and accuracy(ready) == 1.0
+
+
+def test_without_labels_a_normalisation_that_makes_the_network_sure_of_one_class_is_not_called_better():
+    ready = prepared(wrong.Unsure(), labelled=False)
+    assert float(ready.logits.softmax(1).amax(1).mean()) < 0.8 and not found(ready, "normalisation")
+    ((_, text),) = found(prepared(wrong.Window(0, 1 / 255), labelled=False), "normalisation")
+    assert "mean largest probability is" in text and "0..255 (--mean 0,0,0" in text
 
 
 def test_a_normalisation_that_is_made_twice_is_found_and_left_to_the_user():
-    _, mean, std = preflight.COLOURS[0]
+    _, mean, std = normalisation.COLOURS[0]
     ready = prepared(wrong.Window(0, 1), mean=mean, std=std, normalisation="--mean and --std")
     ((level, text),) = found(ready, "normalisation")
-    assert level == "warning" and "makes it twice" in text and "100% in place of" in text
+    assert level == "warning" and "makes it twice" in text and "none (--mean 0,0,0 --std 1,1,1) 100%" in text
+    assert ready.normalisation[1] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("name", ["to [-1, 1]", "CIFAR-10's", "ImageNet's"])
+def test_the_normalisation_that_leaves_whole_grey_levels_is_undone(name):
+    x = torch.randint(40, 216, (8, 3, 4, 4), generator=torch.Generator().manual_seed(0)) / 255
+    mean, std = next((m, s) for trial, m, s in normalisation.COLOURS if trial == name)
+    back, (finding,) = normalisation.unit_pixels(normalised(x, mean, std), network())
+    torch.testing.assert_close(back, x, atol=1e-5, rtol=0)
+    assert finding.level == "changed" and f"({name} " in finding.text
+
+
+def test_pixels_that_several_normalisations_may_have_made_are_refused():
+    x = 0.01 + 0.98 * torch.rand(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(ValueError, match=r"got -.*which ImageNet's and CIFAR-10's and to \[-1, 1\] mean and std fit"):
+        normalisation.unit_pixels(normalised(x, (0.5,) * 3, (0.5,) * 3), network())
+
+
+def normalised(x, mean, std):
+    return (x - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+
+
+def network():
+    return Network("net", "function", lambda *_: None)
+
+
+def test_of_a_slow_network_fewer_images_are_taken_and_said_so(monkeypatch):
+    monkeypatch.setattr(preflight, "_outputs", lambda *_: (0.25, []))  # seconds
+    ready = prepared(wrong.Quadrants())  # in a profile of 60 s, a tenth of them for all images
+    assert len(ready.pixels) == 24 and accuracy(ready) == 1.0
+    assert ("note", "24 of 64 images are taken: a forward pass of one takes 0.25 s. More: --minutes.") in found(
+        ready, "images"
+    )
 
 
 def test_red_and_blue_exchanged_are_found():
@@ -180,7 +248,7 @@ def test_jpeg_before_the_network_is_found_with_its_quality_and_colour(tmp_path):
     for row, image in enumerate(x):
         Image.fromarray((image * 255).byte().permute(1, 2, 0).numpy()).save(tmp_path / f"{row}.jpg", quality=75)
     ready = preflight.prepare(
-        Network("net", "function", lambda *_: wrong.Quadrants()), choose(str(tmp_path), 32, 0), NONE
+        Network("net", "function", lambda *_: wrong.Quadrants()), choose(str(tmp_path), 32, 0), NONE, 60.0
     )
     ((level, text),) = found(ready, "jpeg")
     assert (
@@ -208,10 +276,18 @@ def test_a_network_at_chance_is_profiled_by_its_own_prediction():
     assert level == "warning" and "no better than chance" in text and not ready.labelled
 
 
+def test_that_random_weights_are_at_chance_is_no_second_warning():
+    ready = prepared(wrong.Then(after=lambda y: y.roll(1, 1)), random=True)
+    assert [f.check for f in ready.findings if f.level == "warning"] == ["weights"] and not ready.labelled
+
+
 def test_classes_that_the_network_does_not_know_leave_the_labels_out():
     ready = prepared(wrong.Quadrants(), classes=("p", "q", "r", "s"))
     (first, _) = found(ready, "labels")
-    assert first[0] == "warning" and "--classes FILE" in first[1] and not ready.labelled
+    assert first[0] == "warning" and first[1].startswith(
+        "4 of 4 classes of the images (a, b, c, ...) are none of the 4 outputs. The labels are left out"
+    )
+    assert first[1].endswith("--classes FILE") and not ready.labelled
 
 
 def test_without_labels_the_networks_own_prediction_is_profiled_and_said_so():

@@ -19,8 +19,8 @@ from spectroscope import cli
 from spectroscope.cli import app
 from spectroscope.models.architectures import build
 from spectroscope.pipeline import io, params
-from spectroscope.profile import images, measure, networks, run
-from spectroscope.profile.networks import Options
+from spectroscope.profile import images, measure, networks, plan, run
+from spectroscope.profile.network import Options
 from stages import counts, dataset, training
 
 STUDIES = Path(__file__).parents[2] / "studies"
@@ -76,6 +76,17 @@ def test_a_network_and_its_images_become_a_page_that_says_what_was_found(place):
     assert {path.name for path in place.iterdir()} - {"__pycache__"} == {"mine.py", "x.pt", "out"}
 
 
+def test_a_network_that_is_held_wrongly_is_told_at_once_and_in_the_second_sentence(place):
+    (place / "held.py").write_text("import held_wrong\ndef net():\n    return held_wrong.Window(0.5, 0.5)\n")
+    done = command("profile", "held.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    told = "Accuracy is 25% on 32 images, but with the normalisation to [-1, 1]"
+    assert f"net, normalisation: {told}" in done.stderr and told in found["sentences"][1]
+    assert found["normalisation"] == {"name": "none", "mean": [0.0] * 3, "std": [1.0] * 3}
+    assert found["accuracy"]["mean"] == 0.25
+
+
 @pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch.export, about itself
 def test_an_exported_program_is_profiled_from_its_file(place):
     module = build("cnn-a", (3, 32, 32), 4).eval()
@@ -121,6 +132,7 @@ def test_files_of_weights_have_an_architecture_each(place):
         (["mine.py:net", "x.pt", "--mean", "0.5", "--std", "0.5"], "expected 3 numbers, one for each channel, got 1"),
         (["mine.py:net", "x.pt", "--out", "busy"], "expected a new or empty folder"),
         (["mine.py:net", "x.pt", "--out", "x.pt"], "expected a folder, got a file"),
+        (["mine.py:net", "x.pt", "--out", "."], "expected a folder other than the current one"),
     ],
 )
 def test_bad_input_is_one_sentence_and_nothing_is_written(place, arguments, words):
@@ -137,7 +149,14 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(place, arguments, word
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(place):
     (place / "shut").mkdir(mode=0o500)
-    assert "without permission" in command("profile", "mine.py:net", "x.pt", "--out", "shut/out").output
+    assert "got 'permission denied'" in command("profile", "mine.py:net", "x.pt", "--out", "shut/out").output
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder that even root cannot write")
+def test_a_file_system_that_takes_no_files_is_refused_before_the_work(place):
+    done = command("profile", "mine.py:net", "x.pt", "--out", "/proc/profile")
+    assert done.exit_code == 2 and "/proc/profile: expected a folder that can be written, got" in done.output
+    assert "checking" not in done.output
 
 
 def test_an_interrupt_keeps_what_is_finished(place, monkeypatch):
@@ -181,24 +200,30 @@ def test_a_failure_while_writing_leaves_the_earlier_profile(tmp_path):
 @pytest.mark.parametrize("seconds", [60, 600])
 def test_a_plan_takes_at_most_its_time_unless_the_fewest_images_take_longer(shape, seconds):
     forward, gradient = 1e-4 * (shape[-1] / 32) ** 2, 3e-4 * (shape[-1] / 32) ** 2
-    chosen = measure.planned(shape, forward, gradient, seconds)
+    chosen = plan.planned(shape, forward, gradient, seconds)
     passes = chosen.images * (chosen.bands + 5) + chosen.waves * chosen.waved
-    total = passes * forward + chosen.attacked * 10 * measure.STEPS * gradient
-    assert total * measure.SLACK <= 1.25 * seconds
+    total = passes * forward + chosen.attacked * 10 * plan.STEPS * gradient
+    assert total * plan.SLACK <= 1.25 * seconds
     assert chosen.bands == (32 if shape[-1] == 32 else 16)
 
 
 def test_images_of_the_heat_map_come_before_waves_beyond_six_a_ring():
-    chosen = measure.planned((300, 3, 32, 32), 0.002, 0.006, 110)
+    chosen = plan.planned((300, 3, 32, 32), 0.002, 0.006, 110)
     assert chosen.waved == 64 and 100 < chosen.waves <= 143  # every wave would leave 17 images
-    chosen = measure.planned((300, 3, 32, 32), 0.002, 0.006, 600)
+    chosen = plan.planned((300, 3, 32, 32), 0.002, 0.006, 600)
     assert chosen.waved == 64 and chosen.waves == 514
 
 
-def test_what_a_plan_leaves_out_is_named():
-    chosen = measure.planned((200, 3, 32, 32), 0.01, 0.03, 30)
-    assert any(text.startswith("images of reliance") for text in chosen.left_out)
-    assert any(text.startswith("waves of the heat map") for text in chosen.left_out)
+def test_what_the_clock_left_out_is_told_as_it_was_done_not_as_it_was_planned(place, monkeypatch):
+    for name in ("reliance", "attacks", "heat_map"):
+        own = getattr(measure, name)
+        monkeypatch.setattr(measure, name, lambda ready, plan, _, done, own=own: own(ready, plan, 0.0, done))
+    done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.3", "--images", "32")
+    assert done.exit_code == 0, done.output
+    found = json.loads((place / "profile" / "profile.json").read_text())["networks"][0]
+    assert found["left_out"][:2] == ["images of reliance (8 of 32)", "images of the confined attacks (8 of 32)"]
+    assert found["left_out"][2].startswith("waves of the heat map (")
+    assert "images of reliance (8 of 32); " in (place / "profile" / "index.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -211,30 +236,30 @@ def test_what_a_plan_leaves_out_is_named():
     ],
 )
 def test_of_a_slow_network_what_does_not_fit_is_left_out_and_the_rest_keeps_to_the_time(seconds, measured, images):
-    chosen = measure.planned((20, 3, 224, 224), 1.0, 3.0, seconds)  # a large transformer on one busy core
+    chosen = plan.planned((20, 3, 224, 224), 1.0, 3.0, seconds)  # a large transformer on one busy core
     assert set(chosen.shares) == measured and sum(chosen.shares.values()) == pytest.approx(1)
     assert chosen.images == images and chosen.bands == (16 if seconds == 1200 else 8) and chosen.attacked == 0
     passes = chosen.images * (chosen.bands + 5) + chosen.waves * chosen.waved
-    assert passes * measure.SLACK <= max(1.25 * seconds, 63)
+    assert passes * plan.SLACK <= max(1.25 * seconds, 63)
     needed = {"attacks": 1440, "heat map": 43.2, "layers": 144}  # seconds of four images
     assert chosen.dropped == pytest.approx({name: each for name, each in needed.items() if name not in measured})
 
 
 def test_what_was_dropped_is_measured_where_the_others_leave_its_time_over():
     shape = (20, 3, 224, 224)
-    chosen = measure.planned(shape, 1.0, 3.0, 40)
-    assert measure.with_more(shape, chosen, 40) is None
-    name, more = measure.with_more(shape, chosen, 50)
+    chosen = plan.planned(shape, 1.0, 3.0, 40)
+    assert plan.with_more(shape, chosen, 40) is None
+    name, more = plan.with_more(shape, chosen, 50)
     assert name == "heat map" and (more.rings, more.waved) == (4, 4) and more.waves >= 9
-    name, more = measure.with_more(shape, more, 144.1)
+    name, more = plan.with_more(shape, more, 144.1)
     assert name == "layers" and list(more.dropped) == ["attacks"]
-    name, more = measure.with_more(shape, more, 2000)
+    name, more = plan.with_more(shape, more, 2000)
     assert name == "attacks" and more.attacked == 5 and more.dropped == {}
 
 
 def test_a_profile_without_time_for_it_has_reliance_alone_and_says_so(place, monkeypatch):
-    own = measure.planned
-    monkeypatch.setattr(measure, "planned", lambda shape, *_: own(shape, 1.0, 3.0, 60))
+    own = plan.planned
+    monkeypatch.setattr(plan, "planned", lambda shape, *_: own(shape, 1.0, 3.0, 60))
     done = command("profile", "mine.py:net", "x.pt", "--minutes", "0.05", "--images", "32")
     assert done.exit_code == 0, done.output
     assert {file.stem for file in (place / "profile").glob("*.csv")} == {"power", "reliance", "whole_bands"}
@@ -242,7 +267,8 @@ def test_a_profile_without_time_for_it_has_reliance_alone_and_says_so(place, mon
     texts = ("confined attacks", 1440), ("waves of the Fourier heat map", 43), ("spectra by layer", 86)
     lost = [f"net: {text} were left out for lack of time (4 images take about {n} s)." for text, n in texts]
     assert found["left_out"][-3:] == lost
-    assert lost[0] in (place / "profile" / "index.html").read_text()
+    text = (place / "profile" / "index.html").read_text()
+    assert lost[0] in text and lost[1] not in text.split('<section id="attacks">')[1].split("</section>")[0]
 
 
 def test_whole_bands_partition_the_spectrum():
