@@ -1,6 +1,7 @@
 """Networks of timm, torchvision and transformers, with size, normalisation and class names of their configuration."""
 
 import json
+import math
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -107,6 +108,10 @@ def of_transformers(rest: str, options: Options) -> Network:
     names = [config.id2label[key] for key in sorted(config.id2label)]
     scaled = facts.get("do_normalize", "image_mean" in facts)
     mean, std = (tuple(facts[key]) if scaled and key in facts else None for key in ("image_mean", "image_std"))
+    factor = 255 * facts.get("rescale_factor", 1 / 255) if facts.get("do_rescale", True) else 255.0
+    if not math.isclose(factor, 1):  # its pixels are not those of [0, 1]: the same of those
+        channels = getattr(config, "num_channels", 3)
+        mean, std = (tuple(v / factor for v in m) for m in (mean or (0.0,) * channels, std or (1.0,) * channels))
     return Network(
         Path(rest).name, "transformers", lambda *_: model, getattr(config, "num_channels", 3), size, crop,
         mean, std, "preprocessor_config.json" if mean else None,

@@ -121,9 +121,14 @@ def reliance(profiles: Sequence[Profile], colours: RunColours) -> list[page.Mark
     chart = charts.panels(curves.properties(width=400, height=240), rows, "statistic", ("run", "shell", "band"), 2)
     curve = style.styled(chart.add_params(style.highlight()), RELIANCE + _over(rows))
     rows = whole[whole["statistic"] == "accuracy"]
-    axis = alt.X("mean:Q", title="accuracy lost", axis=alt.Axis(format="%"))
+    axis = alt.X("mean:Q", title=_lost(profiles), axis=alt.Axis(format="%"))
     dots = charts.dots_by_row(rows, colours, "band", axis, 620).add_params(style.highlight())
     return [page.chart(curve), page.chart(style.styled(dots, WHOLE + _over(rows)))]
+
+
+def _lost(profiles: Sequence[Profile]) -> str:
+    """What the networks lose: without labels a network agrees with itself on whole images."""
+    return "accuracy lost" if all(each.ready.labelled for each in profiles) else "predictions changed"
 
 
 def _over(rows: pd.DataFrame) -> str:
@@ -179,7 +184,7 @@ def heat_maps(profiles: Sequence[Profile], colours: RunColours) -> list[page.Mar
     table = stacked(profiles, "heat_map")
     base = alt.Chart(charts.inline(table, "run", "cycles"))
     base = base.encode(alt.X("cycles:Q", title="cycles per image"), style.run_colour(colours))
-    y = alt.Y("mean:Q", title="accuracy lost", axis=alt.Axis(format="%"))
+    y = alt.Y("mean:Q", title=_lost(profiles), axis=alt.Axis(format="%"))
     curves = charts.curves(base, y, style.tooltip("run", "cycles", share=True), points=24, zero=True)
     over = f"n = {words.n_images(table)} images; intervals over images and waves, for this one network."
     chart = style.styled(curves.properties(width=840, height=220).add_params(style.highlight()), over)

@@ -155,7 +155,16 @@ def test_timm_gives_its_own_configuration(tmp_path):
     torch.testing.assert_close(found, model(x).detach())
 
 
-def test_a_transformer_of_a_folder_brings_its_processing_and_names(tmp_path):
+@pytest.mark.parametrize(
+    ("processing", "mean", "std"),
+    [
+        ({}, 0.5, 0.25),
+        ({"do_rescale": False}, 0.5 / 255, 0.25 / 255),
+        ({"rescale_factor": 1 / 127.5}, 0.25, 0.125),
+        ({"do_rescale": False, "do_normalize": False}, 0, 1 / 255),
+    ],
+)
+def test_a_transformer_of_a_folder_brings_its_processing_and_names(processing, mean, std, tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.ViTConfig(
         hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32, patch_size=8,
@@ -164,11 +173,11 @@ def test_a_transformer_of_a_folder_brings_its_processing_and_names(tmp_path):
     model = transformers.ViTForImageClassification(config).eval()
     model.save_pretrained(tmp_path)
     transformers.ViTImageProcessor(
-        size={"height": 32, "width": 32}, image_mean=[0.5] * 3, image_std=[0.25] * 3
+        size={"height": 32, "width": 32}, image_mean=[0.5] * 3, image_std=[0.25] * 3, **processing
     ).save_pretrained(tmp_path)
     network = networks.read(f"hf:{tmp_path}", NONE)
     assert (network.size, network.classes) == ((32, 32), ("cat", "dog", "cow"))
-    assert network.mean == (0.5, 0.5, 0.5) and network.std == (0.25, 0.25, 0.25)
+    assert network.mean == pytest.approx([mean] * 3) and network.std == pytest.approx([std] * 3)
     x, found = logits(network)
     torch.testing.assert_close(found.logits, model(x).logits.detach())
 
