@@ -1,3 +1,3 @@
 """spectroscope: which spatial frequencies a vision model relies on, and which ones attacks strike."""
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
