@@ -39,8 +39,9 @@ def attack_all(
 ) -> Iterator[tuple[Tensor, pd.DataFrame]]:
     """Perturbations of every network and their rows, batch by batch."""
     for seed, model in networks:
-        size = processes.batch_per_process(len(test), passes.forward_batch_size(model, test.pixels))
-        for change, table in runner.run_entry(settings, model, test.pixels, test.labels, seed, size, store):
+        size = processes.batch_per_process(len(test), passes.kept_batch_size(model, test.pixels))
+        at_once = passes.forward_batch_size(model, test.pixels)
+        for change, table in runner.run_entry(settings, model, test.pixels, test.labels, seed, size, store, at_once):
             yield change, pd.concat([pd.DataFrame({"seed": seed}, table.index), table], axis=1)
 
 

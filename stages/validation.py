@@ -1,6 +1,5 @@
 """Do the attribution methods agree, and how faithful is each of them?"""
 
-import numpy as np
 import pandas as pd
 
 from spectroscope.attribution.tables import stacked
@@ -27,8 +26,7 @@ def main(attribution: In, images: In, tables: Out, estimates: Out) -> None:
     }
 
     found = [summary.of_run(run, read, attributed["hf_from"], clusters, statistics) for run, read in runs.items()]
-    everything = (runs, permuted, reference, planted, attributed["hf_from"], clusters, statistics)
-    found.append(summary.across_runs(*everything, np.random.default_rng(attributed["seed"])))
+    found.append(summary.across_runs(runs, permuted, reference, planted, attributed["hf_from"], clusters, statistics))
     results = stacked(found)
 
     cells.store(results, estimates)

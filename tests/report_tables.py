@@ -129,7 +129,7 @@ def _validation_tables(table, runs: list[str]) -> dict[str, pd.DataFrame]:
         table(run=runs, method=["occluded", "waves"], across=["seeds"]).assign(raters=3),
     ]
     choices = {name: ["a"] for name in CHOICES} | {"score": ["logit", "margin"]}
-    sign = {"run": runs[-1], "statistic": "hf_share", "n_choices": 2, "same_sign": 1.0, "sure": 0.5}
+    sign = {"run": runs[-1], "statistic": "hf_share", "n_choices": 2, "no_centre": 0, "same_sign": 1.0, "sure": 0.5}
     lost = {"hurt_named": 0.4, "hurt_other": 0.1, "hurts_more": 1.0}
     found = {"labels": "original", "chance": 0.2, "p": 0.0001, "control": 0.45, "control_p": 0.012}
     faithfulness = table(run=runs, order=["occluded", "energy"], unit=["band"], kind=["deletion", "insertion"])
@@ -142,7 +142,7 @@ def _validation_tables(table, runs: list[str]) -> dict[str, pd.DataFrame]:
         "concordance": pd.concat(across),
         "faithfulness": faithfulness,
         "recovery": table(run=runs[:1], method=["occluded"]).assign(**lost, **found),
-        "multiverse": table(run=runs[1:], reference=runs[:1], statistic=["hf_share"], **choices),
+        "multiverse": table(run=runs[1:], reference=runs[:1], statistic=["hf_share"], **choices).assign(marked=False),
         "signs": pd.DataFrame([sign]),
     }
 

@@ -61,11 +61,14 @@ def run_entry(
     seed: int,
     batch_size: int = 64,
     store: Store | None = None,
+    at_once: int | None = None,
 ) -> Iterator[tuple[Tensor, pd.DataFrame]]:
     """Every variant and radius of an entry, batch by batch: perturbations and their rows.
 
     Rows have variant, eps, image, label, then the fields of Outcome; all of one variant and radius come together.
     `variant` names the radius too where there are several; `eps` is in pixel units of [0, 1], NaN without a ball.
+
+    at_once: images in one pass to begin with, at most a batch; None: a batch.
 
     Each finished batch is saved in `store`, and a batch that is there already is not computed again. Several processes
     share the batches, and each of them yields all. With a store, memory does not grow with the number of images: all
@@ -83,7 +86,8 @@ def run_entry(
     for number, rows in track(processes.my_items(work) if store else work, settings.method):
         if store and store.path(name(number, rows)).exists():
             continue
-        outcomes = _attacked(settings.method, variants[number][1], model, rows, partial(_batch, images, labels, seed))
+        radii, batch_of = variants[number][1], partial(_batch, images, labels, seed)
+        outcomes = _attacked(settings.method, radii, model, rows, batch_of, at_once)
         if store:
             store.save(name(number, rows), _tensors(outcomes), {})
         else:
@@ -107,9 +111,14 @@ def run_entry(
 
 
 def _attacked(
-    method: str, radii: list[AttackSettings], model: Model, rows: Tensor, batch_of: Callable[[Tensor], Batch]
+    method: str,
+    radii: list[AttackSettings],
+    model: Model,
+    rows: Tensor,
+    batch_of: Callable[[Tensor], Batch],
+    at_once: int | None = None,
 ) -> list[Outcome]:
-    """Outcomes of one batch of images, one for each radius; in smaller batches where memory runs out.
+    """Outcomes of one batch of images, one for each radius; in parts of `at_once`, smaller where memory runs out.
 
     No image's outcome depends on those that are attacked with it.
     """
@@ -118,7 +127,7 @@ def _attacked(
         parts = [attack_batch(lookup(method), radii, model, batch_of(part)) for part in rows.split(size)]
         return [concatenate(list(of_radius)) for of_radius in zip(*parts, strict=True)]
 
-    return memory.halving(in_parts, len(rows))
+    return memory.halving(in_parts, min(len(rows), at_once or len(rows)))
 
 
 def _tensors(outcomes: list[Outcome]) -> dict[str, Tensor]:

@@ -35,7 +35,8 @@ def band_losses(model: nn.Module, test: Images, settings: AttributionSettings, s
     index = shells(height, width, settings.shape, settings.basis)
     edges = low_middle_high(int(index.max()) + 1, settings.hf_from)
     bands = [(index >= first) & (index < last) for first, last in edges.values()]
-    step = processes.batch_per_process(len(test), passes.forward_batch_size(model, test.pixels))
+    step = processes.batch_per_process(len(test), passes.kept_batch_size(model, test.pixels))
+    at_once = min(step, passes.forward_batch_size(model, test.pixels))
     batches = [range(start, min(start + step, len(test))) for start in range(0, len(test), step)]
 
     @torch.no_grad()
@@ -62,7 +63,7 @@ def band_losses(model: nn.Module, test: Images, settings: AttributionSettings, s
         return {key: torch.cat([part[key] for part in parts]) for key in parts[0]}
 
     def compute(place: int) -> dict[str, Tensor]:
-        return memory.halving(partial(in_parts, batches[place]), step)
+        return memory.halving(partial(in_parts, batches[place]), at_once)
 
     names = [f"{seed}-bands{rows.start}-{rows.stop - 1}" for rows in batches]
     saved = store.load_or_compute(names, compute, "batches of images without bands")

@@ -35,14 +35,15 @@ def occluded_by_shell(
     index = partition(height, width, settings.shape, settings.bands, settings.basis)
     random = machine.generator(settings.seed)
     replacement = baseline(settings.baseline, test.pixels, index, settings.basis, random)
-    step = processes.batch_per_process(len(test), passes.forward_batch_size(model, test.pixels))
+    step = processes.batch_per_process(len(test), passes.kept_batch_size(model, test.pixels))
+    at_once = min(step, passes.forward_batch_size(model, test.pixels))
     batches = [slice(start, min(start + step, len(test))) for start in range(0, len(test), step)]
 
     def compute(place: int) -> dict[str, Tensor]:
         rows, own = batches[place], baseline_rows(replacement, batches[place])
         x, y = test.pixels[rows].to(machine.device()), test.labels[rows].to(machine.device())
         options = (index, SCORES, settings.basis, own, settings.clip)
-        return {"of": memory.halving(lambda size: drops_by_score(model, x, y, *options, size), step)}
+        return {"of": memory.halving(lambda size: drops_by_score(model, x, y, *options, size), at_once)}
 
     names = [f"{seed}-images{rows.start}-{rows.stop - 1}" for rows in batches]
     saved = store.load_or_compute(names, compute, "batches of occluded frequency")

@@ -107,21 +107,30 @@ def over_choices(effect: Extreme, cells: Cells, settings: StatisticsSettings) ->
     if not kept:
         return _nothing(f"none of {len(one)} choices gives both runs a centre")
     run, less = (together(found[key][0] for key in kept) for found in (one, other))
-    take = np.max if effect.take == "largest" else np.min
+    largest = effect.take == "largest"
 
     def ends(level: float) -> dict:
         each, of_all = (
             estimates.difference(run, less, _at(settings, confidence))
             for confidence in (level, 1 - (1 - level) / len(kept))
         )
-        low, high = (of_all["low"], each["high"]) if effect.take == "largest" else (each["low"], of_all["high"])
-        extreme = {"mean": each["mean"], "low": low, "high": high}
-        return {**each, **{name: take(values, keepdims=True) for name, values in extreme.items()}}
+        if largest:  # the corrected end holds for the choices that have an interval, the other one needs them all
+            low, high = np.fmax.reduce(of_all["low"]), np.max(each["high"])
+        else:
+            low, high = np.min(each["low"]), np.fmin.reduce(of_all["high"])
+        low, high = (math.nan, math.nan) if math.isnan(low) or math.isnan(high) else (low, high)
+        return {**each, "low": np.array([low]), "high": np.array([high]), "mean": each["mean"][[place]]}
 
     differences = run.by_network.mean(0) - less.by_network.mean(0)
-    choice = kept[int(differences.argmax() if effect.take == "largest" else differences.argmin())]
+    place = int(differences.argmax() if largest else differences.argmin())
+    choice = kept[place]
     at_choice = one[choice][0], other[choice][0]
     found = _measured(at_choice[0], "", ends, [each.cells for each in at_choice])
+    unknown = np.flatnonzero(np.isnan(estimates.difference(run, less, _at(settings, 0.5))["low"]))
+    if found.why.startswith("no interval") and len(unknown):
+        found = replace(
+            found, why=f"no interval under {_named(kept[unknown[0]])}: a value is missing, or all are equal"
+        )
     return replace(
         found,
         n_networks=min(map(_n_networks, at_choice)),

@@ -56,7 +56,7 @@ def rows_of_study(
         "margins": [{"run": runs}],
         "counterparts": [{"run": runs, "statistic": ["change", "control", "remaining", "left"]}],
         "layers": [{"run": runs, "network": list(NETWORKS), "statistic": list(layer_tables.STATISTICS)}] * layers,
-        "concordance": [{"run": runs, "method": ["all"], "across": ["methods", "chance"]}],
+        "concordance": [{"run": runs, "method": ["all"], "across": ["methods"]}],
         "choices": [{"run": runs}] * choices,
     }
 

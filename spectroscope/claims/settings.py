@@ -103,11 +103,14 @@ class Extreme(Settings):
         return self
 
 
+FORMS = {None: "of_rows", "runs": "over_runs", "choices": "over_choices"}
+
+
 def _form(value: Any) -> str:
     across = value.get("across") if isinstance(value, Mapping) else getattr(value, "across", None)
-    if across is None:
-        return "of_rows"
-    return "over_choices" if across == "choices" else "over_runs"
+    if across not in FORMS:
+        raise ValueError(f"expected across: runs or choices, or none, got {across!r}")
+    return FORMS[across]
 
 
 def _form_of_control(value: Any) -> str:

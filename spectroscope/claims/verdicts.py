@@ -49,6 +49,7 @@ COLUMNS = [
     "choice",
 ]
 SUPPORTED, REFUTED, UNDETERMINED, VOID = "supported", "refuted", "undetermined", "void"
+EVERYTHING = "at this confidence the interval spans all values that there are"
 SMALLEST, LARGEST = 1e-10, 0.99  # levels between which p is sought
 MOST = 1000  # networks, or times the images, up to which `needed` looks
 
@@ -125,6 +126,8 @@ def _row(
             )
     control_low, control_high = control.ends(confidence) if control else (math.nan, math.nan)
     undetermined = verdict == UNDETERMINED
+    # At a higher confidence an interval may span everything, which `bounded_ends` takes for none.
+    reason = effect.why or (EVERYTHING if math.isnan(effect_low) and not math.isnan(effect.mean) else "")
     return {
         "says": claim.says,
         "verdict": VOID if void else verdict,
@@ -143,7 +146,7 @@ def _row(
         "control_low": control_low,
         "control_high": control_high,
         "void": void,
-        "reason": effect.why,
+        "reason": reason,
         "needed": needed(effect, claim, confidence) if undetermined else "",
         "why": claim.why,
         "table": _table(claim.effect),
@@ -160,6 +163,8 @@ def needed(effect: Measured, claim: Claim, confidence: float) -> str:
         runs = range(effect.n_runs + 1, MOST + 1)
         enough = _first(runs, lambda n: not _holds(correlation_ends(effect.mean, n, confidence), _threshold(claim)))
         return _count(enough, "runs")
+    if _only_two(effect):
+        return f"at least {FEWEST_SEEDS} networks a run"
     if effect.parts is None:
         return ""
     (image, of_images), (network, of_networks) = effect.parts
@@ -170,8 +175,6 @@ def needed(effect: Measured, claim: Claim, confidence: float) -> str:
         parts = [(image / times, of_images + (times - 1) * groups), (network * now / networks, freedom)]
         return float(half_width(parts, confidence)[0])
 
-    if _only_two(effect):
-        return f"at least {FEWEST_SEEDS} networks a run"
     if now > 1:
         enough_networks = _first(range(now + 1, MOST + 1), lambda n: half(n, 1) < distance)
         if enough_networks:

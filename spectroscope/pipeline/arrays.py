@@ -92,7 +92,7 @@ def read_images(path: Path) -> ArrayImages:
 
 
 def read_labels(path: Path) -> Labels:
-    """The labels of a file of images, whose pixels are not read."""
+    """The labels of a file of images, whose pixels are not decoded (its digest is that of all its bytes)."""
     require_parquet_schema(path, CONTENT)
     with reading(path, CONTENT):
         schema = pq.read_schema(path)

@@ -28,7 +28,17 @@ SCHEMA_METADATA = {b"schema_version": str(SCHEMA).encode()}  # metadata of every
 DIGEST, DIGITS = b"spectroscope-sha256:", 64  # how the digest in a Parquet file begins, and how long it is
 MENDING = ": remove it, then `dvc checkout` restores it, or `dvc repro` makes it anew"
 SCHEMA_COLUMN = "schema"  # last column of every CSV file
-NAMES = ("run", "attack", "entry", "source", "reference", "method", "other", "class")  # columns that are never numbers
+NAMES = (
+    "run",
+    "attack",
+    "entry",
+    "source",
+    "reference",
+    "method",
+    "other",
+    "class",
+    "layer",
+)  # columns that are never numbers
 
 
 @contextmanager

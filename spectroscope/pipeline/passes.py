@@ -14,6 +14,7 @@ from spectroscope.pipeline import memory, processes, resources
 BATCH_SIZE = "SPECTROSCOPE_BATCH_SIZE"  # environment variable: the first number
 SMALL_SIDE = 64  # pixels
 MOST_SMALL, MOST_LARGE = 64, 16  # images of up to SMALL_SIDE pixels a side, and larger ones, in one pass on a CPU
+KEPT, KEPT_GPU = 64, 1024  # images of a batch that is kept for a restart
 USED = 0.5  # of the free memory: the rest is for weights, for what a layer needs while it computes, for other processes
 COPIES = 16  # of an image that an attack or a loop over bands may keep beside the outputs of layers
 MOST_NUMBERS = 2**31 - 1  # in one tensor: some kernels of a GPU count with 32 bits
@@ -35,11 +36,8 @@ def forward_batch_size(network: Network, images: Tensor) -> int:
 
     ValueError when BATCH_SIZE is set to something else than a number.
     """
-    text = os.environ.get(BATCH_SIZE, "")
-    if text:
-        if not text.isdecimal() or int(text) < 1:
-            raise ValueError(f"{BATCH_SIZE}: expected a number of images >= 1, got {text!r}")
-        return int(text)
+    if (given := _given()) is not None:
+        return given
     device = _device_of(network, images)
     outputs = _outputs(network, images[:1].to(device, copy=True))  # a network may change its input in place
     each = sum(map(_bytes, outputs)) + COPIES * _bytes(images[:1])
@@ -54,6 +52,15 @@ def forward_batch_size(network: Network, images: Tensor) -> int:
     return 2 ** int(math.log2(fit))
 
 
+def kept_batch_size(network: Network, images: Tensor) -> int:
+    """Images in a batch that is kept for a restart; the passes within it begin with `forward_batch_size`.
+
+    What the environment's BATCH_SIZE says, else KEPT on a CPU and KEPT_GPU on a GPU: the same whatever memory is free,
+    or a restart would cut other batches and find none of those that are there.
+    """
+    return _given() or (KEPT_GPU if _device_of(network, images).type == "cuda" else KEPT)
+
+
 def in_passes(network: Network, images: Tensor, compute: Callable[[slice], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
     """`compute(rows)` for all images (N, C, H, W), as many at once as memory holds: its tensors, joined by image.
 
@@ -65,6 +72,14 @@ def in_passes(network: Network, images: Tensor, compute: Callable[[slice], tuple
         return tuple(torch.cat(each) for each in zip(*parts, strict=True))
 
     return memory.halving(joined, forward_batch_size(network, images))
+
+
+def _given() -> int | None:
+    """What the environment's BATCH_SIZE says; ValueError for something else than a number."""
+    text = os.environ.get(BATCH_SIZE, "")
+    if text and (not text.isdecimal() or int(text) < 1):
+        raise ValueError(f"{BATCH_SIZE}: expected a number of images >= 1, got {text!r}")
+    return int(text) if text else None
 
 
 def _device_of(network: Network, images: Tensor) -> torch.device:
@@ -82,12 +97,16 @@ def _outputs(network: Network, image: Tensor) -> list[Tensor]:
         for tensor in _tensors(output):
             found.setdefault(tensor.untyped_storage().data_ptr(), tensor)
 
-    hooks = [part.register_forward_hook(note) for part in network.modules()] if isinstance(network, nn.Module) else []
+    parts = list(network.modules()) if isinstance(network, nn.Module) else []
+    modes, hooks = [part.training for part in parts], [part.register_forward_hook(note) for part in parts]
     try:
-        if hooks:
+        for part in parts:
+            part.training = False  # a batch norm would refuse one image, or learn from it
+        if parts:
             network(image)
     finally:
-        for hook in hooks:
+        for part, mode, hook in zip(parts, modes, hooks, strict=True):
+            part.training = mode
             hook.remove()
     return list(found.values())
 

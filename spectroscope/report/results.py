@@ -45,8 +45,8 @@ OPTIONAL_TABLES = {
     "concordance": f"run method across raters {_SUMMARY}",
     "faithfulness": f"run order unit kind less_energy less_energy_low less_energy_high {_SUMMARY}",
     "recovery": f"run method labels hurt_named hurt_other hurts_more chance p control control_p {_SUMMARY}",
-    "multiverse": f"run reference statistic basis shape baseline score clip normalisation {_SUMMARY}",
-    "signs": "run statistic n_choices same_sign sure",
+    "multiverse": f"run reference statistic basis shape baseline score clip normalisation marked {_SUMMARY}",
+    "signs": "run statistic n_choices no_centre same_sign sure",
     "claims": "claim says verdict weak mean low high expect margin unit n_networks n_images n_runs control control_low "
     "control_high void reason needed why table choice",
 }

@@ -30,7 +30,6 @@ from spectroscope.statistics.estimates import (
 from spectroscope.validation.curves import class_curves, clusters_of, groups_of_images, numbers
 
 W_BOUNDS = (0.0, 1.0)  # of Kendall's W
-DRAWS = 100  # of random orders, for the agreement by chance
 
 
 def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
@@ -47,15 +46,12 @@ def pairwise(run: str, values: pd.DataFrame, clusters: np.ndarray, settings: Sta
     return front.assign(**summary(mean_over_classes(rho, _n_images(values), (-1, 1)), settings))
 
 
-def concordance(
-    values: dict[str, pd.DataFrame], clusters: np.ndarray, settings: StatisticsSettings, rng: np.random.Generator
-) -> pd.DataFrame:
+def concordance(values: dict[str, pd.DataFrame], clusters: np.ndarray, settings: StatisticsSettings) -> pd.DataFrame:
     """Kendall's W (coefficient of concordance) of several rankings of the bands; values: a table for each run.
 
     Rows run, method, across, raters (number of rankings), then SUMMARY, CELLS; a single ranking has no row. across:
-    `methods`: of a network, averaged over classes and networks. `chance`: the same, after `rng` has put the bands of
-    every method in an order of its own, the mean of DRAWS such orders. `classes`: of a network and method, averaged
-    over networks. `seeds`: the networks of a run and method are the raters, averaged over classes; the interval is over
+    `methods`: of a network, averaged over classes and networks. `classes`: of a network and method, averaged over
+    networks. `seeds`: the networks of a run and method are the raters, averaged over classes; the interval is over
     images, for these networks alone. `runs`: of a method, the i-th networks of every run are the raters, averaged over
     classes and i, as far as the run with the fewest networks goes.
     """
@@ -63,11 +59,8 @@ def concordance(
     first, rows = next(iter(values.values())), []
     n_images, names = _n_images(first), _names(first, clusters, settings)
     for run, by_method in ranks.items():
-        of_methods = np.stack(list(by_method.values()))  # (M, S, R, C, B - 1)
-        by_chance = np.mean([kendall_w(_shuffled(of_methods, rng)) for _ in range(DRAWS)], axis=0)
-        for across, w in (("methods", kendall_w(of_methods)), ("chance", by_chance)):
-            of_classes = mean_over_classes(w[..., None], n_images, names=names)
-            rows.append(_row(run, "all", across, len(by_method), of_classes, settings))
+        of_methods = mean_over_classes(kendall_w(np.stack(list(by_method.values())))[..., None], n_images, names=names)
+        rows.append(_row(run, "all", "methods", len(by_method), of_methods, settings))
         for method, of_networks in by_method.items():
             across_seeds = mean_over_classes(kendall_w(of_networks)[None, ..., None], n_images, names=names)
             seeds = _row(run, method, "seeds", len(of_networks), across_seeds, settings)
@@ -126,15 +119,10 @@ def _ranks(values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSetti
         groups, labels = groups_of_images(table, clusters, settings)
         curves = class_curves(grid(table, band_columns(table)[1:]), labels, balanced_weights(groups))
         ranks[method] = rankdata(curves, axis=-1)
-        in_one_group = [len(set(groups[labels == label])) == 1 for label in np.unique(labels)]
+        folded = fold(groups)
+        in_one_group = [len(set(folded[labels == label])) == 1 for label in np.unique(labels)]
         ranks[method][:, 1:, in_one_group] = np.nan
     return ranks
-
-
-def _shuffled(ranks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Every method's ranks in an order of its own for each network and class, the same in all replicates."""
-    order = rng.random((*ranks.shape[:2], 1, *ranks.shape[3:])).argsort(-1)  # (M, S, 1, C, B - 1)
-    return np.take_along_axis(ranks, np.broadcast_to(order, ranks.shape), -1)
 
 
 def _names(values: pd.DataFrame, clusters: np.ndarray, settings: StatisticsSettings) -> np.ndarray:

@@ -43,13 +43,15 @@ def by_choice(
 def contrasts(found: pd.DataFrame, reference: str, settings: StatisticsSettings) -> pd.DataFrame:
     """Every run minus the reference under every combination of choices; found: of `by_choice`.
 
-    Rows: run, reference, CHOICES, statistic, then SUMMARY.
+    Rows: run, reference, CHOICES, statistic, marked (of one of the two runs), then SUMMARY.
     """
     by_run = dict(list(found.groupby("run", sort=False)))
-    less = together(by_run.pop(reference)[CELLS])
+    of_reference = by_run.pop(reference)
+    less, reference_marked = together(of_reference[CELLS]), of_reference["marked"].to_numpy()
     rows = []
     for run, table in by_run.items():
-        front = table[[*CHOICES, "statistic"]].reset_index(drop=True)
+        front = table[[*CHOICES, "statistic", "marked"]].reset_index(drop=True)
+        front["marked"] |= reference_marked
         front.insert(0, "run", run)
         front.insert(1, "reference", reference)
         rows.append(front.assign(**difference(together(table[CELLS]), less, settings)))
@@ -57,19 +59,21 @@ def contrasts(found: pd.DataFrame, reference: str, settings: StatisticsSettings)
 
 
 def signs(contrasts: pd.DataFrame) -> pd.DataFrame:
-    """Agreement of the choices: run, statistic, n_choices, median, same_sign (share of the majority's sign), sure.
+    """Agreement of the choices: run, statistic, n_choices, no_centre, median, same_sign, sure.
 
+    n_choices: those that give both runs a centre; no_centre: the others. same_sign: share of the majority's sign.
     sure: share of the choices whose interval leaves out 0; NaN where no choice has an interval (two networks).
     """
     rows = []
     if contrasts.empty:
         return contrasts
     for (run, statistic), table in contrasts.groupby(["run", "statistic"], sort=False):
-        defined = table.dropna(subset=["mean"])
+        defined = table[~table["marked"]].dropna(subset=["mean"])
         positive = (defined["mean"] > 0).mean()
         sure = ((defined["low"] > 0) | (defined["high"] < 0)).mean() if defined["low"].notna().any() else np.nan
-        cell = {"run": run, "statistic": statistic, "n_choices": len(defined), "median": defined["mean"].median()}
-        rows.append({**cell, "same_sign": max(positive, 1 - positive), "sure": sure})
+        cell = {"run": run, "statistic": statistic, "n_choices": len(defined), "no_centre": len(table) - len(defined)}
+        shares = {"same_sign": max(positive, 1 - positive), "sure": sure}
+        rows.append({**cell, "median": defined["mean"].median(), **shares})
     return pd.DataFrame(rows)
 
 

@@ -33,11 +33,10 @@ def across_runs(
     hf_from: float,
     clusters: np.ndarray,
     settings: StatisticsSettings,
-    rng: np.random.Generator,
 ) -> Tables:
     """The tables that need several runs; runs: the tables of READ of each. permuted: runs trained on permuted labels.
 
-    rng: for `agreement.concordance`. choices: of `choices.by_choice`, only with a multiverse. sanity: the reference
+    choices: of `choices.by_choice`, only with a multiverse. sanity: the reference
     against its counterparts of the same seed that learned permuted labels, on the images of the check `sanity` where it
     was made. planted: see `recovery.planted_positions`. The tables of a check that was not made are empty.
     """
@@ -46,9 +45,7 @@ def across_runs(
     sanity = [tables.sanity(reference, before, table, clusters, settings) for table in relabelled]
     found = {
         "sanity": pd.concat(sanity or [pd.DataFrame()]),
-        "concordance": agreement.concordance(
-            {run: read["values"] for run, read in runs.items()}, clusters, settings, rng
-        ),
+        "concordance": agreement.concordance({run: read["values"] for run, read in runs.items()}, clusters, settings),
         "recovery": recovery(runs, permuted, planted, settings),
         "multiverse": pd.DataFrame(),
         "signs": pd.DataFrame(),

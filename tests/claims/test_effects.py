@@ -185,3 +185,19 @@ def test_the_largest_of_many_equal_differences_is_not_found_beyond_a_true_margin
 def test_an_extreme_of_a_run_and_itself_is_refused():
     with pytest.raises(ValueError, match="expected two different runs, got a twice"):
         claim(effect={**WORST, "run": "a"})
+
+
+def test_a_choice_without_an_interval_takes_the_end_that_needs_them_all_and_is_named():
+    found = of_choices([0.3, 0.5, 0.4], [0.6, 0.6, 0.6])
+    for run in "ba":
+        found["choices"][run, "centroid", *KEYS_OF_CHOICES[2]] = (estimates(np.full((5, 200), 0.2)), "")
+    effect = of(WORST, found)
+    assert effect.mean == 0 and np.isnan(effect.ends(0.95)).all()
+    assert effect.why.startswith(
+        "no interval under basis dct, shape linf, baseline zero, score margin, clip False, norm"
+    )
+
+
+def test_another_word_than_runs_or_choices_is_named():
+    with pytest.raises(ValueError, match="expected across: runs or choices, or none, got 'choice'"):
+        claim(effect={**WORST, "across": "choice"})

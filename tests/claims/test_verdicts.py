@@ -9,6 +9,7 @@ from claims_cases import ACCURACY, SETTINGS, cells, claim, values
 from spectroscope.claims import verdicts
 from spectroscope.claims.effects import Measured
 from spectroscope.claims.verdicts import decide, holm, p_value
+from spectroscope.statistics.estimates import Estimates
 
 
 def row(found, **changes):
@@ -43,6 +44,15 @@ def test_two_networks_leave_a_claim_undetermined():
     found = row(cells(a=values(0.4, networks=2), b=values(0.9, networks=2)))
     assert found["verdict"] == "undetermined" and found["reason"] == "two networks have no interval"
     assert found["needed"] == "at least 3 networks a run" and found["mean"] == pytest.approx(0.5)
+
+
+def test_an_interval_that_spans_everything_at_its_level_says_so():
+    rng = np.random.default_rng(0)
+    groups = 0.9 + 3 * rng.normal(size=(1, 5, 1))
+    wide = Estimates(np.array([[0.9]]), groups, 50, bounds=(0.0, 1.0), groups=np.arange(5))
+    found = row(cells(b=wide), effect=OWN)
+    assert math.isnan(found["low"]) and found["verdict"] == "undetermined"
+    assert found["reason"] == "at this confidence the interval spans all values that there are"
 
 
 def test_a_claim_whose_control_shows_the_effect_is_void():

@@ -84,6 +84,25 @@ def test_counting_changes_neither_network_nor_images(monkeypatch):
     assert torch.equal(x, before) and not any(part._forward_hooks for part in model.modules())
 
 
+def test_counting_leaves_running_statistics_and_modes_alone(monkeypatch):
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(8 * 64, 4), nn.BatchNorm1d(4))
+    model[0].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    forward_batch_size(model, torch.rand(2, 3, 8, 8))  # BatchNorm1d in training mode refuses one image
+    assert [part.training for part in model] == [False, True, True, True, True]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_batches_that_are_kept_are_the_same_whatever_memory_is_free(monkeypatch):
+    sizes = []
+    for free in (2 * EACH, 10**12):
+        monkeypatch.setattr(resources, "free_memory", lambda free=free: free)
+        sizes.append(passes.kept_batch_size(network(), torch.rand(2, 3, 8, 8)))
+    assert sizes == [64, 64]
+    monkeypatch.setenv("SPECTROSCOPE_BATCH_SIZE", "5")
+    assert passes.kept_batch_size(network(), torch.rand(2, 3, 8, 8)) == 5
+
+
 def test_the_environment_sets_the_first_number_and_a_wrong_one_is_refused(monkeypatch):
     monkeypatch.setenv("SPECTROSCOPE_BATCH_SIZE", "700")
     assert forward_batch_size(network(), torch.rand(2, 3, 8, 8)) == 700

@@ -480,7 +480,7 @@ def test_the_chart_of_information_holds_the_probes_and_the_adcs_of_each_class(ta
 def test_the_checks_of_the_methods_show_what_was_computed():
     text = chapter(validation, study())
     assert text.count('<figure class="chart">') == 4 and text.count("<table") == 2
-    assert "100% of 2 combinations have one sign, 50% an interval without zero" in text
+    assert "100% of 2 combinations have one sign (0 more give no centre), 50% an interval without zero" in text
     empty = pd.DataFrame(columns=["run"])
     names = ("agreement", "concordance", "faithfulness", "recovery", "multiverse", "signs")
     nothing = chapter(validation, study(tables=dict.fromkeys(names, empty)))
@@ -511,7 +511,7 @@ def test_orders_are_compared_with_that_by_energy_in_pairs(table):
 
 def test_a_choice_without_intervals_says_so(table):
     chart = validation.choices(table["multiverse"], table["signs"].assign(sure=np.nan), report_tables.run_colours(4))
-    assert "have one sign, no interval." in chart.to_dict()["description"]
+    assert "have one sign (0 more give no centre), no interval." in chart.to_dict()["description"]
 
 
 def test_an_infinite_margin_has_no_dot_and_no_lowest_place(table):

@@ -39,7 +39,7 @@ def read(seeds: int) -> dict[str, pd.DataFrame]:
 def found() -> dict[str, pd.DataFrame]:
     runs = {"standard": read(4), "short": read(3), "permuted": read(5)}
     of_runs = [summary.of_run(run, tables, 0.5, CLUSTERS, STATISTICS) for run, tables in runs.items()]
-    of_runs.append(summary.across_runs(runs, *ACROSS, np.random.default_rng(0)))
+    of_runs.append(summary.across_runs(runs, *ACROSS))
     names = {name for tables in of_runs for name in tables}
     return {name: pd.concat([tables[name] for tables in of_runs if name in tables]) for name in names}
 
@@ -66,5 +66,5 @@ def test_the_control_is_found_by_its_band(found):
 
 def test_a_multiverse_that_was_not_computed_has_no_rows_and_no_signs():
     runs = {run: read(3) | {"multiverse": pd.DataFrame(), "multiverse_bands": pd.DataFrame()} for run in ("a", "b")}
-    found = summary.across_runs(runs, [], "a", *ACROSS[2:], np.random.default_rng(0))
+    found = summary.across_runs(runs, [], "a", *ACROSS[2:])
     assert found["multiverse"].empty and found["signs"].empty and len(found["concordance"])

@@ -186,7 +186,7 @@ def _p(value: float) -> str:
 
 def choices(table: pd.DataFrame, signs: pd.DataFrame, run_colours: RunColours) -> alt.TopLevelMixin:
     """The specification curve: the contrast under every combination of choices, sorted, with its interval."""
-    rows = table.dropna(subset=["mean"]).copy()
+    rows = table[~table["marked"]].dropna(subset=["mean"]).copy()
     rows["rank"] = rows.groupby(["run", "statistic"])["mean"].rank(method="first").astype(int)
     names = ("basis", "shape", "baseline", "score", "clip", "normalisation")
     base = alt.Chart().encode(
@@ -202,7 +202,8 @@ def choices(table: pd.DataFrame, signs: pd.DataFrame, run_colours: RunColours) -
     chart = charts.panels(panel.properties(width=400, height=240), rows, "statistic", ("run", "rank", *names), 2)
     chart = chart.resolve_scale(y="independent").add_params(style.highlight())
     agreed = "; ".join(
-        f"{row.run}, {row.statistic}: {row.same_sign:.0%} of {row.n_choices} combinations have one sign, "
+        f"{row.run}, {row.statistic}: {row.same_sign:.0%} of {row.n_choices} combinations have one sign "
+        f"({row.no_centre} more give no centre), "
         f"{'no interval' if pd.isna(row.sure) else f'{row.sure:.0%} an interval without zero'}"
         for row in signs.itertuples()
     )
