@@ -26,6 +26,7 @@ from scipy import special  # scipy.stats, which has the same t quantile, takes h
 
 FEWEST_SEEDS = 3  # two networks say too little of how networks vary: their two values are reported instead
 EVERYTHING = 0.999  # of the range between two bounds: an interval as wide says nothing
+MOST_FACTOR = 1000.0  # between a mean and its ends where there is no upper bound: the same
 
 
 class Interval(NamedTuple):
@@ -138,8 +139,9 @@ def bounded_ends(
             below, above = lowest + (mean - lowest) / factor, lowest + (mean - lowest) * factor
         inside = mean > lowest
         low, high = np.where(inside, below, low.clip(min=lowest)), np.where(inside, above, high)
-        finite = np.isfinite(high)  # a mean near its bound with a large variance has no upper end
-        return np.where(finite, low, np.nan), np.where(finite, high, np.nan)
+        told = ~inside | (factor < MOST_FACTOR)  # a mean near its bound with a large variance has no upper end
+        told &= np.isfinite(high)
+        return np.where(told, low, np.nan), np.where(told, high, np.nan)
     if lowest == highest:  # the centroid of a single shell
         return low.clip(lowest, highest), high.clip(lowest, highest)
     width = highest - lowest

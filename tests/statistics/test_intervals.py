@@ -178,3 +178,10 @@ def test_a_value_at_a_bound_whose_images_differ_by_more_than_it_has_no_interval(
     assert np.isnan([low[0], high[0]]).all()  # half / mean = 125: from e^-125 to 1
     step = 0.02 / (0.01 * 0.99)
     np.testing.assert_allclose([low[1], high[1]], special.expit(special.logit(0.01) + np.array([-step, step])))
+
+
+def test_without_an_upper_bound_an_interval_of_a_thousandfold_is_none():
+    mean, half = np.array([1.0, 1.0]), np.array([6.9, 7.0])  # e^6.9 = 992, e^7 = 1,097
+    low, high = bounded_ends(mean, mean - half, mean + half, 0, np.inf)
+    np.testing.assert_allclose([low[0], high[0]], [np.exp(-6.9), np.exp(6.9)])
+    assert np.isnan([low[1], high[1]]).all()
