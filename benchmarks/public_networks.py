@@ -45,7 +45,10 @@ class PublicNetwork(NamedTuple):
 
 
 class Strength(NamedTuple):
-    """An image resists if every start of PGD fails after so many steps of eps/4; `targeted`: at every other class."""
+    """PGD of `steps` steps of eps/4 from each of `starts` random starts; `targeted`: at each other class in turn.
+
+    An image resists where all of these fail.
+    """
 
     steps: int
     starts: int

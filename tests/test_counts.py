@@ -112,7 +112,10 @@ def test_a_network_of_ones_own_passes_the_preflight_before_any_training():
 
 def test_a_known_network_that_images_are_too_small_for_is_named(monkeypatch):
     """As VGG-19, which halves its images five times, for images of 28 pixels a side."""
-    halving = lambda channels, classes, small: nn.Sequential(*[nn.MaxPool2d(2)] * 6, own(channels, classes, small))  # noqa: E731
+
+    def halving(channels, classes, small):
+        return nn.Sequential(*[nn.MaxPool2d(2)] * 6, own(channels, classes, small))
+
     monkeypatch.setitem(ARCHITECTURES, "vgg19", halving)
     (fault,) = faults(changed("runs.lowpass.model", "vgg19"))
     assert fault.startswith(

@@ -67,9 +67,10 @@ def test_a_choice_under_which_too_much_is_negative_is_marked_and_its_estimates_a
     assert len(found.loc[("b", "centroid", "raw"), CELLS].iloc[0].groups) == 4
 
 
-def test_choices_that_give_no_centre_are_counted_and_left_out_of_the_signs():
+@pytest.mark.parametrize("reference", ["a", "b"])  # the run that has no centre is the other one, or the reference
+def test_choices_that_give_no_centre_are_counted_and_left_out_of_the_signs(reference):
     tables = {"a": choices([5, 1, 1, 2], 1), "b": choices([5, 2, 2, -1], 1)}
-    table = contrasts(by_choice(tables, BAND_TABLE, 0.5, CLUSTERS, STATISTICS), "a", STATISTICS)
+    table = contrasts(by_choice(tables, BAND_TABLE, 0.5, CLUSTERS, STATISTICS), reference, STATISTICS)
     assert len(table) == 2 * 2 * 3 and table["marked"].sum() == 2 * 2 * 2  # raw and per_energy, of both scores
     agreed = signs(table).set_index("statistic")
     assert (agreed["n_choices"] == 2).all() and (agreed["no_centre"] == 4).all()
